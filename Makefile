@@ -1,0 +1,111 @@
+# The commands of this project. `make` alone lists them.
+#   make up                        set up, deploy, draw a picture (stack "local")
+#   make up STACK=dev              the same on GKE, with the official Pulumi CLI
+#   make generate PROMPT="..."     draw what you say
+
+STACK  ?= local
+PROMPT ?= a large blue star on a black background
+ARGS   ?=
+
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+FOUND_PYTHON = $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell command -v $(p))))
+
+# The official CLI runs every stack. Where it is missing, the embedded engine runs "local".
+ENGINE ?= $(if $(shell command -v pulumi),pulumi,embedded)
+ifeq ($(ENGINE),embedded)
+  PULUMI = $(PYTHON) -m engine
+else ifeq ($(ENGINE),pulumi)
+  PULUMI = pulumi
+else
+  $(error ENGINE must be pulumi or embedded, not "$(ENGINE)")
+endif
+
+ifeq ($(STACK),local)
+  export PULUMI_BACKEND_URL := file://$(CURDIR)/.state
+  export PULUMI_CONFIG_PASSPHRASE :=
+  export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION := true
+  export PULUMI_SKIP_UPDATE_CHECK := true
+endif
+export ENGINE PROMPT
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up preview refresh down render generate status logs env config \
+        test test-long lint bench bench-quick clean _ready _stack
+
+help: ## list the commands
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo '  settings: STACK=$(STACK)  ENGINE=$(ENGINE)  PROMPT="$(PROMPT)"'
+
+setup: $(VENV)/.installed ## make the virtual environment with the pinned packages
+
+$(VENV)/.installed: requirements.txt constraints.txt
+	@command -v "$(FOUND_PYTHON)" >/dev/null || { echo "error: no Python found; install Python 3.11, 3.12 or 3.13"; exit 1; }
+	@"$(FOUND_PYTHON)" -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit(f"error: Python 3.11 to 3.13 is needed, and $(FOUND_PYTHON) is {v[0]}.{v[1]}; install one of them, or name it: make setup FOUND_PYTHON=/path/to/python3.12")'
+	@echo "setting up $(VENV) (TensorFlow is some 600 MB: this takes a few minutes the first time)"
+	@"$(FOUND_PYTHON)" -m venv $(VENV)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+_ready: $(VENV)/.installed
+	@if [ "$(ENGINE)" = pulumi ] && ! command -v pulumi >/dev/null; then \
+	  echo "error: ENGINE=pulumi, and the Pulumi CLI is not installed; see https://www.pulumi.com/docs/install/"; exit 1; fi
+	@if [ "$(STACK)" != local ] && [ "$(ENGINE)" != pulumi ]; then \
+	  echo 'error: stack "$(STACK)" needs the official Pulumi CLI (only "local" runs without it); install it from https://www.pulumi.com/docs/install/ and run again'; exit 1; fi
+
+_stack: _ready
+	@if [ "$(STACK)" = local ]; then mkdir -p .state; $(PYTHON) -m engine unlock-stale --stack local; fi
+	@$(PULUMI) stack select --create --stack $(STACK)
+
+up: _stack ## deploy the stack, then draw a first picture
+	@$(PULUMI) up --yes --refresh --stack $(STACK)
+	@$(PYTHON) -m client first-picture --stack $(STACK) --prompt="$$PROMPT"
+
+preview: _stack ## what `make up` would change
+	@$(PULUMI) preview --refresh --stack $(STACK)
+
+refresh: _stack ## compare the stack's state with what really runs
+	@$(PULUMI) refresh --yes --stack $(STACK)
+
+down: _ready ## take everything down again; pictures, packages and settings stay
+	@if [ "$(STACK)" != local ] || [ -d .state/.pulumi/stacks/diffusion-serving ]; then \
+	  $(MAKE) --no-print-directory _stack && \
+	  $(PULUMI) destroy --yes --refresh --stack $(STACK) && \
+	  $(PULUMI) stack rm --yes --preserve-config --stack $(STACK); fi
+	@if [ "$(STACK)" = local ]; then $(PYTHON) -m infra.server_process stop .state/server && rm -rf .state; fi
+
+generate: _ready ## draw a picture: make generate PROMPT="a small red circle on white"
+	@$(PYTHON) -m client generate --stack $(STACK) --prompt="$$PROMPT" $(ARGS)
+
+status: _ready ## is the service up, and which model does it serve?
+	@$(PYTHON) -m client status --stack $(STACK)
+
+logs: ## follow the local server's log (Ctrl-C ends it)
+	@if [ -f .state/server/server.log ]; then tail -n 100 $(if $(FOLLOW),-f) .state/server/server.log; \
+	else echo "no local server has run: try make up"; fi
+
+env: ## the settings for typing `pulumi` yourself: eval "$(make env)"
+	@echo 'export PULUMI_BACKEND_URL="file://$(CURDIR)/.state"'
+	@echo 'export PULUMI_CONFIG_PASSPHRASE=""'
+	@echo 'export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true'
+	@echo 'mkdir -p "$(CURDIR)/.state"'
+
+test: $(VENV)/.installed-dev ## all tests
+	@$(PYTHON) -m pytest -m "not long" $(ARGS)
+
+test-long: $(VENV)/.installed-dev ## the long forms too
+	@$(PYTHON) -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev ## ruff and pyright
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m pyright
+
+clean: ## remove caches (not the virtual environment, the state or the pictures)
+	@rm -rf .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

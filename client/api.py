@@ -1,0 +1,147 @@
+"""The Python API: `Client(endpoint).generate("a red circle", seed=1)` returns a `Picture`."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from client.discovery import read_stack
+from client.errors import InputRefusedError
+from client.limits import Limits, PictureRequest, draw_seed
+from client.pictures import Picture
+from client.transport import STATUS_TIMEOUT_SECONDS, ModelStatus, Transport
+from model_export.spec import MODEL_NAME
+
+TIMEOUT_MARGIN_SECONDS = 5.0
+"""The client waits this much longer than the server, whose own words on a timeout say more."""
+
+MAX_TIMEOUT_SECONDS = 86_400.0
+
+
+class Client:
+    """Asks one service for pictures, one at a time. Use one client for each thread.
+
+    `limits` and the time limit default to the model spec's own; `Client.from_stack` takes them
+    from the deployment. Every method raises a `ClientError` on failure.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        model_name: str = MODEL_NAME,
+        limits: Limits | None = None,
+        timeout_seconds: float | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self.limits = limits or Limits()
+        if timeout_seconds is None:
+            timeout_seconds = self.limits.request_timeout_seconds + TIMEOUT_MARGIN_SECONDS
+        # Written so that NaN, which compares false with everything, is refused too.
+        if not 0 < timeout_seconds <= MAX_TIMEOUT_SECONDS:
+            raise InputRefusedError(
+                f"the timeout must be above 0 and at most {MAX_TIMEOUT_SECONDS:g} seconds, "
+                f"not {timeout_seconds:g}"
+            )
+        self.timeout_seconds = timeout_seconds
+        if transport is None:
+            # The HTTP library takes 0.2 s to import: `--help` and `show` do without it.
+            from client.rest import RestTransport
+
+            transport = RestTransport(endpoint, model_name)
+        self.endpoint = endpoint
+        self.model_name = model_name
+        self._transport = transport
+
+    @classmethod
+    def from_stack(cls, stack: str = "local", *, timeout_seconds: float | None = None) -> Client:
+        """A client for the service that `stack` of this project deployed."""
+        outputs = read_stack(stack)
+        return cls(
+            outputs.endpoint,
+            model_name=outputs.model_name,
+            limits=outputs.limits,
+            timeout_seconds=timeout_seconds,
+        )
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        negative_prompt: str = "",
+        num_steps: int | None = None,
+        guidance_scale: float | None = None,
+        seed: int | None = None,
+    ) -> Picture:
+        """Ask for one picture and wait for it. What is left out is the service's default, and
+        a seed is drawn; the picture says which values were used.
+        """
+        return self.send(
+            self.prepare(
+                prompt,
+                negative_prompt=negative_prompt,
+                num_steps=num_steps,
+                guidance_scale=guidance_scale,
+                seed=seed,
+            )
+        )
+
+    def prepare(
+        self,
+        prompt: str,
+        *,
+        negative_prompt: str = "",
+        num_steps: int | None = None,
+        guidance_scale: float | None = None,
+        seed: int | None = None,
+    ) -> PictureRequest:
+        """The request that `generate` would send: complete, and within the limits."""
+        limits = self.limits
+        request = PictureRequest(
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            num_steps=limits.default_steps if num_steps is None else num_steps,
+            guidance_scale=(
+                limits.default_guidance_scale if guidance_scale is None else guidance_scale
+            ),
+            seed=draw_seed() if seed is None else seed,
+        )
+        limits.check(request)
+        return request
+
+    def send(self, request: PictureRequest) -> Picture:
+        """Ask for exactly this picture and wait for it."""
+        self.limits.check(request)
+        started = time.monotonic()
+        answer = self._transport.predict(request, self.timeout_seconds)
+        return Picture(
+            png=answer.png,
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            seed=answer.seed,
+            num_steps=answer.num_steps,
+            guidance_scale=request.guidance_scale,
+            prompt_tokens=answer.prompt_tokens,
+            truncated=answer.truncated,
+            fingerprint=answer.fingerprint,
+            seconds=time.monotonic() - started,
+        )
+
+    def status(self) -> ModelStatus:
+        """The state and version of the served model, by TF Serving's own status API."""
+        return self._transport.model_status(min(self.timeout_seconds, STATUS_TIMEOUT_SECONDS))
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,234 @@
+"""The command line: a thin layer of options, lines and exit codes over the library."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from client import pictures
+from client.api import Client
+from client.discovery import LOCAL_STACK, StackOutputs, read_stack
+from client.errors import (
+    ClientError,
+    InputRefusedError,
+    ModelLoadingError,
+    QueueFullError,
+    RequestTimeoutError,
+    UnreachableError,
+    printable,
+)
+from client.limits import PictureRequest, check_seed, draw_seed
+from client.options import EXAMPLE_PROMPT, build_parser
+from client.pictures import Picture
+from client.progress import Progress
+from client.transport import ModelStatus, not_ready
+from model_export.spec import MODEL_NAME
+
+FIRST_SEED = 1
+
+EXIT_DONE = 0
+EXIT_INTERRUPTED = 130
+EXIT_CODES: dict[type[ClientError], int] = {
+    InputRefusedError: 3,
+    UnreachableError: 4,
+    ModelLoadingError: 5,
+    QueueFullError: 6,
+    RequestTimeoutError: 7,
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """The client for the service that the options name, and its stack if that was asked."""
+
+    client: Client
+    stack: StackOutputs | None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; a wrong command line exits with 2 directly."""
+    arguments = build_parser(COMMANDS).parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except ClientError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return exit_code(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has gone, as in `… | head -1`: Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_INTERRUPTED
+
+
+def exit_code(error: ClientError) -> int:
+    """The exit code for the branch of the tree that `error` hangs on."""
+    return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+
+
+def generate(arguments: argparse.Namespace) -> int:
+    """Ask for `--count` pictures, one after another, and write each one as it comes."""
+    count: int = arguments.count
+    if count < 1:
+        raise InputRefusedError(f"--count must be 1 or more, not {count}")
+    client = connect(arguments).client
+    first_seed: int | None = arguments.seed
+    if first_seed is None:
+        seeds: Iterable[int] = (draw_seed() for _ in range(count))
+    else:
+        check_seed(first_seed, count)
+        seeds = range(first_seed, first_seed + count)
+    request = client.prepare(
+        arguments.prompt_option if arguments.prompt is None else arguments.prompt,
+        negative_prompt=arguments.negative_prompt,
+        num_steps=arguments.steps,
+        guidance_scale=arguments.guidance_scale,
+        seed=first_seed,
+    )
+    folder = pictures.prepare_folder(arguments.out)
+    progress = Progress(count, sys.stderr)
+    finished = 0
+    try:
+        for seed in seeds:
+            with progress.picture():
+                picture = client.send(replace(request, seed=seed))
+            print_result(picture.save(folder), picture)
+            if finished == 0:
+                print_warnings(picture, request, client)
+            finished += 1
+    except KeyboardInterrupt:
+        print(f"interrupted: {finished} of {count} pictures are in {folder}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return EXIT_DONE
+
+
+def first_picture(arguments: argparse.Namespace) -> int:
+    """Draw one picture to show that the service works, and say how to go on.
+
+    The seed is fixed, so that doing it again leaves everything as it is.
+    """
+    client = connect(arguments).client
+    request = client.prepare(arguments.prompt, seed=FIRST_SEED)
+    folder = pictures.prepare_folder(arguments.out)
+    with Progress(1, sys.stderr).picture():
+        picture = client.send(request)
+    stack = "" if arguments.stack == LOCAL_STACK else f" STACK={arguments.stack}"
+    print(f"service  {client.endpoint}")
+    print(f"picture  {picture.save_unless_there(folder)}")
+    print(f'next     make generate{stack} PROMPT="{EXAMPLE_PROMPT}"')
+    return EXIT_DONE
+
+
+def again(arguments: argparse.Namespace) -> int:
+    """Make the picture of a file again, from what the file says of itself."""
+    saved = pictures.read(arguments.file)
+    client = connect(arguments).client
+    request = client.prepare(
+        saved.request.prompt,
+        negative_prompt=saved.request.negative_prompt,
+        num_steps=saved.request.num_steps,
+        guidance_scale=saved.request.guidance_scale,
+        seed=saved.request.seed,
+    )
+    folder = pictures.prepare_folder(arguments.out)
+    with Progress(1, sys.stderr).picture():
+        picture = client.send(request)
+    print_result(picture.save(folder), picture)
+    print_warnings(picture, request, client)
+    if picture.fingerprint != saved.fingerprint:
+        print(
+            f"model   {picture.fingerprint}; the file is by another one, "
+            f"{printable(saved.fingerprint)}"
+        )
+    print(f"pixels  {'equal' if saved.shows_the_same_as(picture) else 'different'}")
+    return EXIT_DONE
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Print the text chunks of a file."""
+    text = pictures.read_text(arguments.file)
+    if not text:
+        raise pictures.PictureFileError(f"{arguments.file} has no text chunks")
+    width = max(map(len, text))
+    for keyword, value in text.items():
+        print(f"{printable(keyword):{width}}  {printable(value)}")
+    return EXIT_DONE
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Say whether the service is ready, and which model it serves."""
+    service = connect(arguments)
+    client = service.client
+    model = client.status()
+    problem = not_ready(client.endpoint, client.model_name, model)
+    if problem is not None:
+        raise problem
+    print_status(service, model)
+    return EXIT_DONE
+
+
+def connect(arguments: argparse.Namespace) -> Service:
+    """The service at `--endpoint`, else the one that `--stack` deployed."""
+    model_name: str | None = arguments.model_name
+    timeout_seconds: float | None = arguments.timeout
+    if arguments.endpoint is not None:
+        client = Client(
+            arguments.endpoint,
+            model_name=MODEL_NAME if model_name is None else model_name,
+            timeout_seconds=timeout_seconds,
+        )
+        return Service(client, None)
+    stack = read_stack(arguments.stack)
+    client = Client(
+        stack.endpoint,
+        model_name=stack.model_name if model_name is None else model_name,
+        limits=stack.limits,
+        timeout_seconds=timeout_seconds,
+    )
+    return Service(client, stack)
+
+
+def print_result(path: Path, picture: Picture) -> None:
+    print(f"{path}  seed {picture.seed}  {picture.seconds:.1f} s", flush=True)
+
+
+def print_warnings(picture: Picture, request: PictureRequest, client: Client) -> None:
+    """What the model changed of the request, on standard error."""
+    if picture.truncated:
+        print(
+            f"warning: the prompt has {picture.prompt_tokens} tokens, and the model read only the "
+            f"first {client.limits.max_prompt_tokens}: shorten it to have all of it drawn",
+            file=sys.stderr,
+        )
+    if picture.num_steps != request.num_steps:
+        print(
+            f"warning: the server ran {picture.num_steps} steps, not {request.num_steps}",
+            file=sys.stderr,
+        )
+
+
+def print_status(service: Service, model: ModelStatus) -> None:
+    lines = {
+        "state": model.state,
+        "endpoint": service.client.endpoint,
+        "model": f"{service.client.model_name}, version {model.version}",
+    }
+    if service.stack is not None:
+        lines["fingerprint"] = service.stack.fingerprint
+        lines["files"] = service.stack.model_uri
+    for name, value in lines.items():
+        print(f"{name:11}  {printable(value)}")
+
+
+COMMANDS = {
+    "generate": generate,
+    "first-picture": first_picture,
+    "again": again,
+    "show": show,
+    "status": status,
+}

@@ -1,0 +1,115 @@
+"""What a service accepts and what it fills in: read from the stack, checked before sending."""
+
+from __future__ import annotations
+
+import math
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from client.errors import InputRefusedError, StackOutputError
+from model_export.spec import (
+    MAX_GUIDANCE_SCALE,
+    MAX_PROMPT_BYTES,
+    MAX_PROMPT_TOKENS,
+    SEED_LIMIT,
+    ModelSpec,
+)
+
+MIN_GUIDANCE_SCALE = 1.0
+"""At 1 the prompt alone decides; below it guidance would push away from the prompt."""
+
+
+@dataclass(frozen=True)
+class PictureRequest:
+    """One row of the signature `serving_default`: all that decides what a model draws."""
+
+    prompt: str
+    negative_prompt: str
+    num_steps: int
+    guidance_scale: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The stack's output `limits`; the defaults are the model spec's own, for a bare endpoint."""
+
+    max_steps: int = ModelSpec.max_steps
+    max_prompt_bytes: int = MAX_PROMPT_BYTES
+    max_prompt_tokens: int = MAX_PROMPT_TOKENS
+    max_guidance_scale: float = MAX_GUIDANCE_SCALE
+    image_size: int = ModelSpec.image_size
+    default_steps: int = ModelSpec.steps
+    default_guidance_scale: float = ModelSpec.guidance_scale
+    queue: int = 8
+    request_timeout_seconds: float = 60.0
+
+    @classmethod
+    def from_output(cls, values: Mapping[str, object]) -> Limits:
+        """The limits a stack declares, in Pulumi's camelCase. Unknown keys are left alone."""
+        known: dict[str, float] = {}
+        for field in fields(cls):
+            key = _camel_case(field.name)
+            value = values.get(key)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise StackOutputError(f"the stack's output limits.{key} is not a number")
+            if not math.isfinite(value) or value < 0:
+                raise StackOutputError(f"the stack's output limits.{key} cannot be {value}")
+            # Pulumi keeps every number as a float, so whole ones may arrive as 50.0.
+            known[field.name] = int(value) if isinstance(field.default, int) else float(value)
+        return cls(**known)  # pyright: ignore[reportArgumentType]
+
+    def check(self, request: PictureRequest) -> None:
+        """Refuse, in one line, what the model would clamp, cut or draw badly."""
+        self._check_text("the prompt", request.prompt)
+        self._check_text("the negative prompt", request.negative_prompt)
+        if not 1 <= request.num_steps <= self.max_steps:
+            raise InputRefusedError(
+                f"steps must be from 1 to {self.max_steps}, not {request.num_steps}"
+            )
+        # Written so that NaN, which compares false with everything, is refused too.
+        if not MIN_GUIDANCE_SCALE <= request.guidance_scale <= self.max_guidance_scale:
+            raise InputRefusedError(
+                f"the guidance scale must be from {MIN_GUIDANCE_SCALE:g} to "
+                f"{self.max_guidance_scale:g}, not {request.guidance_scale:g}"
+            )
+        check_seed(request.seed)
+
+    def _check_text(self, name: str, text: str) -> None:
+        try:
+            size_bytes = len(text.encode())
+        except UnicodeEncodeError as error:
+            raise InputRefusedError(
+                f"{name} is not valid UTF-8 at character {error.start + 1}: type it again"
+            ) from None
+        if "\0" in text:
+            raise InputRefusedError(f"{name} holds a NUL character: leave it out")
+        if size_bytes > self.max_prompt_bytes:
+            raise InputRefusedError(
+                f"{name} is {size_bytes} bytes long, and the limit is {self.max_prompt_bytes}: "
+                f"shorten it (the model reads {self.max_prompt_tokens} tokens)"
+            )
+
+
+def check_seed(seed: int, count: int = 1) -> None:
+    """Refuse `seed`, or any of the `count` seeds that follow on from it, out of range."""
+    if not 0 <= seed < SEED_LIMIT:
+        raise InputRefusedError(f"the seed must be from 0 to {SEED_LIMIT - 1}, not {seed}")
+    if seed + count > SEED_LIMIT:
+        raise InputRefusedError(
+            f"{count} pictures from seed {seed} on would pass the last seed, {SEED_LIMIT - 1}: "
+            "choose a smaller one"
+        )
+
+
+def draw_seed() -> int:
+    """A seed that nobody chose, uniform over all that the model takes."""
+    return secrets.randbelow(SEED_LIMIT)
+
+
+def _camel_case(name: str) -> str:
+    return re.sub(r"_(.)", lambda match: match[1].upper(), name)

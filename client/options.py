@@ -1,0 +1,178 @@
+"""The command line's options and help texts."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from client.discovery import LOCAL_STACK
+from client.errors import printable
+from model_export.spec import MODEL_NAME
+
+Run = Callable[[argparse.Namespace], int]
+AddOptions = Callable[[argparse.ArgumentParser], None]
+
+EXIT_USAGE = 2
+EXAMPLE_PROMPT = "a small red circle on white"
+
+EXIT_CODES_HELP = """\
+exit codes:
+  0    done
+  2    the command line is wrong
+  3    an input was refused, by the client or by the server; or a file cannot be used
+  4    no service that can be used: not deployed, not running, another model, or not TF Serving
+  5    the model is still loading
+  6    the service is full
+  7    the picture was not finished in time
+  130  interrupted; the pictures finished so far stay
+"""
+
+GENERATE_HELP = f"""\
+examples:
+  python -m client generate "{EXAMPLE_PROMPT}"
+  python -m client generate "two blue stars" --seed 7 --count 4 --out pictures
+  python -m client generate "a green square" --negative-prompt red --steps 30 --guidance-scale 5
+  python -m client generate "a circle" --endpoint http://127.0.0.1:8501
+
+One line is printed for each picture: its path, its seed, the seconds it took. The file holds
+all that made it, so that `python -m client again FILE` can make it again.
+
+"""
+
+AGAIN_HELP = """\
+example:
+  python -m client again out/two-blue-stars-7.png
+
+Writes a second file, and says whether its pixels equal those of the first. They do on the same
+kind of machine with the same model; that the model is another one is said too.
+
+"""
+
+STATUS_HELP = """\
+examples:
+  python -m client status
+  python -m client status --stack dev
+
+Exits with 0 if the service is ready.
+
+"""
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """argparse, with a wrong command line answered in one line and help texts left as written."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            **options, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        )
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_USAGE, f"error: {printable(message)}; see {self.prog} --help\n")
+
+
+def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
+    """The parser for these commands; what it parses has the command's function as `run`."""
+    parser = OneLineParser(
+        prog="python -m client",
+        description="Ask the deployed service for pictures.",
+        epilog=EXIT_CODES_HELP,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    for name, run in runs.items():
+        summary, epilog, add_options = COMMANDS[name]
+        command = commands.add_parser(
+            name, help=summary, description=run.__doc__, epilog=epilog + EXIT_CODES_HELP
+        )
+        command.set_defaults(run=run)
+        for add in add_options:
+            add(command)
+    return parser
+
+
+def _add_generate_options(parser: argparse.ArgumentParser) -> None:
+    prompts = parser.add_mutually_exclusive_group(required=True)
+    prompts.add_argument("prompt", nargs="?", metavar="PROMPT", help="what to draw")
+    prompts.add_argument(
+        "--prompt",
+        dest="prompt_option",
+        metavar="PROMPT",
+        help="the same as an option; --prompt=-x takes one that starts with a dash",
+    )
+    parser.add_argument(
+        "--negative-prompt", default="", metavar="TEXT", help="what to keep away from"
+    )
+    parser.add_argument("--steps", type=int, metavar="N", help="sampler steps [the stack's]")
+    parser.add_argument(
+        "--guidance-scale",
+        type=float,
+        metavar="X",
+        help="how closely to follow the prompt, 1 or more [the stack's]",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="the same seed makes the same picture; with --count, N+1 and so on follow [drawn]",
+    )
+    parser.add_argument("--count", type=int, default=1, metavar="N", help="how many pictures [1]")
+
+
+def _add_first_prompt(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--prompt", default=EXAMPLE_PROMPT, metavar="PROMPT", help=f"[{EXAMPLE_PROMPT}]"
+    )
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a PNG file that `generate` wrote")
+
+
+def _add_out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", default="out", metavar="FOLDER", help="where pictures are written [out]"
+    )
+
+
+def _add_service_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--stack",
+        default=LOCAL_STACK,
+        metavar="NAME",
+        help="the stack whose outputs say where the service is, and its limits [local]",
+    )
+    parser.add_argument(
+        "--endpoint", metavar="URL", help="the service itself, such as http://127.0.0.1:8501"
+    )
+    parser.add_argument(
+        "--model-name", metavar="NAME", help=f"the served model [the stack's, or {MODEL_NAME}]"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="how long to wait for a picture [a little longer than the server]",
+    )
+
+
+COMMANDS: dict[str, tuple[str, str, tuple[AddOptions, ...]]] = {
+    "generate": (
+        "make pictures",
+        GENERATE_HELP,
+        (_add_generate_options, _add_out, _add_service_options),
+    ),
+    "first-picture": (
+        "draw one picture to show that the service works",
+        "",
+        (_add_first_prompt, _add_out, _add_service_options),
+    ),
+    "again": (
+        "make the picture of a file again",
+        AGAIN_HELP,
+        (_add_file, _add_out, _add_service_options),
+    ),
+    "show": ("print what a file says of itself", "", (_add_file,)),
+    "status": ("say whether the service is ready", STATUS_HELP, (_add_service_options,)),
+}
+"""For each command: its line in the list of commands, the end of its help, its options."""

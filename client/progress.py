@@ -1,0 +1,107 @@
+"""How long it still takes, for a person who waits: shown once a run has lasted two seconds.
+
+The time of a picture is known only when the first one is finished: until then there is a
+spinner with the time so far, from then on an estimate. Where standard error is not a
+terminal, plain lines come at intervals.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TextIO
+
+QUIET_SECONDS = 2.0
+PLAIN_LINE_SECONDS = 10.0
+REDRAWS_PER_SECOND = 8
+
+
+class Progress:
+    """The display of one run of `total` pictures on `stream`.
+
+    Each picture is drawn inside `with progress.picture():`. The display is gone at the end of
+    the block, so that results can be printed between pictures.
+    """
+
+    def __init__(self, total: int, stream: TextIO) -> None:
+        self._total = total
+        self._stream = stream
+        self._show_from = time.monotonic() + QUIET_SECONDS
+        self._finished_seconds: list[float] = []
+        self._picture_started = 0.0
+
+    @contextmanager
+    def picture(self) -> Generator[None]:
+        """While this is open, the display says how far the picture is."""
+        self._picture_started = time.monotonic()
+        finished = threading.Event()
+        display = threading.Thread(target=self._display, args=(finished,), daemon=True)
+        display.start()
+        try:
+            yield
+        finally:
+            finished.set()
+            display.join()
+        self._finished_seconds.append(time.monotonic() - self._picture_started)
+
+    def line(self) -> str:
+        """What the display says at this moment."""
+        elapsed_seconds = time.monotonic() - self._picture_started
+        number = len(self._finished_seconds) + 1
+        parts = [f"picture {number} of {self._total}", f"{elapsed_seconds:.0f} s"]
+        remaining_seconds = self._estimate_seconds(elapsed_seconds)
+        if remaining_seconds is not None:
+            parts.append(f"about {remaining_seconds:.0f} s left")
+        return ", ".join(parts)
+
+    def _estimate_seconds(self, elapsed_seconds: float) -> float | None:
+        """Time left for this picture and those after it, by the mean of the finished ones."""
+        if not self._finished_seconds:
+            return None
+        mean_seconds = sum(self._finished_seconds) / len(self._finished_seconds)
+        after_this = self._total - len(self._finished_seconds) - 1
+        return max(mean_seconds - elapsed_seconds, 0.0) + mean_seconds * after_this
+
+    def _display(self, finished: threading.Event) -> None:
+        if finished.wait(max(self._show_from - time.monotonic(), 0.0)):
+            return
+        if _is_terminal(self._stream):
+            with _spinner(self.line, self._stream):
+                finished.wait()
+        else:
+            while True:
+                print(self.line(), file=self._stream, flush=True)
+                if finished.wait(PLAIN_LINE_SECONDS):
+                    return
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+def _spinner(line: Callable[[], str], stream: TextIO) -> AbstractContextManager[object]:
+    # Most runs end before they are two seconds old and never need rich.
+    from rich.console import Console
+    from rich.live import Live
+    from rich.spinner import Spinner
+
+    console = Console(file=stream)
+    if not console.is_terminal:
+        return nullcontext()
+    spinner = Spinner("dots")
+
+    def frame() -> Spinner:
+        spinner.update(text=line())
+        return spinner
+
+    return Live(
+        get_renderable=frame,
+        console=console,
+        transient=True,
+        refresh_per_second=REDRAWS_PER_SECOND,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )

@@ -1,0 +1,159 @@
+"""JSON as TF Serving's parser (RapidJSON) takes it, with a limit on nesting.
+
+As in the original: NaN and Infinity are numbers, what follows the first value is ignored, and
+bytes that are not UTF-8 pass through strings unharmed. Otherwise than in the original, whose
+process dies of about 50,000 nested lists, a document nested too deeply is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from devserver.errors import ServingError, invalid_argument
+
+MAX_NESTING = 64
+"""Deeper than any tensor that TensorFlow's kernels or NumPy take."""
+
+DEBUG_TEXT_LIMIT = 256
+"""The original cuts a value that it quotes in a message after about this many bytes."""
+
+# A string up to its end or the end of the text, or a bracket. Possessive, so that the time is
+# linear in the text's length whatever the text.
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+\\?(?:"|\Z)|[\[\]{}]', re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
+_WHITESPACE = " \n\r\t"
+
+# Python's messages and those that RapidJSON gives in the same place.
+_PARSE_ERRORS = {
+    "Expecting value": "Invalid value.",
+    "Expecting property name enclosed in double quotes": "Missing a name for object member.",
+    "Illegal trailing comma before end of object": "Missing a name for object member.",
+    "Illegal trailing comma before end of array": "Invalid value.",
+    "Expecting ':' delimiter": "Missing a colon after a name of object member.",
+    "Unterminated string starting at": "Missing a closing quotation mark in string.",
+    "Invalid control character at": "Invalid encoding in string.",
+    "Invalid \\escape": "Invalid escape character in string.",
+    "Invalid \\uXXXX escape": "Incorrect hex digit after \\u escape in string.",
+}
+_MISSING_COMMA = {
+    "}": "Missing a comma or } after an object member.",
+    "]": "Missing a comma or ] after an array element.",
+}
+
+_DECODER = json.JSONDecoder(strict=True)
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in a request's body. Strings hold odd bytes as surrogate escapes.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT with the original's words.
+    """
+    text = body.decode("utf-8", "surrogateescape")
+    start = len(text) - len(text.lstrip(_WHITESPACE))
+    if not text:
+        raise _parse_error("The document is empty", None)
+    if start == len(text):
+        raise _parse_error("The document is empty.", len(body))
+    _check_nesting(text)
+    _check_surrogates(text)
+    try:
+        value, _ = _DECODER.raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        raise _parse_error(_rapidjson_message(error), len(_encode(text[: error.pos]))) from None
+    except ValueError:
+        # Python refuses integers of more than some thousand digits.
+        raise _parse_error("Number too big to be stored in double.", None) from None
+    if not isinstance(value, dict):
+        raise invalid_argument(f"JSON Value: {debug_text(value)} Is not object")
+    return value
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _parse_error(message: str, offset: int | None) -> ServingError:
+    where = "" if offset is None else f" at offset: {offset}"
+    return invalid_argument(f"JSON Parse error: {message}{where}")
+
+
+def _rapidjson_message(error: json.JSONDecodeError) -> str:
+    for python, rapidjson in _PARSE_ERRORS.items():
+        if error.msg.startswith(python):
+            return rapidjson
+    return _MISSING_COMMA.get(_open_bracket(error.doc[: error.pos]), "Invalid value.")
+
+
+def _open_bracket(text: str) -> str:
+    """The bracket that would close the innermost open list or object."""
+    closing: list[str] = []
+    for match in _STRING_OR_BRACKET.finditer(text):
+        token = match.group()
+        if token in "[{":
+            closing.append("]" if token == "[" else "}")
+        elif token in "]}" and closing:
+            closing.pop()
+    return closing[-1] if closing else ""
+
+
+def _check_nesting(text: str) -> None:
+    if text.count("[") + text.count("{") <= MAX_NESTING:
+        return
+    depth = 0
+    for match in _STRING_OR_BRACKET.finditer(text):
+        token = match.group()
+        if token in "[{":
+            depth += 1
+            if depth > MAX_NESTING:
+                raise _parse_error(f"Nested deeper than {MAX_NESTING} levels.", match.start())
+        elif token in "]}":
+            depth -= 1
+
+
+def _check_surrogates(text: str) -> None:
+    """Refuses half a surrogate pair, which Python's parser would take."""
+    if "\\ud" not in text and "\\uD" not in text:
+        return
+    high_end = -1
+    for match in _ESCAPE.finditer(text):
+        code = int(match.group(1) or "0", 16)
+        follows_high = match.start() == high_end
+        high_end = -1
+        if 0xD800 <= code < 0xDC00:
+            high_end = match.end()
+        if follows_high != (0xDC00 <= code < 0xE000):
+            raise _parse_error("The surrogate pair in string is invalid.", match.start())
+    if high_end >= 0:
+        raise _parse_error("The surrogate pair in string is invalid.", high_end)
+
+
+def debug_text(value: Any) -> str:
+    """A JSON value as the original quotes it in messages: shortened when it is long."""
+    return _pretty(value, 0)[:DEBUG_TEXT_LIMIT]
+
+
+def _pretty(value: Any, level: int) -> str:
+    if isinstance(value, list):
+        items: list[str] = []
+        length = 0
+        for item in value:
+            items.append(_pretty(item, level))
+            length += len(items[-1])
+            if length > DEBUG_TEXT_LIMIT:
+                break
+        return "[" + ", ".join(items) + "]"
+    if isinstance(value, dict) and value:
+        pad = "    " * (level + 1)
+        members = [
+            f"{pad}{json.dumps(key, ensure_ascii=False)}: {_pretty(item, level + 1)}"
+            for key, item in list(value.items())[:DEBUG_TEXT_LIMIT]
+        ]
+        return "{\n" + ",\n".join(members) + "\n" + "    " * level + "}"
+    if isinstance(value, str):
+        value = value[:DEBUG_TEXT_LIMIT]
+    elif isinstance(value, int) and value.bit_length() > 64:
+        value = float(value) if value.bit_length() < 1024 else float("inf")
+    return json.dumps(value, ensure_ascii=False)

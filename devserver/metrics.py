@@ -1,0 +1,136 @@
+"""Counters and histograms in TF Serving's names, as Prometheus text."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from devserver import protos
+from devserver.errors import Code
+
+DEFAULT_PATH = "/monitoring/prometheus/metrics"
+
+LATENCY_BUCKETS_MICROS = tuple(10.0 * 1.8**i for i in range(33))
+QUEUE_BUCKETS_MICROS = tuple(100.0 * 1.2**i for i in range(52))
+
+
+class Counter:
+    """A counter with labels."""
+
+    def __init__(self, name: str, labels: Sequence[str]) -> None:
+        self.name = name
+        self._labels = labels
+        self._lock = threading.Lock()
+        self._values: dict[tuple[str, ...], int] = {}
+
+    def add(self, *labels: str) -> None:
+        with self._lock:
+            self._values[labels] = self._values.get(labels, 0) + 1
+
+    def lines(self) -> list[str]:
+        with self._lock:
+            values = dict(self._values)
+        points = [
+            f"{self.name}{{{_label_text(self._labels, key)}}} {value}"
+            for key, value in values.items()
+        ]
+        return [f"# TYPE {self.name} counter", *points] if points else []
+
+
+class Histogram:
+    """A histogram with labels; the last bucket has no upper bound."""
+
+    def __init__(self, name: str, labels: Sequence[str], bounds: Sequence[float]) -> None:
+        self.name = name
+        self._labels = labels
+        self._bounds = bounds
+        self._lock = threading.Lock()
+        self._values: dict[tuple[str, ...], tuple[list[int], float]] = {}
+
+    def add(self, value: float, *labels: str) -> None:
+        with self._lock:
+            counts, total = self._values.get(labels) or ([0] * (len(self._bounds) + 1), 0.0)
+            counts[bisect_left(self._bounds, value)] += 1
+            self._values[labels] = (counts, total + value)
+
+    def lines(self) -> list[str]:
+        with self._lock:
+            values = {key: (list(counts), total) for key, (counts, total) in self._values.items()}
+        result = [f"# TYPE {self.name} histogram"] if values else []
+        for key, (counts, total) in values.items():
+            labels = _label_text(self._labels, key)
+            separator = "," if labels else ""
+            cumulative = 0
+            for bound, count in zip([*self._bounds, None], counts, strict=True):
+                cumulative += count
+                limit = "+Inf" if bound is None else f"{bound:g}"
+                result.append(f'{self.name}_bucket{{{labels}{separator}le="{limit}"}} {cumulative}')
+            result.append(f"{self.name}_sum{{{labels}}} {total:g}")
+            result.append(f"{self.name}_count{{{labels}}} {cumulative}")
+        return result
+
+
+class Metrics:
+    """What this server measures. Times are microseconds."""
+
+    def __init__(self) -> None:
+        self.request_count = Counter(":tensorflow:serving:request_count", ("model_name", "status"))
+        self.request_latency = Histogram(
+            ":tensorflow:serving:request_latency",
+            ("model_name", "API", "entrypoint"),
+            LATENCY_BUCKETS_MICROS,
+        )
+        self.runtime_latency = Histogram(
+            ":tensorflow:serving:runtime_latency",
+            ("model_name", "API", "runtime"),
+            LATENCY_BUCKETS_MICROS,
+        )
+        self.queuing_latency = Histogram(
+            ":tensorflow:serving:batching_session:queuing_latency",
+            ("thread_pool_name",),
+            QUEUE_BUCKETS_MICROS,
+        )
+        self._all = (
+            self.request_count,
+            self.request_latency,
+            self.runtime_latency,
+            self.queuing_latency,
+        )
+
+    def record_request(
+        self, model: str, code: Code, seconds: float, api: str, entrypoint: str
+    ) -> None:
+        """Counts a request; its latency enters only when it succeeded, as in the original."""
+        self.request_count.add(model, code.name)
+        if code is Code.OK:
+            self.request_latency.add(seconds * 1e6, model, api, entrypoint)
+
+    def record_run(self, model: str, seconds: float, queue_wait_seconds: float) -> None:
+        self.runtime_latency.add(seconds * 1e6, model, "Predict", "TF1")
+        self.queuing_latency.add(queue_wait_seconds * 1e6, "")
+
+    def page(self) -> str:
+        return "\n".join(line for metric in self._all for line in metric.lines()) + "\n"
+
+
+def _label_text(names: Sequence[str], values: Sequence[str]) -> str:
+    return ",".join(f'{name}="{_escape(value)}"' for name, value in zip(names, values, strict=True))
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def monitoring_path(config_file: str) -> str | None:
+    """Where the metrics are served according to a MonitoringConfig file; None: nowhere.
+
+    Raises:
+        StartError: the file cannot be read.
+    """
+    if not config_file:
+        return None
+    message = protos.MonitoringConfig()
+    protos.read_text_file("monitoring_config_file", config_file, message)
+    config = message.prometheus_config
+    return (config.path or DEFAULT_PATH) if config.enable else None

@@ -1,0 +1,67 @@
+"""Running predictions one at a time: from arrays through the queue and the model to arrays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from devserver.batching import Batching
+from devserver.metrics import Metrics
+from devserver.model import LoadedModel, Signature
+from devserver.scheduler import Execution, Scheduler
+
+
+@dataclass
+class QueueWait:
+    """How long a request waited, for the log; stays None when it never got into the queue."""
+
+    seconds: float | None = None
+
+
+class Predictor:
+    """The way of every prediction, be it REST, gRPC or a warm-up record."""
+
+    def __init__(self, model_name: str, batching: Batching, metrics: Metrics) -> None:
+        self._model_name = model_name
+        self._batching = batching
+        self._metrics = metrics
+        self._scheduler = Scheduler(batching.capacity, batching.full_message)
+
+    def predict(
+        self,
+        model: LoadedModel,
+        signature: Signature,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str],
+        timeout_seconds: float | None,
+        queue_wait: QueueWait,
+    ) -> dict[str, np.ndarray]:
+        """The outputs by alias. The time limit spans the wait in the queue and the run.
+
+        Raises:
+            ServingError: UNAVAILABLE when the queue is full, RESOURCE_EXHAUSTED when the time
+                was over before the run began, DEADLINE_EXCEEDED when it was over during the
+                run, or what the model says.
+        """
+        start = time.monotonic()
+        deadline = None if timeout_seconds is None else start + timeout_seconds
+        parts = self._batching.split(inputs)
+        executions = [
+            Execution(partial(model.run, signature, part, outputs), self._batching.rows(part))
+            for part in parts
+        ]
+        task = self._scheduler.submit(executions, deadline)
+        try:
+            results = task.results()
+        finally:
+            queue_wait.seconds = task.queue_wait_seconds
+        self._metrics.record_run(self._model_name, time.monotonic() - start, queue_wait.seconds)
+        return self._batching.merge(parts, results)
+
+    def stop(self) -> None:
+        """Refuses what waits and what comes; the request that runs goes on."""
+        self._scheduler.stop()

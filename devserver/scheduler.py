@@ -1,0 +1,146 @@
+"""The bounded queue in front of the model: one worker, one execution at a time in the process.
+
+It knows nothing of TensorFlow. A task is one request's work, cut into one or more executions.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from devserver.errors import Code, ServingError
+
+EXPIRED_IN_QUEUE = "Run() timeout exceeded while waiting in batching queue"
+STOPPING = "The server is shutting down"
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One call of the model: `run` gets the time left in seconds, or None without a limit."""
+
+    run: Callable[[float | None], Any]
+    rows: int = 1
+    """What it takes of the queue's capacity."""
+
+
+class Task:
+    """A request in the queue or in execution; made by `Scheduler.submit`."""
+
+    def __init__(self, executions: Sequence[Execution], deadline: float | None) -> None:
+        self._executions = deque(executions)
+        self._deadline = deadline
+        self._results: list[Any] = []
+        self._error: BaseException | None = None
+        self._done = threading.Event()
+        self._submitted = time.monotonic()
+        self.queue_wait_seconds = 0.0
+        """How long the first execution waited; known once the task is done."""
+
+    @property
+    def next_rows(self) -> int:
+        """Rows of the next execution; 0 when none is left."""
+        return self._executions[0].rows if self._executions else 0
+
+    @property
+    def rows(self) -> int:
+        """Rows of the executions that have not begun."""
+        return sum(execution.rows for execution in self._executions)
+
+    def results(self) -> list[Any]:
+        """Waits for the executions and returns their results in order, or raises their error."""
+        self._done.wait()
+        if self._error is not None:
+            raise self._error
+        return self._results
+
+    def take(self) -> Execution:
+        """The next execution, which thereby no longer waits."""
+        return self._executions.popleft()
+
+    def run(self, execution: Execution) -> None:
+        """Runs an execution that was taken, on the scheduler's thread."""
+        taken = time.monotonic()
+        if not self._results:
+            self.queue_wait_seconds = taken - self._submitted
+        left = None if self._deadline is None else self._deadline - taken
+        if left is not None and left <= 0:
+            raise ServingError(Code.RESOURCE_EXHAUSTED, EXPIRED_IN_QUEUE)
+        self._results.append(execution.run(left))
+
+    def finish(self, error: BaseException | None) -> None:
+        self._error = error
+        self._done.set()
+
+
+class Scheduler:
+    """Runs submitted tasks in order, one execution at a time, on one thread.
+
+    Args:
+        capacity: how many rows may wait; those of the execution that runs do not count.
+        full_message: text of a refusal, from the task's rows and those that wait.
+    """
+
+    def __init__(self, capacity: int, full_message: Callable[[int, int], str]) -> None:
+        self._capacity = capacity
+        self._full_message = full_message
+        self._tasks: deque[Task] = deque()
+        self._running = False
+        self._stopping = False
+        self._changed = threading.Condition()
+        self._worker = threading.Thread(target=self._work, name="execution", daemon=True)
+        self._worker.start()
+
+    def submit(self, executions: Sequence[Execution], deadline: float | None) -> Task:
+        """Puts a request's executions into the queue. `deadline` is on `time.monotonic`'s clock.
+
+        Raises:
+            ServingError: UNAVAILABLE when the queue has no room, or the server stops.
+        """
+        task = Task(executions, deadline)
+        with self._changed:
+            if self._stopping:
+                raise ServingError(Code.UNAVAILABLE, STOPPING)
+            waiting = sum(queued.rows for queued in self._tasks)
+            if not self._running:
+                # The first execution counts as running even before the worker has woken up,
+                # so that how many are let in does not depend on the threads' timing.
+                waiting -= (self._tasks[0] if self._tasks else task).next_rows
+            if waiting + task.rows > self._capacity:
+                raise ServingError(Code.UNAVAILABLE, self._full_message(task.rows, max(0, waiting)))
+            self._tasks.append(task)
+            self._changed.notify()
+        return task
+
+    def stop(self) -> None:
+        """Refuses the tasks that wait and those that come; the first goes on to its end."""
+        with self._changed:
+            self._stopping = True
+            while len(self._tasks) > 1:
+                self._tasks.pop().finish(ServingError(Code.UNAVAILABLE, STOPPING))
+            self._changed.notify()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._tasks or self._stopping)
+                if not self._tasks:
+                    return
+                task = self._tasks[0]
+                execution = task.take()
+                self._running = True
+            error = None
+            try:
+                task.run(execution)
+            except BaseException as raised:
+                error = raised
+            finished = error is not None or task.rows == 0
+            with self._changed:
+                self._running = False
+                if finished:
+                    self._tasks.popleft()
+            if finished:
+                task.finish(error)

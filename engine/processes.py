@@ -1,0 +1,105 @@
+"""The engine's child processes: each the leader of a process group, tied to the engine's life.
+
+A terminal's Ctrl-C reaches only the engine, which decides what is finished and what is ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+_SCRIPT = Path(__file__).with_name("child.py")
+_TERMINATION_SECONDS = 5.0
+
+# For the signal handler that ends everything at once.
+_living: set[int] = set()
+
+
+class ChildProcess:
+    """A program or a dynamic provider, started through child.py."""
+
+    def __init__(
+        self,
+        python: str,
+        role: str,
+        arguments: list[str],
+        folder: Path,
+        environment: Mapping[str, str],
+    ) -> None:
+        child_end, self._lifeline = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [python, "-u", str(_SCRIPT), role, str(child_end), *arguments],
+                cwd=folder,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=[child_end],
+                process_group=0,
+                encoding="utf-8",
+                errors="replace",
+            )
+        except BaseException:
+            os.close(self._lifeline)
+            raise
+        finally:
+            os.close(child_end)
+        self.pid = self._process.pid
+        _living.add(self.pid)
+        self._pump: threading.Thread | None = None
+
+    def read_line(self) -> str:
+        """The next line of output; empty when there is no more. Before `show_output` only."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def show_output(self, show: Callable[[str], None]) -> None:
+        """Hand every further line of output to `show`, as it comes."""
+        output = self._process.stdout
+        assert output is not None
+
+        def pump() -> None:
+            for line in output:
+                show(line.rstrip("\n"))
+
+        self._pump = threading.Thread(target=pump, daemon=True)
+        self._pump.start()
+
+    def wait(self) -> int:
+        """The exit status, once the process has ended and its output was shown."""
+        status = self._process.wait()
+        _living.discard(self.pid)
+        if self._pump is not None:
+            # A grandchild may hold the pipe open for as long as it lives.
+            self._pump.join(timeout=_TERMINATION_SECONDS)
+        return status
+
+    @property
+    def exit_status(self) -> int | None:
+        return self._process.poll()
+
+    def end(self) -> None:
+        """End the process group; what a provider started in its own session lives on."""
+        for signal_number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal_number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=_TERMINATION_SECONDS)
+                break
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.wait()
+        os.close(self._lifeline)
+
+
+def kill_all_at_once() -> None:
+    """SIGKILL every child's process group; safe in a signal handler."""
+    for pid in list(_living):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)

@@ -1,0 +1,64 @@
+"""Kinds of steps, and how each is written in the display and counted in the history."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class _Words:
+    symbol: str
+    planned: str
+    doing: str
+    done: str
+
+
+class Op(enum.Enum):
+    """A step operation; the value is its name in the history."""
+
+    SAME = "same"
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    REPLACE = "replace"
+    CREATE_REPLACEMENT = "create-replacement"
+    DELETE_REPLACED = "delete-replaced"
+    REFRESH = "refresh"
+
+    @property
+    def symbol(self) -> str:
+        return _WORDS[self].symbol
+
+    @property
+    def planned(self) -> str:
+        return _WORDS[self].planned
+
+    @property
+    def doing(self) -> str:
+        return _WORDS[self].doing
+
+    @property
+    def done(self) -> str:
+        return _WORDS[self].done
+
+
+_WORDS = {
+    Op.SAME: _Words("", "", "", ""),
+    Op.CREATE: _Words("+", "create", "creating", "created"),
+    Op.UPDATE: _Words("~", "update", "updating", "updated"),
+    Op.DELETE: _Words("-", "delete", "deleting", "deleted"),
+    Op.REPLACE: _Words("+-", "replace", "replacing", "replaced"),
+    Op.CREATE_REPLACEMENT: _Words(
+        "++", "create replacement", "creating replacement", "created replacement"
+    ),
+    Op.DELETE_REPLACED: _Words("--", "delete original", "deleting original", "deleted original"),
+    Op.REFRESH: _Words("~", "refresh", "refreshing", "refreshed"),
+}
+
+# The order in which the summary lists what was done.
+COUNTED = (Op.CREATE, Op.UPDATE, Op.REPLACE, Op.DELETE)
+
+
+class StepFailedError(Exception):
+    """A step failed and the display has shown why; nothing further may start."""

@@ -1,0 +1,45 @@
+"""URNs, urn:pulumi:STACK::PROJECT::[PARENT_TYPE$]TYPE::NAME, and Pulumi's own types."""
+
+from __future__ import annotations
+
+ROOT_STACK_TYPE = "pulumi:pulumi:Stack"
+PROVIDER_TYPE_PREFIX = "pulumi:providers:"
+DYNAMIC_PACKAGE = "pulumi-python"
+DYNAMIC_PROVIDER_TYPE = PROVIDER_TYPE_PREFIX + DYNAMIC_PACKAGE
+
+
+def qualified_type(urn: str) -> str:
+    """The type with the types of all parents, as it stands in the URN."""
+    return urn.split("::", 3)[2]
+
+
+def type_of(urn: str) -> str:
+    """The resource's own type token."""
+    return qualified_type(urn).rsplit("$", 1)[-1]
+
+
+def name_of(urn: str) -> str:
+    """The logical name: all that follows the type, which may hold `::` itself."""
+    return urn.split("::", 3)[3]
+
+
+def make(stack: str, project: str, parent: str, resource_type: str, name: str) -> str:
+    """The URN of a resource; children of the stack, and orphans, have a bare type."""
+    parent_type = qualified_type(parent) if parent else ""
+    prefix = f"{parent_type}$" if parent_type not in ("", ROOT_STACK_TYPE) else ""
+    return f"urn:pulumi:{stack}::{project}::{prefix}{resource_type}::{name}"
+
+
+def root_stack(stack: str, project: str) -> str:
+    """The URN of the stack resource itself."""
+    return make(stack, project, "", ROOT_STACK_TYPE, f"{project}-{stack}")
+
+
+def of_provider_reference(reference: str) -> str:
+    """The URN in a provider reference `URN::ID`."""
+    return reference.rpartition("::")[0]
+
+
+def package_of(resource_type: str) -> str:
+    """The package a type token belongs to (`gcp` of `gcp:storage/bucket:Bucket`)."""
+    return resource_type.partition(":")[0]

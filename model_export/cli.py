@@ -1,0 +1,237 @@
+"""The command line: export a model to a folder, check what was published, take it away."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+from model_export import owners, publish
+from model_export.export import Stage, export
+from model_export.families import fingerprint
+from model_export.manifest import ManifestError
+from model_export.parent import exit_with_parent
+from model_export.progress import reporter
+from model_export.spec import FAMILIES, SAMPLERS, ModelSpec, SpecError
+from model_export.staging import remove_abandoned, staging_folder
+from model_export.storage import (
+    StorageError,
+    UrlError,
+    child_url,
+    local_path,
+    normalised_url,
+    open_storage,
+)
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+_EPILOG = """\
+examples:
+  python -m model_export export --to file:///srv/models
+  python -m model_export export --sampler ddim --steps 30 --to file:///srv/models
+  python -m model_export fingerprint --steps 30
+  python -m model_export verify file:///srv/models/0123456789abcdef
+  python -m model_export delete file:///srv/models/0123456789abcdef
+
+exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted
+"""
+
+
+class ExportFailedError(RuntimeError):
+    """A command could not do what was asked; the message is the line to show."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code. Errors are one line on stderr."""
+    options = _parser().parse_args(arguments)
+    # Stopping a service manager's or an engine's way is stopping all the same.
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        options.run(options)
+    except SpecError as error:
+        return _complain(f"{_flag(error.key)}: {error.reason}", USAGE)
+    except UrlError as error:
+        return _complain(str(error), USAGE)
+    except (ExportFailedError, StorageError, ManifestError) as error:
+        return _complain(str(error), FAILED)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{place}{error.strerror or error}", FAILED)
+    except KeyboardInterrupt:
+        return _complain("interrupted: nothing was left behind", INTERRUPTED)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    return DONE
+
+
+def _export(options: argparse.Namespace) -> None:
+    if options.exit_with_parent:
+        exit_with_parent()
+    began = time.monotonic()
+    spec, base = _spec(options), normalised_url(options.to)
+    name = fingerprint(spec)
+    if options.expect_fingerprint not in (None, name):
+        raise ExportFailedError(
+            f"the model here is {name}, not {options.expect_fingerprint}: its spec or weights "
+            "changed meanwhile; run again"
+        )
+    storage = open_storage(child_url(base, name))
+    if not publish.problems(storage):
+        print(f"{storage.url} is already there, whole")
+        return
+    _quiet_tensorflow()
+    with staging_folder(_staging_parent(storage.url)) as folder, reporter() as progress:
+        manifest = export(spec, folder, progress=progress)
+        progress(Stage.PUBLISH)
+        try:
+            publish.publish(folder, manifest, storage)
+        except KeyboardInterrupt:
+            if publish.is_unfinished(storage):
+                publish.delete(storage)
+            raise
+    seconds = time.monotonic() - began
+    print(f"exported {storage.url} ({manifest.size_bytes / 1e6:.1f} MB) in {seconds:.0f} s")
+
+
+def _fingerprint(options: argparse.Namespace) -> None:
+    print(fingerprint(_spec(options)))
+
+
+def _verify(options: argparse.Namespace) -> None:
+    storage = open_storage(options.url)
+    found = publish.problems(storage)
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise ExportFailedError(f"{storage.url}: {found[0]}{more}: export it again")
+    manifest = publish.read_manifest(storage)
+    assert manifest is not None
+    print(f"{storage.url} is whole: {len(manifest.files)} files, {manifest.size_bytes} bytes")
+
+
+def _delete(options: argparse.Namespace) -> None:
+    storage = open_storage(options.url)
+    users = owners.owners(storage)
+    if users and not options.force:
+        raise ExportFailedError(
+            f"{storage.url} belongs to {', '.join(users)}: destroy that, or delete with --force"
+        )
+    if not (storage.read(publish.MANIFEST_NAME) or storage.read(publish.PARTIAL_MANIFEST_NAME)):
+        raise ExportFailedError(f"{storage.url}: no manifest there, so nothing is deleted")
+    owners.remove_all(storage)
+    print(f"deleted {publish.delete(storage)} files of {storage.url}")
+
+
+def _clean(options: argparse.Namespace) -> None:
+    base = local_path(options.url)
+    removed = [folder.name for folder in remove_abandoned(base)]
+    for folder in sorted(base.glob(f"*/{publish.PARTIAL_MANIFEST_NAME}")):
+        storage = open_storage(child_url(options.url, folder.parent.name))
+        if publish.is_unfinished(storage):
+            publish.delete(storage)
+            removed.append(folder.parent.name)
+    print(f"removed {', '.join(removed) or 'nothing'}")
+
+
+def _staging_parent(url: str) -> Path:
+    """Beside the destination when that is a local folder: there must be room there anyway."""
+    if url.startswith("file:"):
+        return local_path(url).parent
+    return Path(tempfile.gettempdir())
+
+
+def _spec(options: argparse.Namespace) -> ModelSpec:
+    values: dict[str, Any] = {}
+    if options.spec is not None:
+        try:
+            values = dict(json.loads(options.spec))
+        except (ValueError, TypeError) as error:
+            raise SpecError("spec", f"is not a JSON object: {error}") from error
+    names = [field.name for field in fields(ModelSpec)]
+    values |= {
+        name: getattr(options, name) for name in names if getattr(options, name, None) is not None
+    }
+    unknown = sorted(set(values) - set(names))
+    if unknown:
+        raise SpecError("spec", f"has no key {unknown[0]!r}; it has {', '.join(names)}")
+    return ModelSpec.from_json(values)
+
+
+def _quiet_tensorflow() -> None:
+    """Its start-up notes would bury the progress lines. Set before the first import."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+
+def _interrupt(_signal: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"model_export: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _flag(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m model_export",
+        description="Export a text-to-image model as one SavedModel: prompt in, PNG out.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> Any:
+        added = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        added.set_defaults(run=run)
+        return added
+
+    exporting = command("export", _export, "export a model and publish it under its fingerprint")
+    _add_spec_options(exporting)
+    exporting.add_argument("--to", required=True, metavar="URL", help="file:///folder for models")
+    exporting.add_argument(
+        "--expect-fingerprint", metavar="HEX", help="fail unless the model has this fingerprint"
+    )
+    exporting.add_argument(
+        "--exit-with-parent", action="store_true", help="stop when standard input ends"
+    )
+    naming = command("fingerprint", _fingerprint, "print the name a model would be published under")
+    _add_spec_options(naming)
+    verifying = command("verify", _verify, "check a published model against its manifest")
+    deleting = command("delete", _delete, "delete a published model, and nothing else")
+    deleting.add_argument("--force", action="store_true", help="even if a stack still needs it")
+    for published in (verifying, deleting):
+        published.add_argument("url", metavar="URL", help="file:///folder/FINGERPRINT")
+    cleaning = command("clean", _clean, "remove what interrupted exports left in a folder")
+    cleaning.add_argument("url", metavar="URL", help="file:///folder for models")
+    return parser
+
+
+def _add_spec_options(parser: argparse.ArgumentParser) -> None:
+    defaults = ModelSpec()
+    group = parser.add_argument_group("model")
+    group.add_argument("--spec", metavar="JSON", help="all of it as one object; flags override")
+    group.add_argument("--family", metavar="NAME", help=f"one of {', '.join(FAMILIES)}")
+    group.add_argument(
+        "--sampler",
+        metavar="NAME",
+        help=f"default {defaults.sampler}; one of {', '.join(SAMPLERS)}",
+    )
+    group.add_argument("--steps", type=int, help=f"when unasked, default {defaults.steps}")
+    group.add_argument("--max-steps", type=int, help=f"the most, default {defaults.max_steps}")
+    group.add_argument(
+        "--guidance-scale", type=float, help=f"when unasked, default {defaults.guidance_scale:g}"
+    )
+    group.add_argument("--negative-prompt", metavar="TEXT", help="when unasked, default none")
+    group.add_argument("--image-size", type=int, help=f"in pixels, default {defaults.image_size}")

@@ -1,0 +1,55 @@
+"""Who still needs a published model: a marker file for each Pulumi resource that made or took it.
+
+Folders are named by content, so two stacks, or a resource and its own pending replacement, can
+share one. Deleting is for whoever goes last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from model_export.storage import Storage
+
+_FOLDER = "owners"
+
+
+def claim(storage: Storage, owner: str, token: str) -> None:
+    """Marks the model as needed by owner, under a token of this claim's own.
+
+    A later claim by the same owner takes over from an earlier one: what a create that was cut
+    short had claimed does not count for ever.
+    """
+    content = json.dumps({"owner": owner, "token": token}) + "\n"
+    storage.write(content.encode(), _marker(owner))
+
+
+def release(storage: Storage, owner: str, token: str) -> None:
+    """Withdraws the claim with that token; no error when a later one has taken over."""
+    content = storage.read(_marker(owner))
+    if content is not None and _field(content, "token") == token:
+        storage.delete(_marker(owner))
+
+
+def owners(storage: Storage) -> list[str]:
+    """Who has a claim, sorted."""
+    markers = [path for path in storage.sizes() if path.startswith(f"{_FOLDER}/")]
+    return sorted(_field(storage.read(path) or b"", "owner") for path in markers)
+
+
+def remove_all(storage: Storage) -> None:
+    """Withdraws everybody's claim."""
+    for path in storage.sizes():
+        if path.startswith(f"{_FOLDER}/"):
+            storage.delete(path)
+
+
+def _marker(owner: str) -> str:
+    return f"{_FOLDER}/{hashlib.sha256(owner.encode()).hexdigest()[:16]}.json"
+
+
+def _field(content: bytes, name: str) -> str:
+    try:
+        return str(json.loads(content)[name])
+    except (ValueError, KeyError, TypeError):
+        return "unknown"

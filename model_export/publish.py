@@ -1,0 +1,142 @@
+"""Publishing a model folder, checking it, and taking it away again.
+
+A model server must never find half a model. So `saved_model.pb`, without which nothing loads,
+goes up after all it needs, and `manifest.json`, without which nothing counts as published, last.
+While a folder is incomplete, `manifest.partial.json` says what is on its way, so that an
+interrupted upload can be resumed by the file, or cleaned away by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from model_export.manifest import MANIFEST_NAME, FileEntry, Manifest, ManifestError
+from model_export.storage import Storage
+
+PARTIAL_MANIFEST_NAME = "manifest.partial.json"
+_SAVED_MODEL_NAME = "saved_model.pb"
+
+
+def publish(
+    folder: Path,
+    manifest: Manifest,
+    storage: Storage,
+    on_file: Callable[[FileEntry], None] = lambda _file: None,
+) -> None:
+    """Uploads what `manifest` lists from folder. Run again, it sends only what is missing.
+
+    What an interrupted upload left and this manifest does not list is removed.
+    """
+    wanted = {file.path for file in manifest.files}
+    stale = [file for file in _listed_files(storage, strict=False) if file.path not in wanted]
+    sizes = storage.sizes()
+    missing = [file for file in manifest.files if not _holds(storage, sizes, file)]
+    if stale or any(file.path in sizes for file in missing):
+        # Files will change under a model that may be whole: it must not load meanwhile.
+        saved_models = [file for file in manifest.files if _is_saved_model(file)]
+        for file in sorted([*saved_models, *stale], key=_deletion_rank):
+            storage.delete(file.path)
+        missing = [file for file in manifest.files if file in missing or file in saved_models]
+    if missing:
+        storage.write(manifest.to_bytes(), PARTIAL_MANIFEST_NAME)
+        storage.delete(MANIFEST_NAME)
+    for file in upload_order(missing):
+        storage.put(folder / file.path, file.path)
+        on_file(file)
+    storage.write(manifest.to_bytes(), MANIFEST_NAME)
+    storage.delete(PARTIAL_MANIFEST_NAME)
+    storage.remove_empty_folders()
+
+
+def upload_order(files: Iterable[FileEntry]) -> list[FileEntry]:
+    """Variables, assets, extra assets, the rest, and `saved_model.pb` at the end."""
+
+    def rank(file: FileEntry) -> tuple[int, str]:
+        folders = file.path.split("/")[1:-1]
+        for i, name in enumerate(("variables", "assets", "assets.extra")):
+            if name in folders:
+                return i, file.path
+        return (4 if _is_saved_model(file) else 3), file.path
+
+    return sorted(files, key=rank)
+
+
+def read_manifest(storage: Storage) -> Manifest | None:
+    """The manifest of a published model; None if there is none. Raises ManifestError if broken."""
+    content = storage.read(MANIFEST_NAME)
+    return None if content is None else Manifest.from_bytes(content)
+
+
+def problems(storage: Storage, *, checksums: bool = True) -> list[str]:
+    """What is wrong with a published folder, a line each; nothing for a whole one.
+
+    Without checksums only the presence and size of every file is looked at.
+    """
+    try:
+        manifest = read_manifest(storage)
+    except ManifestError as error:
+        return [str(error)]
+    if manifest is None:
+        return [f"{MANIFEST_NAME} is missing"]
+    sizes = storage.sizes()
+    found: list[str] = []
+    for file in manifest.files:
+        size = sizes.get(file.path)
+        if size is None:
+            found.append(f"{file.path} is missing")
+        elif size != file.size_bytes:
+            found.append(f"{file.path} has {size} bytes, not {file.size_bytes}")
+        elif checksums and storage.sha256(file.path) != file.sha256:
+            found.append(f"{file.path} has another checksum")
+    return found
+
+
+def delete(storage: Storage) -> int:
+    """Removes what the manifests list, the manifests, and folders left empty; nothing else.
+
+    `saved_model.pb` goes first, so that a half-deleted model never loads, and the manifest last,
+    so that an interrupted delete can be repeated. Returns how many listed files there were.
+    """
+    files = _listed_files(storage)
+    for file in sorted(files, key=_deletion_rank):
+        storage.delete(file.path)
+    storage.delete(MANIFEST_NAME)
+    storage.delete(PARTIAL_MANIFEST_NAME)
+    storage.remove_empty_folders()
+    return len(files)
+
+
+def is_unfinished(storage: Storage) -> bool:
+    """Whether an upload to it began and never ended."""
+    return storage.read(MANIFEST_NAME) is None and storage.read(PARTIAL_MANIFEST_NAME) is not None
+
+
+def _listed_files(storage: Storage, *, strict: bool = True) -> list[FileEntry]:
+    """What the manifest and an unfinished upload's plan list, each file once.
+
+    A broken one raises ManifestError if strict, and lists nothing otherwise.
+    """
+    files: dict[str, FileEntry] = {}
+    for name in (PARTIAL_MANIFEST_NAME, MANIFEST_NAME):
+        content = storage.read(name)
+        if content is None:
+            continue
+        try:
+            files |= {file.path: file for file in Manifest.from_bytes(content).files}
+        except ManifestError as error:
+            if strict:
+                raise ManifestError(f"{storage.url}: {error}: remove the folder by hand") from error
+    return list(files.values())
+
+
+def _holds(storage: Storage, sizes: dict[str, int], file: FileEntry) -> bool:
+    return sizes.get(file.path) == file.size_bytes and storage.sha256(file.path) == file.sha256
+
+
+def _is_saved_model(file: FileEntry) -> bool:
+    return file.path.rsplit("/", 1)[-1] == _SAVED_MODEL_NAME
+
+
+def _deletion_rank(file: FileEntry) -> tuple[bool, str]:
+    return not _is_saved_model(file), file.path

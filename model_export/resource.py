@@ -1,0 +1,266 @@
+"""`ModelExport`: the Pulumi resource for a model folder that the exporter made.
+
+The provider is stored in people's state by the name of this module and class: neither moves.
+TensorFlow never runs in this process: an export is a subprocess that ends with us.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import (
+    CheckFailure,
+    CheckResult,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    Resource,
+    ResourceProvider,
+    UpdateResult,
+)
+from pulumi.output import Unknown
+from pulumi.runtime.rpc import UNKNOWN
+
+from model_export import owners, publish
+from model_export.families import fingerprint
+from model_export.manifest import MANIFEST_NAME, Manifest
+from model_export.spec import ModelSpec, SpecError
+from model_export.staging import remove_abandoned
+from model_export.storage import (
+    Storage,
+    UrlError,
+    child_url,
+    local_path,
+    normalised_url,
+    open_storage,
+)
+
+_CHECKOUT = Path(__file__).resolve().parents[1]
+_STOP_SECONDS = 8.0
+_ERROR_TAIL_LINES = 15
+_REPLACING_INPUTS = ("fingerprint", "destination")
+_FINGERPRINT_DIGITS = 16
+
+
+class ModelExportError(RuntimeError):
+    """An export that failed; the message says why."""
+
+
+class ModelExport(Resource, module="diffusion", name="ModelExport"):
+    """A model, exported and published under `destination`/fingerprint.
+
+    uri is that folder, path the same as a local path (empty elsewhere); manifestSha256 is the
+    checksum of its manifest, which holds the checksums of everything else.
+    """
+
+    uri: pulumi.Output[str]
+    path: pulumi.Output[str]
+    fingerprint: pulumi.Output[str]
+    manifestSha256: pulumi.Output[str]  # noqa: N815 - the state's key, in Pulumi's spelling
+    sizeBytes: pulumi.Output[int]  # noqa: N815
+    parameterCount: pulumi.Output[int]  # noqa: N815
+    licence: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        spec: ModelSpec,
+        destination: pulumi.Input[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """destination: URL of the folder that holds models, for example file:///srv/models."""
+        inputs = {
+            "spec": spec.to_json(),
+            "destination": destination,
+            "fingerprint": fingerprint(spec),
+            "owner": f"{pulumi.get_project()}/{pulumi.get_stack()}/{name}",
+        }
+        outputs = dict.fromkeys(
+            ("uri", "path", "manifestSha256", "sizeBytes", "parameterCount", "licence", "claim")
+        )
+        super().__init__(ModelExportProvider(), name, {**inputs, **outputs}, opts)
+
+
+class ModelExportProvider(ResourceProvider):
+    """Creates, checks and removes published models. Has no state of its own."""
+
+    serialize_as_secret_always = False
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        failures = [*_spec_failures(news.get("spec")), *_fingerprint_failures(news)]
+        destination = news.get("destination")
+        if not _is_unknown(destination):
+            try:
+                news = {**news, "destination": normalised_url(str(destination or ""))}
+            except UrlError as error:
+                failures.append(CheckFailure("destination", str(error)))
+        return CheckResult(news, failures)
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        # Another model or place is another folder, so it can be there before the old one goes.
+        replaces = [key for key in _REPLACING_INPUTS if _olds.get(key) != _news.get(key)]
+        changed = bool(replaces) or _olds.get("spec") != _news.get("spec")
+        return DiffResult(changes=changed, replaces=replaces, delete_before_replace=False)
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        storage = _storage(props)
+        if publish.problems(storage):
+            _run_export(props)
+            remaining = publish.problems(storage, checksums=False)
+            if remaining:
+                raise ModelExportError(f"{storage.url}: {remaining[0]} after the export")
+        claim = uuid.uuid4().hex
+        owners.claim(storage, _owner(props), claim)
+        return CreateResult(storage.url, {**props, **_outputs(storage), "claim": claim})
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Gone unless the manifest is the recorded one and every file has its size.
+
+        Checksums of whole models would make every refresh slow; `python -m model_export verify`
+        compares them.
+        """
+        storage = _storage(props)
+        manifest = storage.read(MANIFEST_NAME)
+        known = manifest is not None and sha256(manifest).hexdigest() == props["manifestSha256"]
+        if known and not publish.problems(storage, checksums=False):
+            return ReadResult(id_, props)
+        return ReadResult("", {})
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        given = {key: value for key, value in _news.items() if value is not None}
+        return UpdateResult({**_olds, **given})
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        destination, storage = str(_props["destination"]), _storage(_props)
+        if destination.startswith("file:"):
+            remove_abandoned(local_path(destination))
+        owners.release(storage, _owner(_props), str(_props.get("claim")))
+        others = owners.owners(storage)
+        if others:
+            print(f"{storage.url} stays: {', '.join(others)} still needs it", flush=True)
+            return
+        publish.delete(storage)
+
+
+def _storage(props: Mapping[str, Any]) -> Storage:
+    return open_storage(child_url(str(props["destination"]), str(props["fingerprint"])))
+
+
+def _owner(props: Mapping[str, Any]) -> str:
+    return str(props.get("owner") or "unknown")
+
+
+def _outputs(storage: Storage) -> dict[str, Any]:
+    content = storage.read(MANIFEST_NAME)
+    if content is None:
+        raise ModelExportError(f"{storage.url}: {MANIFEST_NAME} went away: run again")
+    manifest = Manifest.from_bytes(content)
+    return {
+        "uri": storage.url,
+        "path": str(local_path(storage.url)) if storage.url.startswith("file:") else "",
+        "manifestSha256": sha256(content).hexdigest(),
+        "sizeBytes": manifest.size_bytes,
+        "parameterCount": manifest.parameter_count,
+        "licence": manifest.licence,
+    }
+
+
+def _spec_failures(spec: object) -> list[CheckFailure]:
+    if _is_unknown(spec):
+        return []
+    if not isinstance(spec, dict):
+        return [CheckFailure("spec", "must be an object that describes a model")]
+    if any(_is_unknown(value) for value in spec.values()):
+        return []
+    try:
+        _model_spec(spec)
+    except SpecError as error:
+        return [CheckFailure(f"spec.{error.key}", error.reason)]
+    except (TypeError, ValueError, OverflowError) as error:
+        return [CheckFailure("spec", f"does not describe a model: {error}")]
+    return []
+
+
+def _fingerprint_failures(news: Mapping[str, Any]) -> list[CheckFailure]:
+    value = news.get("fingerprint")
+    if _is_unknown(value):
+        return []
+    digits = value if isinstance(value, str) else ""
+    if len(digits) == _FINGERPRINT_DIGITS and set(digits) <= set("0123456789abcdef"):
+        return []
+    return [CheckFailure("fingerprint", f"must be {_FINGERPRINT_DIGITS} hexadecimal digits")]
+
+
+def _model_spec(spec: Mapping[str, Any]) -> ModelSpec:
+    """The spec, whose numbers all come as floats. Raises SpecError, TypeError or ValueError."""
+    for key, value in spec.items():
+        if key in ("image_size", "steps", "max_steps") and float(value) != int(value):
+            raise SpecError(key, f"must be a whole number, not {value}")
+    return ModelSpec.from_json(dict(spec))
+
+
+def _is_unknown(value: object) -> bool:
+    return isinstance(value, Unknown) or value == UNKNOWN
+
+
+def _run_export(props: Mapping[str, Any]) -> None:
+    """Runs `python -m model_export export`, passing on its progress lines as they come."""
+    command = [
+        *(sys.executable, "-m", "model_export", "export", "--exit-with-parent"),
+        *("--spec", json.dumps(_model_spec(props["spec"]).to_json())),
+        *("--to", str(props["destination"])),
+        *("--expect-fingerprint", str(props["fingerprint"])),
+    ]
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            command,
+            cwd=_CHECKOUT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            for line in process.stdout:
+                print(line, end="", flush=True)
+            code = process.wait()
+        finally:
+            _stop(process)
+        if code != 0:
+            errors.seek(0)
+            raise ModelExportError(_reason(errors.read(), code))
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Ends an export that is still running; it takes its own temporary files along."""
+    if process.poll() is not None:
+        return
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _reason(errors: str, code: int) -> str:
+    """The exporter's own line if it had one, else the end of what it said."""
+    lines = [line for line in errors.splitlines() if line.strip()]
+    own = [line for line in lines if line.startswith("model_export: ")]
+    if own:
+        return own[-1].removeprefix("model_export: ")
+    tail = "\n".join(lines[-_ERROR_TAIL_LINES:])
+    return f"the export ended with exit code {code}\n{tail}".rstrip()

@@ -1,0 +1,165 @@
+"""Samplers as constant tables: every solver here is one linear update with per-step coefficients.
+
+At step i the network is asked for ε at timestep t, and the latent x moves by
+
+    m = x/α − (σ/α)·ε                      the predicted clean latent
+    x ← A·x + B·m + C·m_prev,  m_prev ← m
+
+so a sampler is nothing but the numbers (t, 1/α, σ/α, A, B, C) for each step, computed here in
+float64. The graph only gathers and multiplies. DDIM is arXiv:2010.02502, DPM-Solver++ is
+arXiv:2211.01095; ᾱ, α, σ and λ below are theirs (α = √ᾱ, σ = √(1 − ᾱ), λ = ln(α/σ)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+TRAIN_TIMESTEPS = 1000
+MAX_STEPS = TRAIN_TIMESTEPS // 2
+"""With more, some grids would run past the trained timesteps."""
+COLUMNS = ("timestep", "inverse_alpha", "sigma_over_alpha", "A", "B", "C")
+
+_BETA_START = 0.00085
+_BETA_END = 0.012
+_KARRAS_RHO = 7.0
+"""ρ of arXiv:2206.00364, equation 5."""
+_LEADING_OFFSET = 1
+
+
+class SamplerError(ValueError):
+    """An unknown sampler, or a number of steps that no grid exists for."""
+
+
+def alphas_cumprod() -> Floats:
+    """ᾱ_t for t = 0..999: Stable Diffusion's schedule, linear in √β."""
+    betas = np.linspace(np.sqrt(_BETA_START), np.sqrt(_BETA_END), TRAIN_TIMESTEPS) ** 2
+    return np.cumprod(1.0 - betas)
+
+
+class _Path(NamedTuple):
+    """Where a run goes: step i starts at (timesteps[i], ᾱ = abar[i]) and ends at abar_next[i]."""
+
+    timesteps: Floats
+    abar: Floats
+    abar_next: Floats
+
+
+def coefficients(sampler: str, num_steps: int) -> Floats:
+    """The table of one run: float64 [num_steps, 6], columns as in `COLUMNS`.
+
+    Raises SamplerError for an unknown name, or for num_steps outside 1..MAX_STEPS.
+    """
+    if sampler not in _SAMPLERS:
+        raise SamplerError(f"sampler {sampler!r} is unknown: use one of {', '.join(NAMES)}")
+    if not 1 <= num_steps <= MAX_STEPS:
+        raise SamplerError(f"num_steps must be from 1 to {MAX_STEPS}, not {num_steps}")
+    return _SAMPLERS[sampler](num_steps)
+
+
+def table(sampler: str, max_steps: int) -> NDArray[np.float32]:
+    """All runs of up to max_steps steps: float32 [max_steps + 1, max_steps, 6].
+
+    `table[n, i]` is step i of a run of n steps. Rows past a run's end leave x as it is.
+    """
+    rows = np.zeros((max_steps + 1, max_steps, len(COLUMNS)), np.float32)
+    rows[..., COLUMNS.index("inverse_alpha")] = 1.0
+    rows[..., COLUMNS.index("A")] = 1.0
+    for num_steps in range(1, max_steps + 1):
+        rows[num_steps, :num_steps] = coefficients(sampler, num_steps)
+    return rows
+
+
+def _trailing(num_steps: int) -> NDArray[np.int64]:
+    """From 999 down in equal strides (arXiv:2305.08891, table 2)."""
+    grid = np.arange(TRAIN_TIMESTEPS, 0, -TRAIN_TIMESTEPS / num_steps)[:num_steps]
+    return grid.round().astype(np.int64) - 1
+
+
+def _leading(num_steps: int) -> NDArray[np.int64]:
+    """Whole strides up from `steps_offset`; the highest noise levels are left out."""
+    stride = TRAIN_TIMESTEPS // num_steps
+    return np.arange(num_steps)[::-1] * stride + _LEADING_OFFSET
+
+
+def _dpmpp_leading(num_steps: int) -> NDArray[np.int64]:
+    """DPM-Solver's leading grid divides by n + 1, so that its lowest stride ends above 0."""
+    stride = TRAIN_TIMESTEPS // (num_steps + 1)
+    return np.arange(1, num_steps + 1)[::-1] * stride + _LEADING_OFFSET
+
+
+def _keras_cv(num_steps: int) -> NDArray[np.int64]:
+    """The grid of keras_cv's `StableDiffusion`: both ends, 999 and 0."""
+    ratio = (TRAIN_TIMESTEPS - 1) / (num_steps - 1) if num_steps > 1 else TRAIN_TIMESTEPS
+    return (np.arange(num_steps) * ratio).round().astype(np.int64)[::-1]
+
+
+def _to_next_of_grid(timesteps: NDArray[np.int64]) -> _Path:
+    """Steps from each entry to the next one, and from the last to the clean image (ᾱ = 1)."""
+    abar = alphas_cumprod()[timesteps]
+    return _Path(timesteps.astype(np.float64), abar, np.append(abar[1:], 1.0))
+
+
+def _by_stride(timesteps: NDArray[np.int64], final_abar: float) -> _Path:
+    """Steps from t to t − 1000//n whatever the grid's next entry is, as diffusers' DDIM does."""
+    schedule = alphas_cumprod()
+    target = timesteps - TRAIN_TIMESTEPS // len(timesteps)
+    abar_next = np.where(target >= 0, schedule[np.maximum(target, 0)], final_abar)
+    return _Path(timesteps.astype(np.float64), schedule[timesteps], abar_next)
+
+
+def _karras(num_steps: int) -> _Path:
+    """Noise levels s = σ/α evenly spaced in s^(1/ρ); the network gets the nearest timestep."""
+    schedule = alphas_cumprod()
+    levels = np.sqrt((1.0 - schedule) / schedule)
+    ramp = np.linspace(0.0, 1.0, num_steps)
+    high, low = levels[-1] ** (1 / _KARRAS_RHO), levels[0] ** (1 / _KARRAS_RHO)
+    chosen = (high + ramp * (low - high)) ** _KARRAS_RHO
+    timesteps = np.interp(np.log(chosen), np.log(levels), np.arange(TRAIN_TIMESTEPS)).round()
+    abar = 1.0 / (1.0 + chosen**2)
+    return _Path(timesteps, abar, np.append(abar[1:], 1.0))
+
+
+def _ddim(path: _Path) -> Floats:
+    """DDIM with η = 0 (equation 12): x' = α'·m + σ'·ε, with ε written as (x − α·m)/σ."""
+    alpha, sigma = np.sqrt(path.abar), np.sqrt(1.0 - path.abar)
+    alpha_next, sigma_next = np.sqrt(path.abar_next), np.sqrt(1.0 - path.abar_next)
+    a = sigma_next / sigma
+    b = alpha_next - alpha * a
+    return np.stack([path.timesteps, 1 / alpha, sigma / alpha, a, b, np.zeros_like(a)], axis=1)
+
+
+def _dpmpp_2m(path: _Path) -> Floats:
+    """DPM-Solver++(2M), algorithm 2, midpoint form.
+
+    The first step has no m_prev and the last one ends at σ = 0, where λ is infinite: both are
+    first order, which is the DDIM step. In between, with h_i = λ_{i+1} − λ_i and r = h_{i−1}/h_i,
+    D = (1 + 1/(2r))·m − 1/(2r)·m_prev and x' = (σ'/σ)·x + α'·(1 − e^(−h))·D.
+    """
+    rows = _ddim(path)
+    log_snr = 0.5 * np.log(path.abar / (1.0 - path.abar))  # λ
+    h = np.diff(log_snr)
+    middle = slice(1, -1)
+    r = h[:-1] / h[1:]
+    b = np.sqrt(path.abar_next[middle]) * -np.expm1(-h[1:])
+    rows[middle, COLUMNS.index("B")] = b * (1 + 1 / (2 * r))
+    rows[middle, COLUMNS.index("C")] = -b / (2 * r)
+    return rows
+
+
+_SAMPLERS: dict[str, Callable[[int], Floats]] = {
+    "dpmpp_2m_trailing": lambda n: _dpmpp_2m(_to_next_of_grid(_trailing(n))),
+    "dpmpp_2m_leading": lambda n: _dpmpp_2m(_to_next_of_grid(_dpmpp_leading(n))),
+    "dpmpp_2m_karras": lambda n: _dpmpp_2m(_karras(n)),
+    "ddim": lambda n: _ddim(_to_next_of_grid(_keras_cv(n))),
+    "ddim_trailing": lambda n: _ddim(_by_stride(_trailing(n), final_abar=1.0)),
+    "ddim_leading": lambda n: _ddim(_by_stride(_leading(n), final_abar=alphas_cumprod()[0])),
+    "ddim_tutorial": lambda n: _ddim(_to_next_of_grid(_leading(n))),
+}
+
+NAMES: tuple[str, ...] = tuple(_SAMPLERS)

@@ -1,0 +1,59 @@
+"""Temporary folders for exports, and the removal of those that a killed export left behind.
+
+A staging folder's name holds the machine and the process that owns it, so that the next export
+can tell its dead predecessors' folders from those of exports that are still running.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+_PREFIX = ".export"
+
+
+@contextlib.contextmanager
+def staging_folder(parent: Path) -> Iterator[Path]:
+    """An empty folder in parent, removed at the end whatever happens."""
+    remove_abandoned(parent)
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = parent / f"{_PREFIX}-{_host()}-{os.getpid()}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_abandoned(parent: Path) -> list[Path]:
+    """Removes the staging folders of this machine's dead processes; returns which."""
+    pattern = re.compile(rf"{re.escape(f'{_PREFIX}-{_host()}-')}(\d+)")
+    removed: list[Path] = []
+    for folder in parent.glob(f"{_PREFIX}-*"):
+        match = pattern.fullmatch(folder.name)
+        if match and not folder.is_symlink() and not _is_alive(int(match[1])):
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(folder)
+    return removed
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9_.]", "_", socket.gethostname())
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether another process with that id exists. A folder of our own id is an old one's."""
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

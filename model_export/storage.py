@@ -1,0 +1,144 @@
+"""Where models are published to: a few operations on a folder of files, chosen by URL scheme."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote, unquote, urlsplit
+
+from model_export.manifest import checked_path, sha256_of
+
+_PART_SUFFIX = ".part"
+
+
+class StorageError(RuntimeError):
+    """A place that cannot be used, or a path that leads out of it."""
+
+
+class UrlError(StorageError):
+    """A URL that names no place for models."""
+
+
+class Storage(Protocol):
+    """One folder. Paths are relative to it, with forward slashes.
+
+    `put` and `write` are atomic: a reader sees the whole file or none. `delete` of what is not
+    there is no error. Methods raise StorageError or OSError.
+    """
+
+    url: str
+
+    def sizes(self) -> dict[str, int]:
+        """Every file's size by its path; empty when the folder does not exist."""
+        ...
+
+    def sha256(self, path: str) -> str: ...
+    def read(self, path: str) -> bytes | None: ...
+    def put(self, source: Path, path: str) -> None: ...
+    def write(self, content: bytes, path: str) -> None: ...
+    def delete(self, path: str) -> None: ...
+
+    def remove_empty_folders(self) -> None:
+        """Removes the folders in it that are empty, and then itself if it is."""
+        ...
+
+
+class FileStorage:
+    """A folder of this machine, as file:///absolute/path."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._root = local_path(url)
+
+    def sizes(self) -> dict[str, int]:
+        return {
+            path.relative_to(self._root).as_posix(): path.stat().st_size
+            for path in self._root.rglob("*")
+            if path.is_file() and not path.name.endswith(_PART_SUFFIX)
+        }
+
+    def sha256(self, path: str) -> str:
+        return sha256_of(self._inside(path))
+
+    def read(self, path: str) -> bytes | None:
+        try:
+            return self._inside(path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def put(self, source: Path, path: str) -> None:
+        self._replace(path, lambda part: shutil.copyfile(source, part))
+
+    def write(self, content: bytes, path: str) -> None:
+        self._replace(path, lambda part: part.write_bytes(content))
+
+    def delete(self, path: str) -> None:
+        target = self._inside(path)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            target.unlink()
+        self._part(target).unlink(missing_ok=True)
+
+    def remove_empty_folders(self) -> None:
+        if self._root.is_symlink() or not self._root.is_dir():
+            return
+        for folder, _, _ in os.walk(self._root, topdown=False):
+            with contextlib.suppress(OSError):  # not empty
+                Path(folder).rmdir()
+
+    def _replace(self, path: str, fill: Callable[[Path], object]) -> None:
+        target = self._inside(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = self._part(target)
+        part.unlink(missing_ok=True)
+        fill(part)
+        # Without the sync, a power cut could leave the name with nothing behind it.
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(target)
+
+    def _inside(self, path: str) -> Path:
+        """The absolute path, unless a link on the way leads out of this folder."""
+        target = self._root / checked_path(path)
+        if not target.parent.resolve().is_relative_to(self._root.resolve()):
+            raise StorageError(f"{target} leads out of {self._root} through a link: left alone")
+        return target
+
+    @staticmethod
+    def _part(target: Path) -> Path:
+        return target.with_name(f".{target.name}{_PART_SUFFIX}")
+
+
+_SCHEMES: dict[str, Callable[[str], Storage]] = {"file": FileStorage}
+
+
+def open_storage(url: str) -> Storage:
+    """The storage behind a URL. Raises UrlError if it is not one that we know."""
+    url = normalised_url(url)
+    return _SCHEMES[urlsplit(url).scheme](url)
+
+
+def normalised_url(url: str) -> str:
+    """One spelling for each place, so that equal places compare equal as text."""
+    parts = urlsplit(url)
+    if parts.scheme not in _SCHEMES:
+        known = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
+        raise UrlError(f"{url!r} is not a place for models: start it with {known}")
+    path = unquote(parts.path).rstrip("/")
+    if parts.netloc not in ("", "localhost") or parts.query or parts.fragment or not path:
+        raise UrlError(f"{url!r} must look like file:///absolute/folder")
+    if any(part in ("", ".", "..") for part in path.split("/")[1:]) or "\0" in path:
+        raise UrlError(f"{url!r} must be a plain path, without empty parts, '.' or '..'")
+    return f"{parts.scheme}://{quote(path)}"
+
+
+def child_url(url: str, name: str) -> str:
+    return f"{normalised_url(url)}/{quote(name)}"
+
+
+def local_path(url: str) -> Path:
+    """The folder of a file:// URL."""
+    return Path(unquote(urlsplit(normalised_url(url)).path))

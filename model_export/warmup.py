@@ -1,0 +1,53 @@
+"""Warm-up records: requests that TF Serving runs before a model counts as loaded.
+
+A replica is then warm before it is ready, and a broken model fails to load. Imports TensorFlow
+inside the function.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from model_export.spec import MAX_PROMPT_TOKENS, MODEL_NAME
+from model_export.vocabulary import END_OF_TEXT, START_OF_TEXT
+
+WARMUP_PATH = "assets.extra/tf_serving_warmup_requests"
+_PROMPT = b"a small red circle on a white background"
+
+
+def write_warmup_requests(version_folder: Path) -> None:
+    """One PredictionLog for each signature, with one row. One step, where the caller chooses."""
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+    empty_prompt = [[START_OF_TEXT] + [END_OF_TEXT] * (MAX_PROMPT_TOKENS - 1)]
+    chosen = {
+        "num_steps": tf.constant([1], tf.int32),
+        "guidance_scale": tf.constant([1.0], tf.float32),
+        "seed": tf.constant([0], tf.int64),
+    }
+    requests = {
+        "serving_default": {
+            "prompt": tf.constant([_PROMPT]),
+            "negative_prompt": tf.constant([b""]),
+            **chosen,
+        },
+        "prompt": {"prompt": tf.constant([_PROMPT])},
+        "tokens": {
+            "tokens": tf.constant(empty_prompt, tf.int32),
+            "negative_prompt_tokens": tf.constant(empty_prompt, tf.int32),
+            **chosen,
+        },
+    }
+    path = version_folder / WARMUP_PATH
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature, inputs in requests.items():
+            request = predict_pb2.PredictRequest()  # pyright: ignore[reportAttributeAccessIssue]
+            request.model_spec.name = MODEL_NAME
+            request.model_spec.signature_name = signature
+            for name, value in inputs.items():
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+            record = prediction_log_pb2.PredictionLog()  # pyright: ignore[reportAttributeAccessIssue]
+            record.predict_log.request.CopyFrom(request)
+            writer.write(record.SerializeToString())

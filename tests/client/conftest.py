@@ -1,0 +1,48 @@
+"""What the client's tests share: a fake server, and a command line that runs in process."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from client.cli import main
+from tests.client.command_line import CommandLine, Ran
+from tests.client.fake_serving import FakeServing
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServing]:
+    serving = FakeServing()
+    yield serving
+    serving.close()
+
+
+@pytest.fixture
+def run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> CommandLine:
+    """Runs the command line in an empty folder, as `run("status", "--endpoint", …)`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("no_proxy", "*")
+
+    def run_command(*argv: str) -> Ran:
+        capsys.readouterr()
+        try:
+            code = main(argv)
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 1
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run_command
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,115 @@
+"""A copy of this checkout with ports of its own, so that tests leave a running stack alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("__main__.py", "Makefile", "Pulumi.yaml", "Pulumi.local.yaml", "Pulumi.dev.yaml")
+PACKAGES = ("infra", "model_export", "devserver", "client", "engine")
+COMMAND_TIMEOUT_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copied checkout, and how to run its commands."""
+
+    folder: Path
+    rest_port: int
+    grpc_port: int
+    engine: str
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """`make …`, running in a process group of its own."""
+        return subprocess.Popen(
+            ["make", *arguments],
+            cwd=self.folder,
+            env=self._environment(variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def make(self, *arguments: str, code: int = 0, **variables: str) -> str:
+        """What `make …` printed; fails the test if it did not exit with `code`."""
+        process = self.start(*arguments, **variables)
+        try:
+            output, _ = process.communicate(timeout=COMMAND_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+            raise
+        succeeded = process.returncode == 0
+        assert succeeded == (code == 0), f"make {' '.join(arguments)}:\n{output}"
+        return output
+
+    def set(self, key: str, value: object) -> None:
+        """Change a setting of the local stack, as `pulumi config set` does."""
+        path = self.folder / "Pulumi.local.yaml"
+        content: dict[str, Any] = yaml.safe_load(path.read_text())
+        content["config"][f"diffusion-serving:{key}"] = value
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def server_pid(self) -> int:
+        """The recorded server's process id."""
+        record = yaml.safe_load((self.folder / ".state/server/server.json").read_text())
+        return int(record["pid"])
+
+    def processes(self) -> list[psutil.Process]:
+        """Every living process that works in this checkout."""
+        found: list[psutil.Process] = []
+        for process in psutil.process_iter():
+            try:
+                here = Path(process.cwd()) == self.folder
+                if here and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except (psutil.Error, OSError):
+                continue
+        return found
+
+    def models(self) -> list[str]:
+        """The model folders that are published, complete or not."""
+        folder = self.folder / ".state/models"
+        return sorted(p.name for p in folder.glob("*")) if folder.exists() else []
+
+    def _environment(self, variables: dict[str, str]) -> dict[str, str]:
+        kept = {
+            k: v for k, v in os.environ.items() if not k.startswith(("PULUMI_", "MAKE", "MFLAGS"))
+        }
+        home = str(self.folder / ".pulumi-home")
+        return {**kept, "ENGINE": self.engine, "PULUMI_HOME": home, **variables}
+
+
+def copy_checkout(folder: Path, engine: str) -> Checkout:
+    """A checkout in `folder` that shares this one's virtual environment."""
+    folder.mkdir(parents=True)
+    for part in PARTS:
+        shutil.copy2(ROOT / part, folder / part)
+    for name in ("requirements.txt", "constraints.txt"):
+        shutil.copy2(ROOT / name, folder / name)
+    for package in PACKAGES:
+        ignored = shutil.ignore_patterns("__pycache__", "train.py")
+        shutil.copytree(ROOT / package, folder / package, ignore=ignored)
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    checkout = Checkout(folder, *free_ports(), engine)
+    checkout.set("restPort", checkout.rest_port)
+    checkout.set("grpcPort", checkout.grpc_port)
+    return checkout
+
+
+def free_ports() -> tuple[int, int]:
+    """Two ports that nothing listens on."""
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], two.getsockname()[1]

@@ -1,0 +1,134 @@
+"""Whole deployments of the stack `local`: from `make up` to `make down`, with real parts."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from tests.deploy.checkout import Checkout, copy_checkout
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+ENGINES = ["embedded", "pulumi"]
+
+
+@pytest.fixture(params=ENGINES)
+def checkout(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Checkout]:
+    if request.param == "pulumi" and shutil.which("pulumi") is None:
+        pytest.skip("the official pulumi CLI is not on PATH")
+    made = copy_checkout(tmp_path / "checkout", request.param)
+    yield made
+    if (made.folder / ".state").exists():
+        made.make("down")
+
+
+def ask(checkout: Checkout, prompt: str) -> Image.Image:
+    """The picture for a prompt, through the REST API as the README's curl line does it."""
+    body = json.dumps({"inputs": {"prompt": [prompt]}, "signature_name": "prompt"})
+    url = f"http://127.0.0.1:{checkout.rest_port}/v1/models/stable-diffusion:predict"
+    with urllib.request.urlopen(url, data=body.encode(), timeout=60) as answer:
+        outputs = json.load(answer)["outputs"]
+    return Image.open(io.BytesIO(base64.b64decode(outputs["image_bytes"][0]["b64"])))
+
+
+def test_a_local_stack_from_up_to_down(checkout: Checkout) -> None:
+    first = checkout.make("up")
+    lines = first.strip().splitlines()[-3:]
+    assert lines[0].split() == ["service", f"http://127.0.0.1:{checkout.rest_port}"]
+    picture = checkout.folder / lines[1].split()[1]
+    assert Image.open(picture).size == (64, 64)
+    assert lines[2].startswith("next     make generate PROMPT=")
+    assert ask(checkout, "a small green square on white").size == (64, 64)
+
+    pid = checkout.server_pid()
+    started = time.monotonic()
+    again = checkout.make("up")
+    assert "unchanged" in again and "created" not in again and "updated" not in again
+    assert checkout.server_pid() == pid
+    assert time.monotonic() - started < 60
+
+    psutil.Process(pid).kill()
+    revived = checkout.make("up")
+    assert "service" in revived
+    assert checkout.server_pid() != pid
+    ask(checkout, "a circle")
+
+    old = checkout.models()
+    checkout.set("steps", 4)
+    checkout.make("up")
+    assert len(checkout.models()) == 1
+    assert checkout.models() != old
+    ask(checkout, "a star")
+
+    assert "state        AVAILABLE" in checkout.make("status")
+    drawn = checkout.make("generate", PROMPT='a "red" $circle')
+    assert "seed" in drawn
+
+    checkout.make("down")
+    assert not (checkout.folder / ".state").exists()
+    assert checkout.processes() == []
+    assert (checkout.folder / "Pulumi.local.yaml").exists()
+    assert list((checkout.folder / "out").glob("*.png"))
+    checkout.make("down")
+
+
+def test_a_port_in_use_is_one_clear_error_and_the_next_up_works(checkout: Checkout) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", checkout.rest_port))
+        taken.listen()
+        output = checkout.make("up", code=2)
+    assert f"port {checkout.rest_port} is in use by another program" in output
+    checkout.make("up")
+    ask(checkout, "a circle")
+
+
+def interrupt_and_converge(checkout: Checkout, times: int, seed: int) -> None:
+    """Stop `make up` at random moments, by Ctrl-C and SIGKILL in turn; then it must converge."""
+    rng = random.Random(seed)
+    for turn in range(times):
+        process = checkout.start("up")
+        deadline = time.monotonic() + rng.uniform(0.5, 45)
+        while time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.05)
+        if process.poll() is None:
+            if turn % 2:
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=120)
+        for model in checkout.models():
+            folder = checkout.folder / ".state/models" / model
+            if not model.startswith(".") and (folder / "1/saved_model.pb").exists():
+                assert (folder / "1/variables/variables.index").exists()
+        if turn % 3 == 2:
+            checkout.make("down")
+    checkout.make("up")
+    ask(checkout, "a blue star")
+    checkout.make("down")
+    assert checkout.processes() == []
+    assert not (checkout.folder / ".state").exists()
+
+
+def test_interrupted_ups_converge(checkout: Checkout) -> None:
+    interrupt_and_converge(checkout, times=2, seed=1)
+
+
+@pytest.mark.long
+def test_ten_interrupted_ups_converge(checkout: Checkout) -> None:
+    interrupt_and_converge(checkout, times=10, seed=2)

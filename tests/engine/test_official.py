@@ -1,0 +1,209 @@
+"""One state, two engines: wherever the official CLI is on PATH, a stack goes back and forth."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from engine import snapshot as snapshots
+from engine.passphrase import Crypter
+from engine.values import Secret
+from tests.engine.pulumi_project import PulumiProject
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        shutil.which("pulumi") is None, reason="the official Pulumi CLI is not on PATH"
+    ),
+]
+
+MIXED = """
+a = Thing("a", size=config.get_int("size") or 1, word=pulumi.Output.secret("hush"))
+class Pair(pulumi.ComponentResource):
+    def __init__(self, name):
+        super().__init__("things:index:Pair", name, {"given": 1})
+        one = Thing(f"{name}-one", of=a.serial, opts=Options(parent=self, protect=False))
+        self.register_outputs({"one": one.serial})
+Pair("p")
+Thing("limited", opts=Options(custom_timeouts=pulumi.CustomTimeouts(create="5m"), depends_on=[a],
+      ignore_changes=["size"], additional_secret_outputs=["url"]))
+pulumi.export("serial", a.serial)
+pulumi.export("nested", {"list": [1, 2.5, None, {"x": True}], "word": pulumi.Output.secret("w")})
+"""
+
+# Each tuple is a history of one program: its versions in turn.
+HISTORIES = {
+    "replace with dependents": (
+        'a = Thing("a", kind="x")\nThing("b", of=a.serial)',
+        'a = Thing("a", kind="y")\nThing("b", of=a.serial)',
+        'Thing("b")',
+    ),
+    "delete before replace": (
+        'a = Thing("a", kind="x", first="delete")\nb = Thing("b", kind=a.serial)\n'
+        'Thing("c", of=b.serial)',
+        'a = Thing("a", kind="y", first="delete")\nb = Thing("b", kind=a.serial)\n'
+        'Thing("c", of=b.serial)',
+    ),
+    "order overridden": (
+        'Thing("a", kind="x", opts=Options(delete_before_replace=True))',
+        'Thing("a", kind="y", opts=Options(delete_before_replace=True))',
+        'Thing("a", kind="z", first="delete", opts=Options(delete_before_replace=False))',
+    ),
+    "ignored and compared": (
+        'PlainThing("a", tags={"x": 1, "y": 1}, opts=Options(ignore_changes=["tags.x"]))',
+        'PlainThing("a", tags={"x": 2, "y": 2}, opts=Options(ignore_changes=["tags.x"]))',
+        'PlainThing("a", tags={"x": 2, "y": 3}, opts=Options(replace_on_changes=["tags"]))',
+        'Thing("b", tags=[1])',
+        'Thing("b", tags=[2], opts=Options(replace_on_changes=["tags"]))',
+    ),
+    "aliased": (
+        'parent = pulumi.ComponentResource("t:i:P", "p")\n'
+        'a = Thing("a", label="a", opts=Options(parent=parent))\nThing("b", of=a.serial)',
+        'parent = pulumi.ComponentResource("t:i:Q", "q", {}, Options(aliases=['
+        'pulumi.Alias(name="p", type_="t:i:P")]))\n'
+        'a = Thing("a", label="a", opts=Options(parent=parent))\nThing("b", of=a.serial)',
+    ),
+    "deleted with and retained": (
+        'a = Thing("a", kind="x")\nThing("b", opts=Options(deleted_with=a))\n'
+        'Thing("c", opts=Options(retain_on_delete=True))',
+        'a = Thing("a", kind="y")\nThing("b", opts=Options(deleted_with=a))',
+        "",
+    ),
+    "failures": (
+        'a = Thing("a")\nThing("b", of=a.serial, fails="create")\npulumi.export("a", a.serial)',
+        'a = Thing("a", kind="x")\nThing("b", of=a.serial)\npulumi.export("b", a.serial)',
+        'a = Thing("a", size=2, kind="x")\nThing("b", of=a.serial, size=2, fails="update")',
+        'a = Thing("a", size=2, kind="x", opts=Options(protect=True))',
+        "",
+    ),
+    "secrets": (
+        'Thing("a", word=pulumi.Output.secret({"x": 1}), opts=Options('
+        'additional_secret_outputs=["url", "nope"]))',
+        'Thing("a", word={"x": 1})\npulumi.export("w", pulumi.Output.secret([1, "<&>"]))',
+    ),
+}
+
+
+def official(project: PulumiProject, *arguments: str, code: int = 0) -> str:
+    """Run the official CLI on the project."""
+    ran = subprocess.run(
+        ["pulumi", *arguments, "--non-interactive", "--color", "never", "-C", str(project.folder)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == code, ran.stdout
+    return ran.stdout
+
+
+@pytest.fixture
+def shared(exact_project: PulumiProject, monkeypatch: pytest.MonkeyPatch) -> PulumiProject:
+    """A project both engines can run."""
+    monkeypatch.setenv("PULUMI_SKIP_UPDATE_CHECK", "true")
+    monkeypatch.setenv("PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true")
+    (exact_project.folder / "Pulumi.yaml").write_text(
+        "name: things\nruntime:\n  name: python\n"
+        f"  options: {{virtualenv: {sys.prefix}}}\n"
+        "config:\n  colour: {default: red}\n"
+    )
+    return exact_project
+
+
+def comparable(project: PulumiProject) -> Any:
+    """The state, decrypted, without times, positions and random names; sorted by URN."""
+    deployment = project.deployment()
+    crypter = Crypter("", snapshots.salt_of(deployment))
+    rows: list[dict[str, Any]] = []
+    for entry in snapshots.load(deployment, crypter).resources:
+        row = {key: value for key, value in vars(entry).items() if value}
+        for key in ("created", "modified", "source_position", "stack_trace", "other", "alias"):
+            row.pop(key, None)
+        row["dependencies"] = sorted(row.get("dependencies", []))
+        rows.append(row)
+
+    def encode(value: Any) -> Any:
+        assert isinstance(value, Secret)
+        return {"SECRET": value.value}
+
+    text = json.dumps(rows, default=encode, sort_keys=True)
+    text = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "UUID", text)
+    text = re.sub(r"-[0-9a-f]{6}\b", "-SERIAL", text)
+    return sorted(json.loads(text), key=lambda row: json.dumps(row, sort_keys=True))
+
+
+def test_the_official_engine_takes_over_without_a_change_and_hands_back(
+    shared: PulumiProject,
+) -> None:
+    shared.program(MIXED)
+    shared.up()
+    first = comparable(shared)
+    official(shared, "preview", "--expect-no-changes")
+    official(shared, "up", "--yes", "--refresh", "--expect-no-changes")
+    assert comparable(shared) == first
+    shared.config(size=7)
+    assert "~ 1 updated" in official(shared, "up", "--yes")
+    assert shared.cloud["a"]["size"] == 7
+
+    before = comparable(shared)
+    assert shared.run("preview", "--expect-no-changes").code == 0
+    shared.up("--refresh", "--expect-no-changes")
+    assert comparable(shared) == before
+    history = official(shared, "stack", "history", "--json")
+    assert len(json.loads(history)) == 4
+    embedded = json.loads(shared.run("stack", "output", "--json", "--show-secrets").out)
+    assert embedded == json.loads(official(shared, "stack", "output", "--json", "--show-secrets"))
+    assert shared.run("destroy", "--yes").code == 0
+    assert "0" in official(shared, "stack", "ls")
+    official(shared, "stack", "rm", "--yes", "--preserve-config")
+
+
+def test_a_stack_of_the_official_engine_is_taken_over_and_handed_back(
+    shared: PulumiProject,
+) -> None:
+    official(shared, "stack", "init", "theirs")
+    shared.program(MIXED)
+    official(shared, "config", "set", "--secret", "word", "hush")
+    official(shared, "up", "--yes")
+    assert shared.run("preview", "--expect-no-changes").code == 0  # it is selected for both
+    ran = shared.up("--refresh")
+    assert "unchanged" in ran.out and "hush" not in ran.text
+    shared.program("")
+    shared.up()
+    assert shared.cloud == {}
+    official(shared, "up", "--yes", "--expect-no-changes")
+    official(shared, "destroy", "--yes")
+    assert shared.run("stack", "rm", "--yes").code == 0
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_both_engines_lead_to_the_same_states(shared: PulumiProject, name: str) -> None:
+    """The same program versions, each engine on a stack of its own."""
+    states: dict[str, list[Any]] = {}
+    for engine in ("embedded", "official"):
+        states[engine] = []
+        (shared.folder / "cloud.json").write_text("{}")
+        for version in HISTORIES[name]:
+            shared.program(version)
+            if engine == "embedded":
+                shared.run("up", "--yes", "--skip-preview")
+            else:
+                subprocess.run(
+                    ["pulumi", "up", "--yes", "--skip-preview", "-C", str(shared.folder)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    check=False,
+                )
+            states[engine].append((comparable(shared), sorted(shared.cloud)))
+        shared.run("stack", "rm", "--yes", "--force", "--remove-backups", "--preserve-config")
+        shared.run("stack", "select", "--create", "dev")
+    for embedded, theirs in zip(states["embedded"], states["official"], strict=True):
+        assert embedded == theirs

@@ -1,0 +1,115 @@
+"""Resource options: protect, ignore changes, retain, deleted with, aliases, timeouts."""
+
+from __future__ import annotations
+
+from tests.engine.pulumi_project import PulumiProject
+
+
+def test_a_protected_resource_is_neither_deleted_nor_replaced(project: PulumiProject) -> None:
+    project.program('a = Thing("a", kind="x", opts=Options(protect=True))\nThing("b")')
+    project.up()
+    state = project.resources()
+    project.program('Thing("a", kind="y", opts=Options(protect=True))\nThing("b")')
+    ran = project.run("up", "--yes")
+    assert ran.code == 1 and "it is protected" in ran.text
+    ran = project.run("destroy", "--yes")
+    assert ran.code == 1 and "cannot be deleted because it is protected" in ran.text
+    assert set(project.cloud) == {"a", "b"} and project.resources()["a"].id == state["a"].id
+
+
+def test_without_a_preview_everything_but_the_protected_is_deleted(
+    project: PulumiProject,
+) -> None:
+    project.program('Thing("a", opts=Options(protect=True))\nThing("b")')
+    project.up()
+    ran = project.run("destroy", "--yes", "--skip-preview")
+    assert ran.code == 1 and set(project.cloud) == {"a"}
+    assert set(project.resources()) == {"things-dev", "default", "a"}
+
+
+def test_unprotecting_and_replacing_is_one_step(project: PulumiProject) -> None:
+    project.program('Thing("a", kind="x", opts=Options(protect=True))')
+    project.up()
+    project.program('Thing("a", kind="y")')
+    project.up()
+    assert project.cloud["a"]["kind"] == "y" and len(project.cloud_ids) == 1
+
+
+def test_ignored_changes_keep_the_old_value(project: PulumiProject) -> None:
+    body = 'Thing("a", size={}, tags={{"x": "{}", "y": "{}"}}, opts=Options('
+    body += 'ignore_changes=["size", "tags.x"]))'
+    project.program(body.format(1, "one", "one"))
+    project.up()
+    project.program(body.format(2, "two", "two"))
+    project.up()
+    assert project.cloud["a"]["size"] == 1
+    assert project.cloud["a"]["tags"] == {"x": "one", "y": "two"}
+
+
+def test_retained_resources_outlive_their_deletion(project: PulumiProject) -> None:
+    project.program('Thing("a", opts=Options(retain_on_delete=True))')
+    project.up()
+    assert project.run("destroy", "--yes").code == 0
+    assert set(project.cloud) == {"a"} and project.resources() == {}
+
+
+def test_what_is_deleted_with_another_needs_no_call(project: PulumiProject) -> None:
+    project.program('a = Thing("a")\nThing("b", opts=Options(deleted_with=a))')
+    project.up()
+    project.calls()
+    assert project.run("destroy", "--yes").code == 0
+    assert [call for call in project.calls() if call.startswith("delete")] == ["delete a"]
+
+
+def test_an_aliased_resource_is_renamed_and_not_replaced(project: PulumiProject) -> None:
+    project.program('a = Thing("a", label="a")\nThing("child", of=a.serial)')
+    project.up()
+    old = project.resources()["a"]
+    project.program(
+        'a = Thing("renamed", label="a", opts=Options(aliases=[pulumi.Alias(name="a")]))\n'
+        'Thing("child", of=a.serial)'
+    )
+    ran = project.up()
+    state = project.resources()
+    assert "    3 unchanged" in ran.out and "a" not in state
+    assert state["renamed"].id == old.id
+    assert state["child"].property_dependencies["of"] == [state["renamed"].urn]
+
+
+def test_children_follow_an_aliased_parent(project: PulumiProject) -> None:
+    body = """
+class Pair(pulumi.ComponentResource):
+    def __init__(self, name, opts=None):
+        super().__init__("things:index:Pair", name, {}, opts)
+        Thing(f"{name}-one", label="one", opts=Options(parent=self))
+"""
+    project.program(body + 'Pair("old")')
+    project.up()
+    old = project.resources()["old-one"].id
+    project.program(body + 'Pair("new", Options(aliases=[pulumi.Alias(name="old")]))')
+    assert "    3 unchanged" in project.up().out
+    assert project.resources()["new-one"].id == old
+
+
+def test_a_parents_options_are_its_childrens(project: PulumiProject) -> None:
+    project.program(
+        'parent = pulumi.ComponentResource("things:index:Group", "g", {}, Options(protect=True))\n'
+        'Thing("a", opts=Options(parent=parent))'
+    )
+    project.up()
+    assert project.resources()["a"].protect
+
+
+def test_timeouts_are_kept_in_seconds(project: PulumiProject) -> None:
+    project.program(
+        'Thing("a", opts=Options(custom_timeouts=pulumi.CustomTimeouts(create="1h30m5s")))'
+    )
+    project.up()
+    assert project.resources()["a"].custom_timeouts == {"create": 5405}
+
+
+def test_a_name_used_twice_is_refused(project: PulumiProject) -> None:
+    project.program('Thing("a")\nThing("a")')
+    ran = project.run("up", "--yes")
+    assert ran.code == 1 and "Duplicate resource URN" in ran.out
+    assert project.cloud == {}

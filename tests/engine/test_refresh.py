@@ -1,0 +1,82 @@
+"""Refresh, alone and as part of `up --refresh`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.engine.pulumi_project import PulumiProject
+
+PAIR = 'a = Thing("a", size=1)\nThing("b", of=a.serial)'
+
+
+def drift(cloud: dict[str, Any]) -> None:
+    """Change `a`, and lose `b`."""
+    for key, props in list(cloud.items()):
+        if props["label"] == "a":
+            props["size"] = 9
+        else:
+            del cloud[key]
+
+
+def test_refresh_sees_what_has_changed_and_what_is_gone(project: PulumiProject) -> None:
+    project.program(PAIR)
+    project.up()
+    project.change_cloud(drift)
+    ran = project.run("refresh", "--yes")
+    assert ran.code == 0
+    assert "    ~ 1 updated" in ran.out and "    - 1 deleted" in ran.out
+    state = project.resources()
+    assert state["a"].outputs["size"] == 9 and state["a"].inputs["size"] == 1
+    assert "b" not in state
+    assert project.cloud.keys() == {"a"}
+
+    project.up()
+    assert project.cloud["a"]["size"] == 1 and "b" in project.cloud
+
+
+def test_up_with_refresh_mends_the_drift_in_one_go(project: PulumiProject) -> None:
+    project.program(PAIR)
+    project.up()
+    project.change_cloud(drift)
+    ran = project.up("--refresh")
+    assert "    + 1 created" in ran.out and "    ~ 1 updated" in ran.out
+    assert project.cloud["a"]["size"] == 1 and "b" in project.cloud
+    assert "    3 unchanged" in project.up("--refresh").out
+
+
+def test_a_lost_dependency_leaves_no_reference_behind(project: PulumiProject) -> None:
+    project.program(PAIR)
+    project.up()
+    lost = project.resources()["a"]
+    project.change_cloud(lambda cloud: cloud.pop(lost.id))
+    assert project.run("refresh", "--yes").code == 0
+    assert lost.urn not in str(project.deployment())
+
+
+def test_a_read_that_fails_stops_and_changes_nothing(project: PulumiProject) -> None:
+    project.program('Thing("a", fails="read")')
+    project.up()
+    before = project.checkpoint.read_text()
+    ran = project.run("refresh", "--yes")
+    assert ran.code == 1 and "read is out of order" in ran.out
+    assert project.checkpoint.read_text() == before
+
+
+def test_a_plain_refresh_keeps_pending_creates_and_a_flag_clears_them(
+    project: PulumiProject,
+) -> None:
+    project.program('Thing("a")')
+    project.up()
+    deployment = project.deployment()
+    entry = {**deployment["resources"][-1], "id": ""}
+    entry["urn"] += "-lost"
+    document = json.loads(project.checkpoint.read_text())
+    pending = [{"resource": entry, "type": "creating"}]
+    document["checkpoint"]["latest"]["pending_operations"] = pending
+    project.checkpoint.write_text(json.dumps(document))
+    ran = project.run("refresh", "--yes")
+    assert "ended while creating a-lost" in ran.out
+    assert len(project.deployment()["pending_operations"]) == 1
+    project.run("refresh", "--yes", "--clear-pending-creates")
+    assert "pending_operations" not in project.deployment()

@@ -1,0 +1,145 @@
+"""What the engine cannot do is refused in one line, before any provider is called."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.engine.pulumi_project import PulumiProject, Ran
+
+OTHER_PACKAGE = """
+class Bucket(pulumi.CustomResource):
+    def __init__(self, name, opts=None):
+        super().__init__("gcp:storage/bucket:Bucket", name, {"x": 1, "y": None}, opts)
+"""
+PROGRAMS = {
+    "provider plugin": OTHER_PACKAGE + 'Bucket("b")',
+    "explicit provider": 'pulumi.ProviderResource("gcp", "p", {})',
+    "invoke": 'pulumi.runtime.invoke("gcp:compute:getZones", {})',
+    "stack reference": 'pulumi.StackReference("organization/other/dev")',
+    "get": OTHER_PACKAGE + 'Bucket("b", Options(id="there"))',
+    "import": 'Thing("b", opts=Options(import_="there"))',
+    "transform": 'Thing("b", opts=Options(transforms=[lambda args: None]))',
+    "stack transform": "pulumi.runtime.register_resource_transform(lambda args: None)\nThing('b')",
+    "hook": """
+hook = pulumi.ResourceHook("before", lambda args: None)
+Thing("b", opts=Options(hooks=pulumi.ResourceHookBinding(before_create=[hook])))
+""",
+    "asset": 'Thing("b", file=pulumi.StringAsset("text"))',
+    "archive": 'Thing("b", files=pulumi.AssetArchive({"a": pulumi.StringAsset("text")}))',
+    "remote component": """
+class Remote(pulumi.ComponentResource):
+    def __init__(self):
+        super().__init__("pkg:index:Remote", "r", {}, None, True)
+Remote()
+""",
+    "replace with": 'Thing("b", opts=Options(replace_with=[a]))',
+    "replacement trigger": 'Thing("b", opts=Options(replacement_trigger=1))',
+}
+
+
+def assert_refused(ran: Ran) -> None:
+    assert ran.code == 1, ran.text
+    (line,) = ran.err.splitlines()
+    assert line.startswith("error: the embedded engine cannot run this: ")
+    assert "install the Pulumi CLI (https://" in line
+
+
+@pytest.mark.parametrize("feature", PROGRAMS)
+def test_a_program_is_refused_before_any_provider_call(
+    project: PulumiProject, feature: str
+) -> None:
+    project.program(f'a = Thing("a")\n{PROGRAMS[feature]}\n')
+    before = project.checkpoint.read_text()
+    assert_refused(project.run("up", "--yes", "--skip-preview"))
+    assert project.calls() == []
+    assert project.checkpoint.read_text() == before
+
+
+def test_a_refusal_names_what_was_asked_for(project: PulumiProject) -> None:
+    project.program(PROGRAMS["provider plugin"])
+    ran = project.run("preview")
+    assert_refused(ran)
+    assert "gcp:storage/bucket:Bucket b needs the provider plugin of the package 'gcp'" in ran.err
+
+
+def edited(document: dict[str, Any], change: str) -> dict[str, Any]:
+    latest = document["checkpoint"]["latest"]
+    foreign = {"urn": "urn:pulumi:dev::things::gcp:a:B::b", "custom": True, "type": "gcp:a:B"}
+    match change:
+        case "version":
+            document["version"] = 4
+        case "features":
+            document["features"] = ["taint"]
+        case "another package":
+            latest["resources"] = [*latest["resources"], foreign]
+        case "another provider":
+            provider = {**foreign, "type": "pulumi:providers:gcp", "id": "1"}
+            latest["resources"] = [*latest["resources"], provider]
+        case "a hook":
+            latest["resources"][0]["resourceHooks"] = {"beforeCreate": ["h"]}
+        case "snippets":
+            latest["snippets"] = [{"uuid": "1"}]
+        case _:
+            latest["secrets_providers"]["type"] = "cloud"
+    return document
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "version",
+        "features",
+        "another package",
+        "another provider",
+        "a hook",
+        "snippets",
+        "secrets provider",
+    ],
+)
+def test_a_checkpoint_is_refused(project: PulumiProject, change: str) -> None:
+    entry = {
+        "urn": "urn:pulumi:dev::things::pulumi:pulumi:Stack::things-dev",
+        "custom": False,
+        "type": "pulumi:pulumi:Stack",
+    }
+    document = json.loads(project.checkpoint.read_text())
+    document["checkpoint"]["latest"]["resources"] = [entry]
+    text = json.dumps(edited(document, change))
+    project.checkpoint.write_text(text)
+    project.program('Thing("a")')
+    for verb in (["up", "--yes"], ["refresh", "--yes"], ["destroy", "--yes"], ["preview"]):
+        assert_refused(project.run(*verb))
+    assert project.calls() == [] and project.checkpoint.read_text() == text
+
+
+def test_other_backends_and_layouts_are_refused(
+    project: PulumiProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compressed = project.checkpoint.with_name("dev.json.gz")
+    compressed.write_bytes(b"")
+    assert_refused(project.run("preview"))
+    compressed.unlink()
+    meta = project.backend / "meta.yaml"
+    meta.write_text("version: 2\n")
+    assert_refused(project.run("preview"))
+    meta.unlink()
+    (project.backend / "stacks" / "dev.json").write_text("{}")
+    assert_refused(project.run("preview"))
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "gs://bucket")
+    assert_refused(project.run("preview"))
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("Pulumi.yaml", "name: things\nruntime: nodejs\n"),
+        ("Pulumi.dev.yaml", "secretsprovider: awskms://key\n"),
+        ("Pulumi.dev.yaml", "environment: [shared]\n"),
+    ],
+)
+def test_project_and_stack_files_are_refused(project: PulumiProject, file: str, text: str) -> None:
+    (project.folder / file).write_text(text)
+    assert_refused(project.run("preview"))

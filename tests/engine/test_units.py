@@ -1,0 +1,104 @@
+"""The pure parts: property paths, secrets, URNs, durations, differences."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine import paths, urn
+from engine.display import diff_info
+from engine.goal import duration_seconds
+from engine.passphrase import Crypter, WrongPassphraseError
+from engine.values import PropertyMap, Secret, with_secrets_of
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("a.b", ["a", "b"]),
+        ('a["b c"][0]', ["a", "b c", 0]),
+        ('["x\\"y"].z', ['x"y', "z"]),
+        ("a[*].b", ["a", "*", "b"]),
+        (".a", None),
+        ("a.", None),
+        ("a[x]", None),
+        ('a["b', None),
+    ],
+)
+def test_property_paths_are_parsed(text: str, path: paths.PropertyPath | None) -> None:
+    assert paths.parse(text) == path
+
+
+@pytest.mark.parametrize(
+    ("ignored", "old", "new", "expected"),
+    [
+        ("a", {"a": 1}, {"a": 2}, {"a": 1}),
+        ("a", {}, {"a": 2}, {}),
+        ("a", {"a": 1}, {}, {"a": 1}),
+        ("a.b", {"a": {"b": 1}}, {"a": {"b": 2, "c": 3}}, {"a": {"b": 1, "c": 3}}),
+        ("a.b", {"a": {"b": 1}}, {}, {}),
+        ("a[1]", {"a": [1, 2]}, {"a": [3, 4]}, {"a": [3, 2]}),
+        ("a[1]", {"a": [1, 2]}, {"a": [3]}, {"a": [3]}),
+        ("a[*].b", {"a": [{"b": 1}]}, {"a": [{"b": 2}, {"b": 3}]}, {"a": [{"b": 1}, {"b": 3}]}),
+        ("a[*]", {"a": {"x": 1}}, {"a": {"y": 2}}, {"a": {"x": 1}}),
+        ("*", {"a": 1}, {"a": 2, "b": 3}, {"a": 1}),
+        ("a.b", {"a": Secret({"b": 1})}, {"a": {"b": 2}}, {"a": {"b": Secret(1)}}),
+        ("a[-1]", {"a": [1]}, {"a": [2]}, {"a": [2]}),
+    ],
+)
+def test_ignored_paths_keep_their_old_values(
+    ignored: str, old: PropertyMap, new: PropertyMap, expected: PropertyMap
+) -> None:
+    before = repr(new)
+    assert paths.restore(new, old, [ignored]) == expected
+    assert repr(new) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "other", "covered"),
+    [("a", "a.b", True), ("a.b", "a", False), ("*", "x", True), ("a[*].c", "a[3].c", True)],
+)
+def test_paths_cover_what_is_below_them(path: str, other: str, covered: bool) -> None:
+    parsed, below = paths.parse(path), paths.parse(other)
+    assert parsed and below and paths.covers(parsed, below) is covered
+
+
+def test_outputs_of_secret_inputs_are_secret() -> None:
+    outputs: PropertyMap = {"a": 1, "b": {"c": 2, "d": 3}, "e": [4]}
+    inputs: PropertyMap = {"a": Secret(0), "b": {"c": Secret(0), "d": 0}, "e": [Secret(0)]}
+    assert with_secrets_of(outputs, inputs) == {
+        "a": Secret(1),
+        "b": {"c": Secret(2), "d": 3},
+        "e": Secret([4]),
+    }
+
+
+def test_secrets_go_round_and_keep_their_ciphertext() -> None:
+    crypter = Crypter("phrase")
+    sealed = crypter.encrypt("text", "place")
+    again = Crypter("phrase", crypter.state)
+    assert again.decrypt(sealed, "place") == "text"
+    assert again.encrypt("text", "place") == sealed
+    assert again.encrypt("text", "other place") != sealed
+    with pytest.raises(WrongPassphraseError):
+        Crypter("other", crypter.state).decrypt(sealed)
+
+
+def test_urns_hold_the_types_of_their_parents() -> None:
+    stack = urn.root_stack("dev", "p")
+    child = urn.make("dev", "p", stack, "m:i:C", "c")
+    assert child == "urn:pulumi:dev::p::m:i:C::c"
+    grandchild = urn.make("dev", "p", child, "m:i:D", "d::e")
+    assert grandchild == "urn:pulumi:dev::p::m:i:C$m:i:D::d::e"
+    assert (urn.type_of(grandchild), urn.name_of(grandchild)) == ("m:i:D", "d::e")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("5m", 300), ("1h0m0.5s", 3600.5), ("250ms", 0.25)])
+def test_go_durations(text: str, seconds: float) -> None:
+    assert duration_seconds(text) == seconds
+
+
+def test_differences_are_named_by_key() -> None:
+    old: PropertyMap = {"a": 1, "b": 2, "c": Secret(3), "__provider": "x"}
+    new: PropertyMap = {"a": 1, "b": 3, "c": 3, "d": 4, "__provider": "y"}
+    assert diff_info(old, new) == "[diff: +d~b]"
+    assert diff_info(new, old) == "[diff: -d~b]"

@@ -1,0 +1,162 @@
+"""Run the whole Pulumi program in this process, isolated, and record all that it registers.
+
+Every run gets a fresh context (Pulumi keeps its settings in context variables), an event loop and
+an executor of its own, and freshly imported project packages, so that runs cannot leak into
+another. No CLI, no engine, no cloud.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import runpy
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import yaml
+from pulumi.runtime import mocks, rpc, settings
+from pulumi.runtime.proto import resource_pb2
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = "diffusion-serving"
+FRESH_PACKAGES = ("infra", "serving", "model_export")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One resource as the program registered it; numbers are floats, secrets unwrapped."""
+
+    type: str
+    name: str
+    inputs: dict[str, Any]
+    custom: bool
+    dependencies: tuple[str, ...]
+    property_dependencies: dict[str, tuple[str, ...]]
+    urn: str
+
+
+@dataclass
+class Run:
+    """What a program did."""
+
+    resources: list[Registered] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    def one(self, type_: str) -> Registered:
+        """The only resource of a type."""
+        found = [r for r in self.resources if r.type == type_]
+        assert len(found) == 1, f"{type_}: {[r.name for r in found]}"
+        return found[0]
+
+
+def stack_config(stack: str) -> dict[str, str]:
+    """A committed stack's configuration with the project's defaults, as a program sees it."""
+    project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
+    values = {
+        f"{PROJECT}:{key}": declared["default"]
+        for key, declared in project["config"].items()
+        if "default" in declared
+    }
+    values |= yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}
+
+
+def run_program(
+    stack: str = "local", *, outputs: Mapping[str, Any] | None = None, **changes: str
+) -> Run:
+    """Run `__main__.py` with a stack's own configuration and some changed keys.
+
+    `outputs` are what a provider would add to a resource's state, by resource type.
+    """
+    run = Run()
+    config = stack_config(stack) | {f"{PROJECT}:{key}": value for key, value in changes.items()}
+    for name in [n for n in sys.modules if n.split(".")[0] in FRESH_PACKAGES]:
+        del sys.modules[name]
+    contextvars.Context().run(_run, run, config, stack, outputs or {})
+    return run
+
+
+class _Mocks(mocks.Mocks):
+    def __init__(self, outputs: Mapping[str, Any]) -> None:
+        self._outputs = outputs
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[Any, Any]]:
+        return f"{args.name}-id", {**args.inputs, **self._outputs.get(args.typ, {})}
+
+    def call(self, args: mocks.MockCallArgs) -> dict[Any, Any]:
+        raise AssertionError(f"the program invoked {args.token}")
+
+
+class _Monitor(mocks.MockMonitor):
+    def __init__(self, mocked: mocks.Mocks, run: Run) -> None:
+        super().__init__(mocked)
+        self._run = run
+
+    def RegisterResource(self, request: Any) -> resource_pb2.RegisterResourceResponse:
+        response = super().RegisterResource(request)
+        if request.type != "pulumi:pulumi:Stack":
+            self._run.resources.append(
+                Registered(
+                    type=request.type,
+                    name=request.name,
+                    inputs=_plain(rpc.deserialize_properties(request.object)),
+                    custom=request.custom,
+                    dependencies=tuple(request.dependencies),
+                    property_dependencies={
+                        k: tuple(v.urns) for k, v in request.propertyDependencies.items()
+                    },
+                    urn=response.urn,
+                )
+            )
+        return response
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:
+        if request.urn.split("::")[2] == "pulumi:pulumi:Stack":
+            self._run.outputs = _plain(rpc.deserialize_properties(request.outputs))
+        return super().RegisterResourceOutputs(request)
+
+
+def _run(run: Run, config: dict[str, str], stack: str, outputs: Mapping[str, Any]) -> None:
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    thread_loops: list[asyncio.AbstractEventLoop] = []
+
+    def start_thread() -> None:
+        thread_loops.append(asyncio.new_event_loop())
+        asyncio.set_event_loop(thread_loops[-1])
+
+    executor = ThreadPoolExecutor(max_workers=1, initializer=start_thread)
+    loop.set_default_executor(executor)
+    try:
+        mocked = _Mocks(outputs)
+        pulumi.runtime.set_all_config(config)
+        # set_mocks makes and finishes a stack of its own unless there is one, and exports after
+        # that are lost: something stands there while the mocks go in.
+        settings.set_root_resource(object())  # pyright: ignore[reportArgumentType]
+        pulumi.runtime.set_mocks(
+            mocked, project=PROJECT, stack=stack, preview=False, monitor=_Monitor(mocked, run)
+        )
+        settings.set_root_resource(None)  # pyright: ignore[reportArgumentType]
+        program = str(ROOT / "__main__.py")
+        loop.run_until_complete(
+            pulumi.runtime.run_in_stack(lambda: runpy.run_path(program, run_name="__main__"))
+        )
+    finally:
+        executor.shutdown(wait=True)
+        for one in (*thread_loops, loop):
+            one.close()
+        asyncio.set_event_loop(None)
+
+
+def _plain(value: Any) -> Any:
+    if rpc.is_rpc_secret(value):
+        return _plain(rpc.unwrap_rpc_secret(value))
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list) else value

@@ -1,0 +1,88 @@
+"""The provider of `LocalModelServer`: what is a change, what is refused, what a refresh sees."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import local
+from infra.local import LocalModelServerProvider
+
+PROPS: dict[str, Any] = {
+    "modelUri": "file:///models/abc",
+    "modelName": "stable-diffusion",
+    "host": "127.0.0.1",
+    "restPort": 8501.0,
+    "grpcPort": 8500.0,
+    "queue": 8.0,
+    "requestTimeoutSeconds": 60.0,
+    "stateFolder": "/nowhere",
+}
+
+
+def test_the_provider_is_stored_by_name_and_holds_nothing() -> None:
+    stored = pickle.dumps(LocalModelServerProvider())
+    assert b"infra.local" in stored
+    assert len(stored) < 100
+    assert LocalModelServerProvider.serialize_as_secret_always is False
+
+
+def test_equal_inputs_are_no_change() -> None:
+    result = LocalModelServerProvider().diff("id", {**PROPS, "pid": 1.0, "endpoint": "x"}, PROPS)
+    assert result.changes is False
+
+
+@pytest.mark.parametrize("key", ["modelUri", "restPort", "grpcPort", "queue"])
+def test_a_changed_input_moves_the_server_without_replacing_it(key: str) -> None:
+    result = LocalModelServerProvider().diff("id", PROPS, {**PROPS, key: "other"})
+    assert result.changes is True
+    assert not result.replaces
+
+
+def test_another_state_folder_replaces_the_server_and_stops_the_old_one_first() -> None:
+    result = LocalModelServerProvider().diff("id", PROPS, {**PROPS, "stateFolder": "/x"})
+    assert result.replaces == ["stateFolder"]
+    assert result.delete_before_replace is True
+
+
+@pytest.mark.parametrize(
+    ("change", "failure"),
+    [
+        ({"grpcPort": 8501.0}, ("grpcPort", "must differ from restPort")),
+        ({"modelUri": "gs://b/m"}, ("modelUri", "must be a file:// folder, not gs://b/m")),
+    ],
+)
+def test_a_wrong_input_is_refused_before_anything_starts(
+    change: dict[str, Any], failure: tuple[str, str]
+) -> None:
+    result = LocalModelServerProvider().check({}, {**PROPS, **change})
+    assert [(f.property, f.reason) for f in result.failures or []] == [failure]
+
+
+def test_an_unknown_model_is_accepted_in_a_preview() -> None:
+    assert not LocalModelServerProvider().check({}, {**PROPS, "modelUri": _Unknown()}).failures
+
+
+def test_a_server_that_is_not_there_is_gone_for_a_refresh(tmp_path: Path) -> None:
+    result = LocalModelServerProvider().read("id", {**PROPS, "stateFolder": str(tmp_path)})
+    assert result.id == ""
+
+
+def test_deleting_a_server_that_is_not_there_does_no_harm(tmp_path: Path) -> None:
+    LocalModelServerProvider().delete("id", {**PROPS, "stateFolder": str(tmp_path / "gone")})
+
+
+def test_a_failed_start_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fail(*_: Any) -> int:
+        raise local.ServerStartError("port 8501 is in use")
+
+    monkeypatch.setattr(local.ServerProcess, "start", fail)
+    with pytest.raises(RuntimeError, match=r"^port 8501 is in use$"):
+        LocalModelServerProvider().create({**PROPS, "stateFolder": str(tmp_path)})
+
+
+class _Unknown:
+    """Stands for pulumi.output.Unknown: anything that is not a string yet."""

@@ -1,0 +1,111 @@
+"""The program itself, run against mocks: what it registers and what it exports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pulumi
+import pytest
+
+from model_export.spec import ModelSpec
+from tests.infra.program import ROOT, Run, run_program, stack_config
+
+MODEL = "pulumi-python:dynamic/diffusion:ModelExport"
+SERVER = "pulumi-python:dynamic/diffusion:LocalModelServer"
+OUTPUTS = {
+    MODEL: {"uri": "file:///models/abc", "fingerprint": "abc"},
+    SERVER: {"endpoint": "http://127.0.0.1:8501", "grpcEndpoint": "127.0.0.1:8500"},
+}
+
+
+@pytest.fixture(scope="module")
+def local() -> Run:
+    return run_program("local", outputs=OUTPUTS)
+
+
+def test_the_local_stack_is_one_model_and_one_server(local: Run) -> None:
+    assert sorted(r.type for r in local.resources) == sorted([MODEL, SERVER])
+
+
+def test_the_server_serves_the_model_that_was_exported(local: Run) -> None:
+    model, server = local.one(MODEL), local.one(SERVER)
+    assert server.inputs["modelUri"] == "file:///models/abc"
+    assert server.property_dependencies["modelUri"] == (model.urn,)
+
+
+def test_the_server_listens_on_loopback_only(local: Run) -> None:
+    assert local.one(SERVER).inputs["host"] == "127.0.0.1"
+
+
+def test_models_and_logs_lie_in_the_state_folder_of_the_checkout(local: Run) -> None:
+    assert local.one(MODEL).inputs["destination"] == (ROOT / ".state/models").as_uri()
+    assert local.one(SERVER).inputs["stateFolder"] == str(ROOT / ".state/server")
+
+
+def test_every_output_that_clients_read_is_exported(local: Run) -> None:
+    assert local.outputs["endpoint"] == "http://127.0.0.1:8501"
+    assert local.outputs["grpcEndpoint"] == "127.0.0.1:8500"
+    assert local.outputs["modelName"] == "stable-diffusion"
+    assert local.outputs["modelUri"] == "file:///models/abc"
+    assert local.outputs["fingerprint"] == "abc"
+    assert local.outputs["limits"]["maxSteps"] == 50
+
+
+def test_a_changed_spec_reaches_the_model_and_the_limits() -> None:
+    changed = run_program("local", outputs=OUTPUTS, steps="30", guidanceScale="5")
+    assert changed.one(MODEL).inputs["spec"]["steps"] == 30
+    assert changed.outputs["limits"]["defaultSteps"] == 30
+    assert changed.outputs["limits"]["defaultGuidanceScale"] == 5
+
+
+def test_a_changed_spec_changes_the_fingerprint(local: Run) -> None:
+    changed = run_program("local", outputs=OUTPUTS, steps="30")
+    assert changed.one(MODEL).inputs["fingerprint"] != local.one(MODEL).inputs["fingerprint"]
+
+
+def test_the_defaults_of_the_stack_are_those_of_a_bare_model_spec(local: Run) -> None:
+    assert local.one(MODEL).inputs["spec"] == ModelSpec().to_json()
+
+
+def test_a_wrong_setting_ends_the_program_with_one_line() -> None:
+    with pytest.raises(pulumi.RunError) as error:
+        run_program("local", steps="99")
+    assert str(error.value) == (
+        "steps: must be a whole number from 1 to 50, not '99'. "
+        "Set it with: pulumi config set steps 20"
+    )
+
+
+def test_the_gke_target_is_refused_in_one_line() -> None:
+    with pytest.raises(pulumi.RunError, match=r"^target: gke is not part of this version yet"):
+        run_program("dev")
+
+
+def test_every_committed_stack_has_only_known_keys() -> None:
+    from infra import settings
+
+    for path in sorted(ROOT.glob("Pulumi.*.yaml")):
+        keys = {k.partition(":")[2] for k in stack_config(path.suffixes[0][1:])}
+        assert keys <= settings.KEYS
+
+
+@pytest.mark.slow
+def test_the_program_imports_neither_tensorflow_nor_a_cloud_sdk_and_starts_in_time() -> None:
+    code = (
+        "import sys, time; sys.path.insert(0, '.');"
+        "import infra.local, infra.outputs, infra.settings, model_export.resource;"
+        "heavy = {'tensorflow', 'keras', 'pulumi_gcp', 'pulumi_kubernetes', 'google.cloud'};"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules);"
+        "print(time.process_time())"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert float(done.stdout) < 5
+    assert time.monotonic() - started < 60
+    assert Path(ROOT / "__main__.py").exists()

@@ -1,0 +1,336 @@
+"""`python -m model_export`: what it prints, its exit codes, and what an interruption leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from model_export import owners, publish
+from model_export.cli import main
+from model_export.export import Stage
+from model_export.manifest import Manifest
+from model_export.progress import Estimate
+from model_export.staging import remove_abandoned, staging_folder
+from model_export.storage import FileStorage, child_url
+from tests.model_export.conftest import ROOT, TINY_SPEC, TINY_WEIGHTS_SHA256, StandInFamily
+
+WAIT_SECONDS = 60.0
+FINGERPRINT = TINY_SPEC.fingerprint(TINY_WEIGHTS_SHA256)
+SPEC = json.dumps(TINY_SPEC.to_json())
+
+Published = tuple[str, Manifest]
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def published(made_up_model: Callable[..., tuple[Path, Manifest]], tmp_path: Path) -> Published:
+    folder, manifest = made_up_model()
+    url = f"file://{tmp_path}/models/{manifest.fingerprint}"
+    publish.publish(folder, manifest, FileStorage(url))
+    return url, manifest
+
+
+@pytest.fixture
+def start(stand_in_family: StandInFamily) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts the command line in a process of its own."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "model_export", *arguments],
+            cwd=ROOT,
+            env=stand_in_family.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["export", "--steps", "500", "--to", "file:///x"], 2, "--steps: must be from 1 to 50"),
+        (["export", "--sampler", "euler", "--to", "file:///x"], 2, "--sampler: must be one of"),
+        (["export", "--guidance-scale", "nan", "--to", "file:///x"], 2, "--guidance-scale"),
+        (["export", "--to", "models"], 2, "start it with file://"),
+        (["export", "--to", "file:///a/../b"], 2, "must be a plain path"),
+        (["fingerprint", "--spec", "{"], 2, "--spec: is not a JSON object"),
+        (["fingerprint", "--spec", "3"], 2, "--spec: is not a JSON object"),
+        (["fingerprint", "--spec", '{"colour": 1}'], 2, "--spec: has no key 'colour'"),
+        (["verify", "gs://bucket/x"], 2, "start it with file://"),
+        (["verify", "file:///nowhere/x"], 1, "manifest.json is missing: export it again"),
+        (["delete", "file:///nowhere/x"], 1, "no manifest there, so nothing is deleted"),
+    ],
+)
+def test_an_error_is_one_line_that_says_what_to_do(
+    arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("model_export: ") and message in line
+
+
+@pytest.mark.parametrize("arguments", [[], ["paint"], ["export"], ["export", "--steps", "x"]])
+def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+
+
+def test_help_shows_examples_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert "python -m model_export export --to file:///srv/models" in text
+    assert "exit codes: 0 done" in text
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tiny_family: None
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["export", "--to", f"file://{tmp_path}/file/models"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "Not a directory" in line
+
+
+def test_verify_tells_a_whole_model_from_a_damaged_one(
+    published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, manifest = published
+    assert main(["verify", url]) == 0
+    assert "is whole: 6 files, 31 bytes" in capsys.readouterr().out
+    folder = tmp_path / "models" / manifest.fingerprint
+    (folder / "1" / "saved_model.pb").write_text("GRAPH")
+    (folder / "1" / "assets" / "words.txt").unlink()
+    assert main(["verify", url]) == 1
+    line = capsys.readouterr().err
+    assert "1/saved_model.pb has another checksum (and 1 more): export it again" in line
+
+
+def test_delete_refuses_while_a_stack_needs_the_model(
+    published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, _ = published
+    owners.claim(FileStorage(url), "diffusion-serving/local/model", "1")
+    assert main(["delete", url]) == 1
+    assert "belongs to diffusion-serving/local/model" in capsys.readouterr().err
+    assert main(["verify", url]) == 0
+    assert main(["delete", "--force", url]) == 0
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_clean_removes_leftovers_and_no_whole_model(
+    published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, manifest = published
+    base = tmp_path / "models"
+    unfinished = FileStorage(child_url(f"file://{base}", "unfinished"))
+    unfinished.write(manifest.to_bytes(), publish.PARTIAL_MANIFEST_NAME)
+    unfinished.write(b"words", "1/assets/words.txt")
+    with staging_folder(base) as alive:
+        dead = alive.with_name(f"{alive.name.rsplit('-', 1)[0]}-{a_dead_pid()}")
+        alive.rename(dead)
+        assert main(["clean", f"file://{base}"]) == 0
+    assert {path.name for path in base.iterdir()} == {manifest.fingerprint}
+    assert publish.problems(FileStorage(url)) == []
+    assert dead.name in capsys.readouterr().out
+    assert main(["clean", f"file://{base}/none"]) == 0
+
+
+def test_the_fingerprint_follows_the_spec(
+    capsys: pytest.CaptureFixture[str], tiny_family: None
+) -> None:
+    assert main(["fingerprint", "--spec", SPEC]) == 0
+    assert (
+        main(["fingerprint", "--steps", "3", "--max-steps", "6", "--negative-prompt", "red"]) == 0
+    )
+    assert main(["fingerprint", "--spec", SPEC, "--sampler", "ddim"]) == 0
+    first, second, third = capsys.readouterr().out.split()
+    assert first == second == FINGERPRINT != third
+
+
+def test_an_unexpected_fingerprint_stops_the_export(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tiny_family: None
+) -> None:
+    arguments = ["export", "--to", f"file://{tmp_path}/m", "--expect-fingerprint", "0" * 16]
+    assert main(arguments) == 1
+    assert "changed meanwhile; run again" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+
+
+def test_an_export_of_a_model_that_is_there_does_nothing(
+    published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str], tiny_family: None
+) -> None:
+    url, _ = published
+    assert main(["export", "--spec", SPEC, "--to", f"file://{tmp_path}/models"]) == 0
+    assert capsys.readouterr().out == f"{url} is already there, whole\n"
+
+
+@pytest.mark.slow
+def test_an_export_publishes_a_whole_model_and_says_how_far_it_is(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    base = tmp_path / "models"
+    out, err = start("export", "--spec", SPEC, "--to", f"file://{base}").communicate()
+    lines = out.splitlines()
+    assert [line.split(",")[0] for line in lines[:-1]] == [
+        f"({i}/5) {stage.value}" for i, stage in enumerate(Stage, 1)
+    ], err
+    assert all(line.endswith("s left") for line in lines[:-1])
+    assert lines[-1].startswith(f"exported file://{base}/{FINGERPRINT} (")
+    assert publish.problems(FileStorage(f"file://{base}/{FINGERPRINT}")) == []
+    assert [path.name for path in base.iterdir()] == [FINGERPRINT]
+
+
+def export_that_stands_still(
+    start: Callable[..., subprocess.Popen[str]], family: StandInFamily, base: Path, *more: str
+) -> subprocess.Popen[str]:
+    family.gate.touch()
+    process = start("export", "--spec", SPEC, "--to", f"file://{base}", *more)
+    wait_until(lambda: family.reached.exists() or process.poll() is not None, "the export began")
+    assert process.poll() is None, process.communicate()
+    assert [path.name.startswith(".export-") for path in base.iterdir()] == [True]
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_export_leaves_nothing(
+    number: signal.Signals,
+    start: Callable[..., subprocess.Popen[str]],
+    stand_in_family: StandInFamily,
+    tmp_path: Path,
+) -> None:
+    process = export_that_stands_still(start, stand_in_family, tmp_path / "models")
+    process.send_signal(number)
+    _, err = process.communicate(timeout=WAIT_SECONDS)
+    assert process.returncode == 130
+    assert err.splitlines() == ["model_export: interrupted: nothing was left behind"]
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_an_interruption_while_publishing_takes_back_what_was_sent(
+    made_up_model: Callable[..., tuple[Path, Manifest]],
+    tmp_path: Path,
+    tiny_family: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, manifest = made_up_model()
+
+    def stop(_storage: FileStorage, source: Path, path: str) -> None:
+        if path.endswith("saved_model.pb"):
+            raise KeyboardInterrupt
+        put(_storage, folder / path, path)
+
+    put = FileStorage.put
+    monkeypatch.setattr(FileStorage, "put", stop)
+    monkeypatch.setattr("model_export.cli.export", lambda *_args, **_options: manifest)
+    assert main(["export", "--spec", SPEC, "--to", f"file://{tmp_path}/models"]) == 130
+    assert "nothing was left behind" in capsys.readouterr().err
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_killed_export_leaves_one_folder_that_the_next_one_removes(
+    start: Callable[..., subprocess.Popen[str]], stand_in_family: StandInFamily, tmp_path: Path
+) -> None:
+    base = tmp_path / "models"
+    process = export_that_stands_still(start, stand_in_family, base)
+    process.kill()
+    process.wait(WAIT_SECONDS)
+    (left,) = base.iterdir()
+    assert not (left / "manifest.json").exists()
+    with staging_folder(base) as staging:
+        assert list(base.iterdir()) == [staging]
+    assert list(base.iterdir()) == []
+
+
+def test_an_export_ends_when_its_parent_is_gone(
+    start: Callable[..., subprocess.Popen[str]], stand_in_family: StandInFamily, tmp_path: Path
+) -> None:
+    base = tmp_path / "models"
+    process = export_that_stands_still(start, stand_in_family, base, "--exit-with-parent")
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(WAIT_SECONDS) == 130
+    assert list(base.iterdir()) == []
+
+
+def test_folders_of_running_exports_and_of_other_machines_are_left_alone(tmp_path: Path) -> None:
+    with staging_folder(tmp_path) as own:
+        prefix = own.name.rsplit("-", 1)[0]
+        running = tmp_path / f"{prefix}-{os.getppid()}"
+        elsewhere = tmp_path / f".export-another.host-{a_dead_pid()}"
+        mine = tmp_path / f"{prefix}-notes"
+        dead = tmp_path / f"{prefix}-{a_dead_pid()}"
+        for folder in (running, elsewhere, mine, dead):
+            folder.mkdir()
+        own.rename(tmp_path / "kept")
+        assert remove_abandoned(tmp_path) == [dead]
+        assert running.exists() and elsewhere.exists() and mine.exists()
+
+
+def a_dead_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_the_time_left_follows_the_pace_of_this_machine() -> None:
+    quick, slow = Estimate(0.0), Estimate(0.0)
+    first = quick.remaining_seconds(Stage.LOAD, 0.0)
+    assert first == slow.remaining_seconds(Stage.LOAD, 0.0) > 0
+    after_quick = quick.remaining_seconds(Stage.TRACE, 2.0)
+    after_slow = slow.remaining_seconds(Stage.TRACE, 20.0)
+    assert after_slow == pytest.approx(10 * after_quick)
+    assert slow.remaining_seconds(Stage.PUBLISH, 60.0) < after_slow
+
+
+HEAVY = ("tensorflow", "keras", "numpy", "rich", "pulumi", "regex")
+
+
+@pytest.mark.parametrize(
+    ("module", "allowed"),
+    [
+        ("model_export.cli", ()),
+        ("model_export.resource", ("pulumi", "rich", "numpy")),
+        ("model_export.export", ()),
+        ("model_export.samplers", ("numpy",)),
+    ],
+)
+def test_importing_a_light_module_loads_nothing_heavy(
+    module: str, allowed: tuple[str, ...]
+) -> None:
+    code = f"import sys, {module}; print(*sorted(set({HEAVY!r}) & sys.modules.keys()))"
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert set(out.split()) <= set(allowed)

@@ -1,0 +1,306 @@
+"""The dynamic resource: its lifecycle over the real provider process, and what it registers."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from pulumi.dynamic.dynamic import serialize_provider
+
+from model_export import owners, publish
+from model_export.export import Stage
+from model_export.manifest import Manifest
+from model_export.resource import ModelExportProvider
+from model_export.staging import staging_folder
+from model_export.storage import FileStorage
+from tests.model_export.conftest import TINY_SPEC, TINY_WEIGHTS_SHA256, StandInFamily
+from tests.model_export.dynamic_server import DynamicServer, dynamic_server
+
+FINGERPRINT = TINY_SPEC.fingerprint(TINY_WEIGHTS_SHA256)
+PROVIDER = serialize_provider(ModelExportProvider())
+WAIT_SECONDS = 60.0
+
+
+def inputs(base: Path, **changes: Any) -> dict[str, Any]:
+    return {
+        "__provider": PROVIDER,
+        "spec": TINY_SPEC.to_json(),
+        "destination": f"file://{base}",
+        "fingerprint": FINGERPRINT,
+        "owner": "diffusion-serving/local/model",
+        **changes,
+    }
+
+
+@pytest.fixture
+def server(stand_in_family: StandInFamily) -> Iterator[DynamicServer]:
+    with dynamic_server(stand_in_family.environment) as running:
+        yield running
+
+
+@pytest.fixture
+def present(made_up_model: Callable[..., tuple[Path, Manifest]], tmp_path: Path) -> Path:
+    """A folder of models that already has the model which `inputs` asks for."""
+    folder, manifest = made_up_model()
+    assert manifest.fingerprint == FINGERPRINT
+    base = tmp_path / "models"
+    publish.publish(folder, manifest, FileStorage(f"file://{base}/{FINGERPRINT}"))
+    return base
+
+
+@pytest.mark.slow
+def test_a_model_is_exported_over_a_damaged_one_kept_and_removed(
+    server: DynamicServer, present: Path
+) -> None:
+    (present / FINGERPRINT / "1" / "saved_model.pb").unlink()
+    checked, failures = server.check(inputs(present))
+    assert not failures
+
+    id_, state = server.create(checked)
+    folder = present / FINGERPRINT
+    assert id_ == state["uri"] == f"file://{folder}" and state["path"] == str(folder)
+    assert publish.problems(FileStorage(id_)) == []
+    assert state["spec"] == checked["spec"] and state["parameterCount"] > 1000
+    manifest = Manifest.from_bytes((folder / "manifest.json").read_bytes())
+    assert state["sizeBytes"] == manifest.size_bytes > 1_000_000
+    wait_until(lambda: bool(server.lines) and "exported" in server.lines[-1], "the last line came")
+    assert server.lines[0].startswith(f"(1/5) {Stage.LOAD.value}, about ")
+    assert server.lines[-1].startswith(f"exported {id_}")
+
+    assert server.diff(id_, state, checked).changes == 1  # DIFF_NONE
+    assert server.read(id_, state) == (id_, state)
+
+    server.delete(id_, state)
+    assert list(present.iterdir()) == []
+
+
+def test_a_whole_model_that_is_there_is_taken_over(server: DynamicServer, present: Path) -> None:
+    id_, state = server.create(inputs(present))
+    assert state["sizeBytes"] == 31 and state["licence"] == "Apache-2.0"
+    assert server.lines == []
+    assert server.read(id_, state) == (id_, state)
+    server.delete(id_, state)
+    assert list(present.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "manifest.json").unlink(),
+        lambda folder: (folder / "manifest.json").write_text("{}"),
+        lambda folder: (folder / "1/variables/variables.index").unlink(),
+        lambda folder: (folder / "1/saved_model.pb").write_text("longer than it was"),
+        lambda folder: [p.unlink() for p in sorted(folder.rglob("*")) if p.is_file()],
+    ],
+)
+def test_a_refresh_sees_a_model_that_is_gone_or_damaged(
+    damage: Callable[[Path], object], server: DynamicServer, present: Path
+) -> None:
+    id_, state = server.create(inputs(present))
+    damage(present / FINGERPRINT)
+    assert server.read(id_, state) == ("", {"__provider": PROVIDER})
+
+
+@pytest.mark.parametrize(
+    ("changes", "replaces"),
+    [
+        ({}, []),
+        ({"destination": "file:///elsewhere"}, ["destination"]),
+        ({"fingerprint": "0" * 16}, ["fingerprint"]),
+        ({"owner": "renamed"}, []),
+    ],
+)
+def test_another_model_or_place_replaces_and_the_old_one_goes_last(
+    changes: dict[str, Any], replaces: list[str], server: DynamicServer, present: Path
+) -> None:
+    id_, state = server.create(inputs(present))
+    answer = server.diff(id_, state, inputs(present, **changes))
+    assert list(answer.replaces) == replaces
+    assert answer.changes == (2 if replaces else 1)
+    assert not answer.deleteBeforeReplace
+
+
+def test_a_place_spelled_otherwise_is_the_same_place(server: DynamicServer, present: Path) -> None:
+    checked, _ = server.check(inputs(present))
+    id_, state = server.create(checked)
+    again, _ = server.check(inputs(present, destination=f"file://localhost{present}//"))
+    assert again == checked
+    assert server.diff(id_, state, again).changes == 1
+
+
+def test_numbers_come_back_as_floats_and_are_no_change(
+    server: DynamicServer, present: Path
+) -> None:
+    id_, state = server.create(inputs(present))
+    assert isinstance(state["spec"]["steps"], float)
+    assert server.diff(id_, state, inputs(present)).changes == 1
+
+
+def test_an_update_keeps_the_outputs(server: DynamicServer, present: Path) -> None:
+    id_, state = server.create(inputs(present))
+    assert server.update(id_, state, inputs(present)) == state
+
+
+def spec_with(**changes: Any) -> dict[str, Any]:
+    return {**TINY_SPEC.to_json(), **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "reason"),
+    [
+        ({"destination": ""}, "destination", "start it with file://"),
+        ({"destination": "models"}, "destination", "start it with file://"),
+        ({"destination": "file:///a/../b"}, "destination", "must be a plain path"),
+        ({"fingerprint": "abc"}, "fingerprint", "must be 16 hexadecimal digits"),
+        ({"fingerprint": "../../../../etc/"}, "fingerprint", "must be 16 hexadecimal digits"),
+        ({"fingerprint": 7}, "fingerprint", "must be 16 hexadecimal digits"),
+        ({"spec": "demo"}, "spec", "must be an object"),
+        ({"spec": spec_with(steps=99)}, "spec.steps", "must be from 1 to 6, not 99"),
+        ({"spec": spec_with(steps=2.5)}, "spec.steps", "must be a whole number, not 2.5"),
+        ({"spec": spec_with(sampler="euler")}, "spec.sampler", "must be one of"),
+        ({"spec": spec_with(steps="many")}, "spec", "does not describe a model"),
+        ({"spec": spec_with(colour="red")}, "spec", "does not describe a model"),
+    ],
+)
+def test_wrong_inputs_are_named_in_one_line(
+    changes: dict[str, Any], key: str, reason: str, server: DynamicServer, tmp_path: Path
+) -> None:
+    _, failures = server.check(inputs(tmp_path, **changes))
+    assert list(failures) == [key]
+    assert reason in failures[key] and "\n" not in failures[key]
+
+
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+
+
+def test_values_not_known_yet_pass_the_check(server: DynamicServer, tmp_path: Path) -> None:
+    for changes in (
+        {"destination": UNKNOWN},
+        {"fingerprint": UNKNOWN},
+        {"spec": UNKNOWN},
+        {"spec": spec_with(steps=UNKNOWN)},
+    ):
+        assert server.check(inputs(tmp_path, **changes))[1] == {}
+
+
+def test_a_failed_export_says_why(
+    server: DynamicServer, stand_in_family: StandInFamily, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(grpc.RpcError) as failure:
+        server.create(inputs(tmp_path / "file" / "models"))
+    last = str(failure.value.details()).strip().splitlines()[-1]  # type: ignore[attr-defined]
+    assert "ModelExportError" in last and "Not a directory" in last
+
+
+def test_deleting_what_is_gone_is_no_error(server: DynamicServer, present: Path) -> None:
+    id_, state = server.create(inputs(present))
+    server.delete(id_, state)
+    server.delete(id_, state)
+
+
+def test_delete_leaves_what_the_manifest_does_not_list(
+    server: DynamicServer, present: Path
+) -> None:
+    id_, state = server.create(inputs(present))
+    (present / FINGERPRINT / "notes.txt").write_text("mine")
+    (present / "other").mkdir()
+    server.delete(id_, state)
+    assert sorted(path.name for path in present.iterdir()) == [FINGERPRINT, "other"]
+    assert [path.name for path in (present / FINGERPRINT).rglob("*")] == ["notes.txt"]
+
+
+def test_the_end_of_an_old_resource_leaves_a_later_ones_model(
+    server: DynamicServer, present: Path
+) -> None:
+    """Back to an earlier model while its old entry still waits for its delete."""
+    id_, old = server.create(inputs(present))
+    _, current = server.create(inputs(present))
+    server.delete(id_, old)
+    assert server.read(id_, current) == (id_, current)
+    server.delete(id_, current)
+    assert list(present.iterdir()) == []
+
+
+def test_delete_also_removes_what_a_killed_export_left(
+    server: DynamicServer, present: Path
+) -> None:
+    id_, state = server.create(inputs(present))
+    with staging_folder(present) as own:
+        dead = own.with_name(f"{own.name.rsplit('-', 1)[0]}-{2**22 + 1}")  # above Linux's limit
+        own.rename(dead)
+        server.delete(id_, state)
+    assert list(present.iterdir()) == []
+
+
+def test_two_stacks_can_share_a_model(server: DynamicServer, present: Path) -> None:
+    id_, one = server.create(inputs(present, owner="diffusion-serving/one/model"))
+    _, two = server.create(inputs(present, owner="diffusion-serving/two/model"))
+    server.delete(id_, one)
+    assert owners.owners(FileStorage(id_)) == ["diffusion-serving/two/model"]
+    assert server.read(id_, two) == (id_, two)
+    server.delete(id_, two)
+    assert list(present.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_an_export_ends_with_the_provider_process(
+    number: signal.Signals,
+    server: DynamicServer,
+    stand_in_family: StandInFamily,
+    tmp_path: Path,
+) -> None:
+    stand_in_family.gate.touch()
+    base = tmp_path / "models"
+
+    def create() -> None:
+        with pytest.raises(grpc.RpcError):
+            server.create(inputs(base))
+
+    request = threading.Thread(target=create)
+    request.start()
+    wait_until(stand_in_family.reached.exists, "the export began")
+    (staging,) = base.iterdir()
+    export_pid = int(staging.name.rsplit("-", 1)[1])
+    assert is_running(export_pid)
+    if number == signal.SIGINT:
+        # Ctrl-C reaches the whole group, the export included.
+        os.kill(export_pid, number)
+    server.process.send_signal(number)
+    request.join(WAIT_SECONDS)
+    wait_until(lambda: not is_running(export_pid), "the export ended")
+    assert list(base.iterdir()) == []
+
+
+def test_the_provider_is_stored_by_name_and_is_no_secret() -> None:
+    stored = base64.b64decode(PROVIDER)
+    assert b"model_export.resource" in stored and b"ModelExportProvider" in stored
+    assert len(stored) < 100
+    assert ModelExportProvider.serialize_as_secret_always is False
+
+
+def is_running(pid: int) -> bool:
+    """Whether it exists and is more than a zombie that nobody has waited for."""
+    if Path("/proc/self/stat").exists():
+        stat = Path(f"/proc/{pid}/stat")
+        return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.01)

@@ -1,0 +1,51 @@
+"""Networks of a few variables: fast, deterministic, and sensitive to every input."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from model_export.networks import Networks
+from model_export.spec import ModelSpec
+
+CONTEXT_WIDTH = 6
+EMBEDDING_WIDTH = 8
+LATENT_SHAPE = (8, 8, 4)
+
+
+def tiny_networks(spec: ModelSpec | None = None) -> Networks:
+    """Made-up networks for the demo's shapes. Equal in every process."""
+    import tensorflow as tf
+
+    random = np.random.default_rng(5)
+
+    def variable(name: str, *shape: int) -> tf.Variable:
+        values = random.standard_normal(shape) / np.sqrt(shape[-2])
+        return tf.Variable(values, dtype=tf.float32, name=name)
+
+    embedding = variable("token_embedding", 49408, CONTEXT_WIDTH)
+    from_context = variable("from_context", CONTEXT_WIDTH, 4)
+    from_time = variable("from_time", EMBEDDING_WIDTH, 4)
+    kernel = tf.Variable(random.standard_normal((3, 3, 4, 4)) / 6, dtype=tf.float32, name="kernel")
+    to_pixels = variable("to_pixels", 4, 8 * 8 * 3)
+
+    def text_encoder(tokens: tf.Tensor) -> tf.Tensor:
+        return tf.gather(embedding, tokens)
+
+    def unet(latent: tf.Tensor, embedding: tf.Tensor, context: tf.Tensor) -> tf.Tensor:
+        shift = tf.reduce_mean(context, axis=1) @ from_context + embedding @ from_time
+        mixed = tf.nn.conv2d(latent, kernel, strides=1, padding="SAME")
+        return tf.tanh(0.7 * latent + 0.3 * mixed + shift[:, tf.newaxis, tf.newaxis])
+
+    def decoder(latent: tf.Tensor) -> tf.Tensor:
+        return tf.tanh(0.2 * tf.nn.depth_to_space(tf.tensordot(latent, to_pixels, 1), 8))
+
+    variables = [embedding, from_context, from_time, kernel, to_pixels]
+    return Networks(
+        text_encoder=text_encoder,
+        unet=unet,
+        decoder=decoder,
+        variables=variables,
+        latent_shape=LATENT_SHAPE,
+        timestep_embedding_width=EMBEDDING_WIDTH,
+        parameter_count=sum(int(np.prod(v.shape)) for v in variables),
+    )
