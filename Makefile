@@ -30,7 +30,7 @@ endif
 export ENGINE PROMPT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up preview refresh down render generate status logs env config \
+.PHONY: help setup up preview refresh down render generate status logs env \
         test test-long lint bench bench-quick clean _ready _stack
 
 help: ## list the commands
@@ -85,7 +85,7 @@ generate: _ready ## draw a picture: make generate PROMPT="a small red circle on 
 status: _ready ## is the service up, and which model does it serve?
 	@$(PYTHON) -m client status --stack $(STACK)
 
-logs: ## follow the local server's log (Ctrl-C ends it)
+logs: ## the end of the local server's log; FOLLOW=1 follows it
 	@if [ -f .state/server/server.log ]; then tail -n 100 $(if $(FOLLOW),-f) .state/server/server.log; \
 	else echo "no local server has run: try make up"; fi
 

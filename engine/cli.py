@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from engine import errors, locks, workspace
 from engine import snapshot as snapshots
@@ -32,7 +32,8 @@ its secrets.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code, the official CLI's."""
-    options = _parser().parse_args(arguments)
+    defaults = argparse.Namespace(stack="", cwd="", non_interactive=False)
+    options = _parser().parse_args(arguments, defaults)
     try:
         if options.cwd:
             os.chdir(options.cwd)
@@ -46,16 +47,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("error: interrupted; nothing was changed", file=sys.stderr)
         return errors.EXIT_CANCELLED
-    except BrokenPipeError:
-        return errors.EXIT_ERROR
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return errors.EXIT_ERROR
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {message}; see `{self.prog} --help`", file=sys.stderr)
+        sys.exit(errors.EXIT_CONFIGURATION)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    shared = _shared_flags()
+    parser = _Parser(
         prog="python -m engine",
         description=(
             "An embedded Pulumi engine for stacks of components and Python dynamic providers."
@@ -63,12 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
-    )
-    shared = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    shared.add_argument("-s", "--stack", default="", help="the stack, instead of the selected one")
-    shared.add_argument("-C", "--cwd", default="", help="run as if started in this folder")
-    shared.add_argument(
-        "--non-interactive", action="store_true", help="never ask anything on the terminal"
+        parents=[shared],
     )
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
@@ -138,6 +141,20 @@ def _parser() -> argparse.ArgumentParser:
     list_.add_argument("-j", "--json", action="store_true", help="as JSON")
     add("history", "list the operations on the stack", _history, stacks)
     return parser
+
+
+def _shared_flags() -> argparse.ArgumentParser:
+    """Flags that may stand before or after the command."""
+    shared = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
+    )
+    shared.add_argument("-s", "--stack", help="the stack, instead of the selected one")
+    shared.add_argument("-C", "--cwd", help="run as if started in this folder")
+    shared.add_argument(
+        "--non-interactive", action="store_true", help="never ask anything on the terminal"
+    )
+    shared.add_argument("--color", help="accepted, and of no effect: there are no colors")
+    return shared
 
 
 # -- which stack -------------------------------------------------------------------------------

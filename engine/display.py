@@ -6,6 +6,7 @@ log through Pulumi is repeated under `Diagnostics:`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import threading
@@ -68,7 +69,9 @@ class Display:
             if self._held_back is not None:
                 self._held_back.append(text)
             else:
-                print(text, file=self._stream, flush=True)
+                # A reader that has gone away must not stop a deployment in the middle.
+                with contextlib.suppress(OSError):
+                    print(text, file=self._stream, flush=True)
 
     def _row(self, symbol: str, urn: str, status: str, info: str = "") -> None:
         columns = [urns.type_of(urn), urns.name_of(urn), status, info]

@@ -252,7 +252,7 @@ def _require_free(host: str, port: int, key: str) -> None:
         except OSError:
             raise ServerStartError(
                 f"port {port} is in use by another program: stop that program, or choose another "
-                f"port with: make config KEY={key} VALUE={port + 100}"
+                f"port with: pulumi config set {key} {port + 100} (or in Pulumi.local.yaml)"
             ) from None
 
 

@@ -37,8 +37,12 @@ _TIMEOUT_SECONDS = range(1, 3601)
 class SettingsError(pulumi.RunError):
     """A setting that is missing or wrong. Pulumi shows its text without a traceback."""
 
-    def __init__(self, key: str, problem: str, example: str) -> None:
-        super().__init__(f"{key}: {problem}. Set it with: pulumi config set {key} {example}")
+    def __init__(self, key: str, problem: str, example: str | None) -> None:
+        """`example` is a value that would do; without one the key is to be removed."""
+        remedy = f"Set it with: pulumi config set {key} {example}"
+        if example is None:
+            remedy = f"Remove it with: pulumi config rm {key}"
+        super().__init__(f"{key}: {problem}. {remedy} (or in the stack's file, Pulumi.STACK.yaml)")
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def parse(values: Mapping[str, str]) -> Settings:
             raise SettingsError(
                 key,
                 f"is not a setting of this project (there are: {', '.join(sorted(KEYS))})",
-                f"; remove it with: pulumi config rm {key}",
+                None,
             )
     return Settings(_target(values), _model(values), _local(values))
 

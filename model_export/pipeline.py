@@ -17,11 +17,10 @@ import tensorflow as tf
 
 from model_export import samplers
 from model_export.networks import Networks
-from model_export.spec import MAX_PROMPT_TOKENS, SEED_LIMIT, ModelSpec
+from model_export.spec import MAX_GUIDANCE_SCALE, MAX_PROMPT_TOKENS, SEED_LIMIT, ModelSpec
 from model_export.tokenizer import ClipTokenizer
 from model_export.vocabulary import END_OF_TEXT, VOCABULARY_SIZE
 
-MAX_GUIDANCE_SCALE = 30.0
 _EMBEDDING_MAX_PERIOD = 10000
 _GUIDANCE_PAIR = 2
 

@@ -28,6 +28,7 @@ Report = Callable[[str], None]
 AUTOENCODER_SEED = 1
 UNET_SEED = 2
 LATENTS_SEED = 3
+TEXT_SEED = 4
 CHECKPOINT_SECONDS = 180.0
 TOWERS = 2
 """Parts of a batch that are computed side by side, one thread each. The operations are too small to
@@ -43,6 +44,9 @@ class Recipe:
     autoencoder_peak_rate: float = 1.5e-3
     autoencoder_noise: float = 0.1
     pictures: int = 40_000
+    text_steps: int = 1500
+    text_batch: int = 96
+    text_peak_rate: float = 1e-3
     unet_steps: int = 5000
     unet_batch: int = 32
     unet_peak_rate: float = 1e-3
@@ -62,6 +66,7 @@ def train(folder: Path, recipe: Recipe, report: Report) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     train_autoencoder(folder, recipe, report)
     encode_pictures(folder, recipe, report)
+    train_text_encoder(folder, recipe, report)
     train_unet(folder, recipe, report)
     finish(folder, networks.WEIGHTS_PATH)
     report(
@@ -148,6 +153,63 @@ def training_scenes(start: int, count: int) -> list[scenes.Scene]:
     return [scenes.sample_scene(rng) for _ in range(count)]
 
 
+def train_text_encoder(folder: Path, recipe: Recipe, report: Report) -> None:
+    """The text encoder alone: from its last token, tell what the caption says is where.
+
+    Stable Diffusion's text encoder comes trained too (by CLIP, on pictures and their captions).
+    Learning to read and to draw at the same time takes the U-Net several times as many steps.
+    """
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(TEXT_SEED)
+    encoder = networks.build(captions.vocabulary()).text_encoder
+    cells, kinds = len(scenes.CELLS), 1 + len(scenes.COLOURS) * len(scenes.SHAPES)
+    head = keras.layers.Dense(cells * kinds + len(scenes.BACKGROUNDS) + len(scenes.SIZES))
+    head.build((None, networks.TEXT_WIDTH))
+    variables = encoder.trainable_variables + head.trainable_variables
+    run = _Run(folder / "text.npz", "text", variables, recipe.text_steps)
+    positions = tf.tile(tf.range(77)[None], [recipe.text_batch // TOWERS, 1])
+    parts = [cells * kinds, len(scenes.BACKGROUNDS), len(scenes.SIZES)]
+
+    def half_step(tokens: Any, cell: Any, background: Any, size: Any) -> tuple[Any, Any]:
+        with tf.GradientTape() as tape:
+            summary = encoder([tokens, positions], training=True)[:, -1]
+            where, behind, large = tf.split(head(summary), parts, axis=-1)
+            where = tf.reshape(where, [-1, cells, kinds])
+            entropy = tf.nn.sparse_softmax_cross_entropy_with_logits
+            losses = [
+                tf.reduce_sum(entropy(cell, where), -1),
+                entropy(background, behind),
+                entropy(size, large),
+            ]
+            loss = tf.reduce_mean(tf.add_n(losses))
+        return tape.gradient(loss, variables), loss
+
+    @tf.function
+    def step(*batch: Any) -> Any:
+        halves = [half_step(*half) for half in zip(*(tf.split(v, TOWERS) for v in batch))]
+        run.apply(_mean_gradients([gradients for gradients, _ in halves]), average=0.99)
+        return {"loss": tf.add_n([loss for _, loss in halves]) / TOWERS}
+
+    def batch(index: int) -> list[NDArray[np.int32]]:
+        rng = np.random.default_rng([TEXT_SEED, index])
+        drawn = [scenes.sample_scene(rng) for _ in range(recipe.text_batch)]
+        cell = np.zeros((recipe.text_batch, cells), np.int32)
+        for i, scene in enumerate(drawn):
+            for s in scene.shapes:
+                cell[i, s.cell] = 1 + s.colour * len(scenes.SHAPES) + s.shape
+        tokens = [captions.training_tokens(s, rng, recipe.empty_captions) for s in drawn]
+        background = np.array([s.background for s in drawn], np.int32)
+        size = np.array([s.shapes[0].size for s in drawn], np.int32)
+        return [np.stack(tokens), cell, background, size]
+
+    for _, made in _batches(batch, run.step, recipe.text_steps):
+        run.set_rate(recipe.text_peak_rate)
+        run.done(step(*made), report)
+    run.finish()
+
+
 def train_unet(folder: Path, recipe: Recipe, report: Report) -> None:
     """U-Net and text encoder on the stored latents, velocity loss, guidance dropout."""
     import keras
@@ -159,7 +221,11 @@ def train_unet(folder: Path, recipe: Recipe, report: Report) -> None:
     vocabulary = captions.vocabulary()
     keras.utils.set_random_seed(UNET_SEED)
     models = networks.build(vocabulary)
-    variables = models.text_encoder.trainable_variables + models.velocity.trainable_variables
+    text = models.text_encoder.trainable_variables
+    variables = text + models.velocity.trainable_variables
+    with np.load(folder / "text.npz") as stored:
+        for i, variable in enumerate(text):
+            variable.assign(stored[f"m{i}"])
     run = _Run(folder / "unet.npz", "unet", variables, recipe.unet_steps)
 
     s = networks.LATENT_SCALE
@@ -192,11 +258,7 @@ def train_unet(folder: Path, recipe: Recipe, report: Report) -> None:
             half_step(*parts)
             for parts in zip(*(tf.split(v, TOWERS) for v in (x0, tokens, timesteps, eps)))
         ]
-        gradients = [
-            tf.add_n([tf.convert_to_tensor(g) for g in same]) / TOWERS
-            for same in zip(*(gradients for gradients, _ in halves))
-        ]
-        run.apply(gradients, average=0.9985)
+        run.apply(_mean_gradients([gradients for gradients, _ in halves]), average=0.9985)
         errors = tf.concat([errors for _, errors in halves], 0)
         late = tf.cast(timesteps >= 800, tf.float32)
         high = tf.reduce_sum(late * errors) / tf.maximum(1.0, tf.reduce_sum(late))
@@ -309,6 +371,16 @@ class _Run:
                 mean.assign(stored[f"m{i}"])
             for i, variable in enumerate(self.optimizer.variables):
                 variable.assign(stored[f"o{i}"])
+
+
+def _mean_gradients(towers: Sequence[Sequence[Any]]) -> list[Any]:
+    """The gradients of several towers, averaged variable by variable."""
+    import tensorflow as tf
+
+    return [
+        tf.add_n([tf.convert_to_tensor(g) for g in same]) / len(towers)
+        for same in zip(*towers, strict=True)
+    ]
 
 
 def _edge_weight(pictures: Any) -> Any:

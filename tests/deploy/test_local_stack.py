@@ -73,7 +73,7 @@ def test_a_local_stack_from_up_to_down(checkout: Checkout) -> None:
     assert checkout.models() != old
     ask(checkout, "a star")
 
-    assert "state        AVAILABLE" in checkout.make("status")
+    assert "state        ready" in checkout.make("status")
     drawn = checkout.make("generate", PROMPT='a "red" $circle')
     assert "seed" in drawn
 

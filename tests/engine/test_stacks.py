@@ -213,3 +213,14 @@ def test_help_has_examples(unselected: PulumiProject, capsys: pytest.CaptureFixt
         unselected.run("--help")
     assert exited.value.code == 0
     assert "python -m engine up --refresh --yes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["up", "--frob"], ["frob"], []])
+def test_wrong_arguments_are_said_in_one_line(
+    unselected: PulumiProject, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as exited:
+        unselected.run(*arguments)
+    assert exited.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and "--help" in line

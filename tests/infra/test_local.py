@@ -76,7 +76,7 @@ def test_deleting_a_server_that_is_not_there_does_no_harm(tmp_path: Path) -> Non
 
 
 def test_a_failed_start_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def fail(*_: Any) -> int:
+    def fail(*_: Any, **__: Any) -> int:
         raise local.ServerStartError("port 8501 is in use")
 
     monkeypatch.setattr(local.ServerProcess, "start", fail)

@@ -73,5 +73,7 @@ def test_a_missing_key_says_how_to_set_it() -> None:
 
 
 def test_a_misspelt_key_is_refused_with_the_list_of_keys() -> None:
-    with pytest.raises(settings.SettingsError, match=r"^stepz: is not a setting .*maxSteps.*rm"):
+    with pytest.raises(
+        settings.SettingsError, match=r"^stepz: is not a setting .*maxSteps.*Remove it with"
+    ):
         settings.parse(values(stepz="20"))

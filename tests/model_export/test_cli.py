@@ -169,10 +169,18 @@ def test_clean_removes_leftovers_and_no_whole_model(
 def test_the_fingerprint_follows_the_spec(
     capsys: pytest.CaptureFixture[str], tiny_family: None
 ) -> None:
+    flags = [
+        "--steps",
+        "3",
+        "--max-steps",
+        "6",
+        "--guidance-scale",
+        "4",
+        "--negative-prompt",
+        "red",
+    ]
     assert main(["fingerprint", "--spec", SPEC]) == 0
-    assert (
-        main(["fingerprint", "--steps", "3", "--max-steps", "6", "--negative-prompt", "red"]) == 0
-    )
+    assert main(["fingerprint", *flags]) == 0
     assert main(["fingerprint", "--spec", SPEC, "--sampler", "ddim"]) == 0
     first, second, third = capsys.readouterr().out.split()
     assert first == second == FINGERPRINT != third
