@@ -31,7 +31,8 @@ export ENGINE PROMPT
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up preview refresh down render generate status logs env \
-        test test-long lint bench bench-quick clean _ready _stack
+        test test-long lint clean \
+        _ready _engine _stack _destroy _down_local
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,7 +53,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@touch $@
 
-_ready: $(VENV)/.installed
+_ready: _engine $(VENV)/.installed
+
+_engine:
 	@if [ "$(ENGINE)" = pulumi ] && ! command -v pulumi >/dev/null; then \
 	  echo "error: ENGINE=pulumi, and the Pulumi CLI is not installed; see https://www.pulumi.com/docs/install/"; exit 1; fi
 	@if [ "$(STACK)" != local ] && [ "$(ENGINE)" != pulumi ]; then \
@@ -72,12 +75,21 @@ preview: _stack ## what `make up` would change
 refresh: _stack ## compare the stack's state with what really runs
 	@$(PULUMI) refresh --yes --stack $(STACK)
 
-down: _ready ## take everything down again; pictures, packages and settings stay
-	@if [ "$(STACK)" != local ] || [ -d .state/.pulumi/stacks/diffusion-serving ]; then \
-	  $(MAKE) --no-print-directory _stack && \
-	  $(PULUMI) destroy --yes --refresh --stack $(STACK) && \
-	  $(PULUMI) stack rm --yes --preserve-config --stack $(STACK); fi
-	@if [ "$(STACK)" = local ]; then $(PYTHON) -m infra.server_process stop .state/server && rm -rf .state; fi
+down: _engine ## take everything down again; pictures, packages and settings stay
+ifeq ($(STACK),local)
+	@if [ -d .state ]; then $(MAKE) --no-print-directory _down_local; else echo 'nothing to take down: there is no stack "local"'; fi
+else
+	@$(MAKE) --no-print-directory _destroy
+endif
+
+_destroy: _stack
+	@$(PULUMI) destroy --yes --refresh --stack $(STACK)
+	@$(PULUMI) stack rm --yes --preserve-config --stack $(STACK)
+
+# The sweep at the end is for what a deployment that was killed at the wrong moment left behind.
+_down_local: _destroy
+	@$(PYTHON) -m infra.server_process stop .state/server
+	@rm -rf .state
 
 generate: _ready ## draw a picture: make generate PROMPT="a small red circle on white"
 	@$(PYTHON) -m client generate --stack $(STACK) --prompt="$$PROMPT" $(ARGS)

@@ -69,7 +69,7 @@ class Client:
         self,
         prompt: str,
         *,
-        negative_prompt: str = "",
+        negative_prompt: str | None = None,
         num_steps: int | None = None,
         guidance_scale: float | None = None,
         seed: int | None = None,
@@ -91,7 +91,7 @@ class Client:
         self,
         prompt: str,
         *,
-        negative_prompt: str = "",
+        negative_prompt: str | None = None,
         num_steps: int | None = None,
         guidance_scale: float | None = None,
         seed: int | None = None,
@@ -100,7 +100,9 @@ class Client:
         limits = self.limits
         request = PictureRequest(
             prompt=prompt,
-            negative_prompt=negative_prompt,
+            negative_prompt=(
+                limits.default_negative_prompt if negative_prompt is None else negative_prompt
+            ),
             num_steps=limits.default_steps if num_steps is None else num_steps,
             guidance_scale=(
                 limits.default_guidance_scale if guidance_scale is None else guidance_scale

@@ -43,17 +43,21 @@ class Limits:
     image_size: int = ModelSpec.image_size
     default_steps: int = ModelSpec.steps
     default_guidance_scale: float = ModelSpec.guidance_scale
+    default_negative_prompt: str = ModelSpec.negative_prompt
     queue: int = 8
     request_timeout_seconds: float = 60.0
 
     @classmethod
     def from_output(cls, values: Mapping[str, object]) -> Limits:
         """The limits a stack declares, in Pulumi's camelCase. Unknown keys are left alone."""
-        known: dict[str, float] = {}
+        known: dict[str, float | str] = {}
         for field in fields(cls):
             key = _camel_case(field.name)
             value = values.get(key)
             if value is None:
+                continue
+            if isinstance(field.default, str):
+                known[field.name] = str(value)
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise StackOutputError(f"the stack's output limits.{key} is not a number")

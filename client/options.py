@@ -101,7 +101,7 @@ def _add_generate_options(parser: argparse.ArgumentParser) -> None:
         help="the same as an option; --prompt=-x takes one that starts with a dash",
     )
     parser.add_argument(
-        "--negative-prompt", default="", metavar="TEXT", help="what to keep away from"
+        "--negative-prompt", metavar="TEXT", help="what to keep away from (default: the stack's)"
     )
     parser.add_argument("--steps", type=int, metavar="N", help="sampler steps [the stack's]")
     parser.add_argument(

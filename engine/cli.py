@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument(
             "-f", "--skip-preview", action="store_true", help="do not show a preview, do not ask"
         )
-    for verb in (preview, up):
+    for verb in (preview, up, destroy):
         verb.add_argument(
             "-r", "--refresh", action="store_true", help="refresh the state of all resources first"
         )

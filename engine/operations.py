@@ -25,6 +25,7 @@ from engine.provider import DynamicProvider
 from engine.snapshot import Snapshot
 from engine.stack import Stack
 from engine.steps import StepFailedError
+from engine.values import PropertyMap
 
 _PREVIEW_LABELS = {
     "update": "Previewing update",
@@ -118,8 +119,10 @@ class Operation:
         dry_run = DryRun(self.stack, self._provider, self._runner, self.interrupts, display)
         if self.kind == "update":
             preview = dry_run.update(refresh=self.options.refresh)
+        elif self.kind == "destroy":
+            preview = dry_run.destroy(refresh=self.options.refresh)
         else:
-            preview = dry_run.refresh() if self.kind == "refresh" else dry_run.destroy()
+            preview = dry_run.refresh()
         self.interrupts.raise_if_requested("interrupted during the preview; nothing was changed")
         if not shown:
             return preview
@@ -190,18 +193,9 @@ class Operation:
             display.counts.update(unchanged.display.counts)
             unchanged.commit(self.stack.save)
             return True, unchanged
-        if self.options.refresh:
-            # The preview has configured the provider as this update needs it.
-            inputs = self._provider.config
-            try:
-                snapshot, _ = refresh_from_state(
-                    self.stack, self._provider, display, self.interrupts, inputs
-                )
-            except StepFailedError:
-                return False, None
-            display.counts.clear()
-            self.stack.snapshot = snapshot
-            self.stack.save(snapshot)
+        # The preview has configured the provider as this update needs it.
+        if self.options.refresh and not self._refresh_first(self._provider.config):
+            return False, None
         deployment = self._deployment()
         registrar = DeploymentRegistrar(deployment, self.interrupts)
         try:
@@ -230,7 +224,22 @@ class Operation:
         self.stack.save(self.stack.snapshot)
         return True
 
+    def _refresh_first(self, provider_inputs: PropertyMap | None) -> bool:
+        """Bring the snapshot up to date before the operation itself; whether that succeeded."""
+        try:
+            snapshot, _ = refresh_from_state(
+                self.stack, self._provider, self._display, self.interrupts, provider_inputs
+            )
+        except StepFailedError:
+            return False
+        self._display.counts.clear()
+        self.stack.snapshot = snapshot
+        self.stack.save(snapshot)
+        return True
+
     def _destroy(self) -> tuple[bool, Deployment | None]:
+        if self.options.refresh and not self._refresh_first(None):
+            return False, None
         deployment = self._deployment()
         try:
             with contextlib.suppress(StepFailedError):

@@ -80,8 +80,17 @@ class DryRun:
             return _FAILED
         return Preview(None, failed=False)
 
-    def destroy(self) -> Preview:
-        deployment = self._deployment(self._stack.snapshot)
+    def destroy(self, *, refresh: bool) -> Preview:
+        snapshot = self._stack.snapshot
+        if refresh:
+            try:
+                snapshot, _ = refresh_from_state(
+                    self._stack, self._provider, self._display, self._interrupts
+                )
+            except StepFailedError:
+                return _FAILED
+            self._display.counts.clear()
+        deployment = self._deployment(snapshot)
         with contextlib.suppress(StepFailedError):
             deployment.delete_unregistered(self._interrupts.proceed)
         return Preview(deployment, failed=bool(deployment.failure))

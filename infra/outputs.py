@@ -6,7 +6,7 @@ from infra.settings import Settings
 from model_export.spec import MAX_GUIDANCE_SCALE, MAX_PROMPT_BYTES, MAX_PROMPT_TOKENS
 
 
-def limits(settings: Settings) -> dict[str, int | float]:
+def limits(settings: Settings) -> dict[str, int | float | str]:
     """What a client may ask of the service, and what it gets when it does not say."""
     model = settings.model
     return {
@@ -17,6 +17,7 @@ def limits(settings: Settings) -> dict[str, int | float]:
         "imageSize": model.image_size,
         "defaultSteps": model.steps,
         "defaultGuidanceScale": model.guidance_scale,
+        "defaultNegativePrompt": model.negative_prompt,
         "queue": settings.local.queue,
         "requestTimeoutSeconds": settings.local.request_timeout_seconds,
     }

@@ -58,6 +58,8 @@ class ModelSpec:
     negative_prompt: str = ""
 
     def __post_init__(self) -> None:
+        # 4 and 4.0 describe the same model, and must not give two fingerprints.
+        object.__setattr__(self, "guidance_scale", float(self.guidance_scale))
         _one_of("family", self.family, FAMILIES)
         _one_of("precision", self.precision, ("float32",))
         _one_of("sampler", self.sampler, SAMPLERS)

@@ -188,7 +188,8 @@ def train_text_encoder(folder: Path, recipe: Recipe, report: Report) -> None:
 
     @tf.function
     def step(*batch: Any) -> Any:
-        halves = [half_step(*half) for half in zip(*(tf.split(v, TOWERS) for v in batch))]
+        split = [tf.split(v, TOWERS) for v in batch]
+        halves = [half_step(*half) for half in zip(*split, strict=True)]
         run.apply(_mean_gradients([gradients for gradients, _ in halves]), average=0.99)
         return {"loss": tf.add_n([loss for _, loss in halves]) / TOWERS}
 
@@ -254,10 +255,8 @@ def train_unet(folder: Path, recipe: Recipe, report: Report) -> None:
     @tf.function
     def step(x0: Any, tokens: Any, timesteps: Any, index: Any) -> Any:
         eps = tf.random.stateless_normal(tf.shape(x0), tf.stack([UNET_SEED, index]))
-        halves = [
-            half_step(*parts)
-            for parts in zip(*(tf.split(v, TOWERS) for v in (x0, tokens, timesteps, eps)))
-        ]
+        split = [tf.split(v, TOWERS) for v in (x0, tokens, timesteps, eps)]
+        halves = [half_step(*half) for half in zip(*split, strict=True)]
         run.apply(_mean_gradients([gradients for gradients, _ in halves]), average=0.9985)
         errors = tf.concat([errors for _, errors in halves], 0)
         late = tf.cast(timesteps >= 800, tf.float32)

@@ -115,3 +115,10 @@ def test_help_has_an_example_and_the_exit_codes() -> None:
     assert 'python -m client generate "a small red circle on white"' in ran.stdout
     for code in ("0", "2", "3", "4", "5", "6", "7", "130"):
         assert f"\n  {code:4} " in ran.stdout
+
+
+def test_the_stacks_negative_prompt_is_used_unless_another_is_given(server: FakeServing) -> None:
+    limits = Limits.from_output({"defaultNegativePrompt": "blurry"})
+    client = Client(server.endpoint, limits=limits)
+    assert client.prepare("a circle").negative_prompt == "blurry"
+    assert client.prepare("a circle", negative_prompt="").negative_prompt == ""

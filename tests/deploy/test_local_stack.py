@@ -98,6 +98,16 @@ def test_a_port_in_use_is_one_clear_error_and_the_next_up_works(checkout: Checko
     ask(checkout, "a circle")
 
 
+def test_another_stack_without_the_official_cli_is_one_line_that_says_how(
+    checkout: Checkout,
+) -> None:
+    output = checkout.make("up", code=2, STACK="dev", ENGINE="embedded")
+    lines = [line for line in output.splitlines() if not line.startswith("make: ")]
+    assert len(lines) == 1
+    assert 'stack "dev" needs the official Pulumi CLI' in lines[0]
+    assert "https://www.pulumi.com/docs/install/" in lines[0]
+
+
 def interrupt_and_converge(checkout: Checkout, times: int, seed: int) -> None:
     """Stop `make up` at random moments, by Ctrl-C and SIGKILL in turn; then it must converge."""
     rng = random.Random(seed)

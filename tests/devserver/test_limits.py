@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,14 @@ def slow(steps: int) -> dict[str, Any]:
 def cpu_seconds(server: Server) -> float:
     fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
+
+
+def start_slow(clients: Executor, server: Server, steps: int) -> Future[Answer]:
+    """Sends a slow request and returns once its loop runs, as the processor time spent tells."""
+    before = cpu_seconds(server)
+    request = clients.submit(server.predict, slow(steps))
+    wait_until(lambda: cpu_seconds(server) - before > 0.1, "the request to run")
+    return request
 
 
 def test_a_time_limit_stops_the_loop(server: Server) -> None:
@@ -62,8 +70,7 @@ def test_a_full_queue_refuses_at_once_and_expired_requests_are_not_run(server: S
         return server.predict(slow(ENDLESS)), time.monotonic() - start
 
     with ThreadPoolExecutor(16) as clients:
-        running = clients.submit(server.predict, slow(ENDLESS))
-        wait_until(lambda: is_busy(server), "the first request to run")
+        running = start_slow(clients, server, ENDLESS)
         others = list(clients.map(timed_predict, range(12)))
         assert running.result().status == 504
     refused = [(answer, seconds) for answer, seconds in others if answer.status == 503]
@@ -82,17 +89,9 @@ def test_a_full_queue_refuses_at_once_and_expired_requests_are_not_run(server: S
     assert server.predict({"instances": [1]}).status == 200
 
 
-def is_busy(server: Server) -> bool:
-    """Whether the loop burns processor time."""
-    before = cpu_seconds(server)
-    threading.Event().wait(0.05)
-    return cpu_seconds(server) - before >= 0.03
-
-
 def test_status_answers_while_a_prediction_runs(server: Server) -> None:
     with ThreadPoolExecutor(1) as clients:
-        running = clients.submit(server.predict, slow(ENDLESS))
-        wait_until(lambda: is_busy(server), "the request to run")
+        running = start_slow(clients, server, ENDLESS)
         start = time.monotonic()
         assert server.state() == "AVAILABLE"
         assert time.monotonic() - start < 1

@@ -15,7 +15,7 @@ import pytest
 
 from tests.devserver import models
 from tests.devserver.processes import NAME, Server, free_ports, wait_until
-from tests.devserver.test_limits import is_busy, slow
+from tests.devserver.test_limits import ENDLESS, start_slow
 
 StartServer = Callable[..., Server]
 
@@ -145,8 +145,7 @@ def test_a_server_tells_waiting_loading_and_ready_apart_and_stops_gracefully(
         ThreadPoolExecutor(1) as clients,
         socket.create_connection(("127.0.0.1", server.rest_port), timeout=20) as late,
     ):
-        running = clients.submit(server.predict, slow(1500))
-        wait_until(lambda: is_busy(server), "the request to run")
+        running = start_slow(clients, server, 1500)
         late.sendall(
             f"POST /v1/models/{NAME}:predict HTTP/1.1\r\nContent-Length: {len(body)}\r\n"
             "Expect: 100-continue\r\n\r\n".encode()
@@ -185,8 +184,7 @@ def test_a_second_signal_ends_the_process_at_once(
 ) -> None:
     server = start_server(base_path, log_file=tmp_path / "log").wait_until_ready()
     with ThreadPoolExecutor(1) as clients:
-        running = clients.submit(server.predict, slow(2_000_000_000))
-        wait_until(lambda: is_busy(server), "the request to run")
+        running = start_slow(clients, server, ENDLESS)
         server.process.send_signal(signal.SIGINT)
         wait_until(lambda: "stop: SIGINT" in server.log_text(), "the stop to begin")
         assert server.process.poll() is None

@@ -80,3 +80,15 @@ def test_a_plain_refresh_keeps_pending_creates_and_a_flag_clears_them(
     assert len(project.deployment()["pending_operations"]) == 1
     project.run("refresh", "--yes", "--clear-pending-creates")
     assert "pending_operations" not in project.deployment()
+
+
+def test_destroy_with_refresh_does_not_delete_what_is_gone(project: PulumiProject) -> None:
+    project.program('Thing("a", fails="delete")\nThing("b")')
+    project.up()
+    lost = project.resources()["a"].id
+    project.change_cloud(lambda cloud: cloud.pop(lost))
+    project.calls()
+    ran = project.run("destroy", "--yes", "--refresh")
+    assert ran.code == 0, ran.text
+    assert [call for call in project.calls() if call.startswith("delete")] == ["delete b"]
+    assert project.resources() == {}

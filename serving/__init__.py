@@ -1,0 +1,1 @@
+"""Kubernetes resources of the GKE target as components: model server, exposure, autoscaling."""
