@@ -1,0 +1,138 @@
+"""The demo model as it is served: exported, loaded as a SavedModel, asked through signatures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model_export.demo import captions, evaluate, networks, scoring
+from model_export.demo.evaluate import Request, SavedModel
+from model_export.spec import ModelSpec
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+Ask = Callable[..., dict[str, Any]]
+
+SCORE_FLOORS = {"colour": 85.0, "background": 90.0}
+"""Far under what `python -m model_export.demo evaluate` measures: for a broken model only."""
+
+
+@pytest.fixture(scope="module")
+def version_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from model_export.export import VERSION_FOLDER, export
+
+    folder = tmp_path_factory.mktemp("demo-model")
+    export(ModelSpec(), folder)
+    return folder / VERSION_FOLDER
+
+
+@pytest.fixture(scope="module")
+def model(version_folder: Path) -> SavedModel:
+    return SavedModel(version_folder)
+
+
+@pytest.fixture(scope="module")
+def ask(version_folder: Path) -> Ask:
+    import tensorflow as tf
+
+    signatures: Any = tf.saved_model.load(str(version_folder)).signatures
+
+    def call(prompts: list[str], **given: list[Any]) -> dict[str, Any]:
+        n = len(prompts)
+        answer = signatures["serving_default"](
+            prompt=tf.constant(prompts),
+            negative_prompt=tf.constant(given.get("negative_prompt", [""] * n)),
+            num_steps=tf.constant(given.get("num_steps", [4] * n), tf.int32),
+            guidance_scale=tf.constant(given.get("guidance_scale", [3.0] * n), tf.float32),
+            seed=tf.constant(given.get("seed", list(range(n))), tf.int64),
+        )
+        return {name: value.numpy() for name, value in answer.items()}
+
+    return call
+
+
+def test_a_row_alone_equals_the_same_row_in_a_batch(ask: Ask) -> None:
+    prompts = ["a red circle", "a blue star on black", "two green squares"]
+    settings: dict[str, list[Any]] = {
+        "num_steps": [2, 7, 4],
+        "guidance_scale": [3.0, 1.0, 5.0],
+        "seed": [5, 6, 2**31 - 3],
+        "negative_prompt": ["", "red", "a circle"],
+    }
+    together = ask(prompts, **settings)
+    assert list(together["num_steps"]) == [2, 7, 4]
+    for i, prompt in enumerate(prompts):
+        alone = ask([prompt], **{name: [values[i]] for name, values in settings.items()})
+        assert alone["image_bytes"][0] == together["image_bytes"][i]
+
+
+def test_the_served_model_draws_what_the_networks_in_memory_draw(ask: Ask) -> None:
+    """The same picture from an eager Python loop over the networks and the sampler's table."""
+    import tensorflow as tf
+
+    from model_export.samplers import coefficients
+
+    prompt, steps, guidance, seed = "a large blue star on a black background", 5, 3.0, 11
+    loaded = networks.load(ModelSpec())
+    rows = np.stack([captions.tokens(""), captions.tokens(prompt)])
+    context = loaded.text_encoder(tf.constant(rows))
+    x = tf.random.stateless_normal((1, *loaded.latent_shape), [seed, 0], alg="philox")
+    previous = tf.zeros_like(x)
+    for t, inverse_alpha, ratio, a, b, c in coefficients("dpmpp_2m_trailing", steps):
+        embedding = tf.constant(networks.timestep_embedding(np.array([int(t)] * 2)))
+        eps = loaded.unet(tf.concat([x, x], 0), embedding, context)
+        guided = eps[:1] + guidance * (eps[1:] - eps[:1])
+        predicted = x * inverse_alpha - guided * ratio
+        x, previous = a * x + b * predicted + c * previous, predicted
+    expected = np.clip((loaded.decoder(x).numpy()[0] + 1) * 127.5, 0, 255)
+    answer = ask([prompt], num_steps=[steps], seed=[seed])
+    drawn = np.asarray(Image.open(io.BytesIO(answer["image_bytes"][0])))
+    assert np.abs(drawn - expected).max() <= 1.0
+
+
+def test_another_seed_is_another_picture_and_the_same_seed_the_same(ask: Ask) -> None:
+    answer = ask(["a circle"] * 3, seed=[1, 2, 1])["image_bytes"]
+    assert answer[0] == answer[2] != answer[1]
+
+
+def test_a_prompt_of_more_than_77_tokens_is_cut_and_says_so(ask: Ask) -> None:
+    answer = ask(["red " * 100, "red"])
+    assert list(answer["truncated"]) == [True, False]
+    assert len(set(answer["fingerprint"])) == 1
+
+
+def test_the_pictures_follow_their_prompts(model: SavedModel) -> None:
+    requests = evaluate.prompt_set(evaluate.PROMPT_SETS[0], 32)
+    percent, _, _ = evaluate.score_set(model, requests, ModelSpec(), lambda _line: None)
+    for attribute, floor in SCORE_FLOORS.items():
+        assert percent[attribute][0] >= floor, (attribute, percent)
+
+
+def test_a_negative_prompt_keeps_its_colour_away(model: SavedModel) -> None:
+    n = 8
+    drawn = model.draw([Request("a circle", None, "red")] * n, ModelSpec(), lambda _line: None)
+    reds = [any(f.colour == 0 for f in scoring.analyse(p).shapes) for p in drawn]
+    assert sum(reds) <= 1
+
+
+def test_prompt_sets_are_fixed_and_never_seen_in_training() -> None:
+    for name in evaluate.PROMPT_SETS:
+        first, second = evaluate.prompt_set(name, 20), evaluate.prompt_set(name, 20)
+        assert first == second
+        assert evaluate.prompt_set(name, 40)[:20] == first
+
+
+def test_a_missed_bar_is_named() -> None:
+    fine = dict.fromkeys(evaluate.BARS, (100.0, 10))
+    bad = {**fine, "position": (74.9, 10)}
+    names = evaluate.PROMPT_SETS
+    assert evaluate.shortfalls({names[0]: fine, names[1]: fine}) == []
+    assert evaluate.shortfalls({names[0]: fine, names[1]: bad}) == [
+        "held-out wording: position 74.9 % is under 75 %"
+    ]
