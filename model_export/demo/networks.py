@@ -119,8 +119,10 @@ def read_weights(models: DemoModels, path: Path = WEIGHTS_PATH) -> None:
     """Fill the models from a weights file (float16 arrays named model/index)."""
     with np.load(path) as stored:
         for name, model in zip(("text", "unet", "decoder"), models.trained(), strict=True):
-            weights = [stored[f"{name}/{i}"] for i in range(len(model.weights))]
-            model.set_weights([w.astype(np.float32) for w in weights])
+            names = [f"{name}/{i}" for i in range(len(model.weights))]
+            if not set(names) <= set(stored.files):
+                raise ValueError(f"{path.name} holds the weights of another {name} network")
+            model.set_weights([stored[n].astype(np.float32) for n in names])
 
 
 def write_weights(models: DemoModels, path: Path = WEIGHTS_PATH) -> None:
@@ -248,13 +250,13 @@ def _build_unet() -> tuple[keras.Model, keras.Model]:
     t = keras.layers.Activation("swish")(t)
     t = keras.layers.Dense(UNET_EMBEDDING_WIDTH)(t)
 
-    x = PaddedConv2D(UNET_CHANNELS[0], 3, padding=1)(latent * scale)
+    x = _place_embedding()(PaddedConv2D(UNET_CHANNELS[0], 3, padding=1)(latent * scale))
     outputs = [x]
     for channels in UNET_CHANNELS:
         x = block(x, channels)
         outputs.append(x)
         if channels != UNET_CHANNELS[-1]:
-            x = PaddedConv2D(channels, 3, strides=2, padding=1)(x)
+            x = _place_embedding()(PaddedConv2D(channels, 3, strides=2, padding=1)(x))
             outputs.append(x)
 
     x = block(x, UNET_CHANNELS[-1])
@@ -315,6 +317,25 @@ def _precondition_layer() -> Any:
             return rows[..., 0:1], rows[..., 1:2], rows[..., 2:3]
 
     return Precondition(name="precondition")
+
+
+def _place_embedding() -> Any:
+    """A layer that adds a learned vector to every place of a feature map, nothing at first.
+
+    Convolutions and attention know places only by the padding at the borders. Without this the
+    model takes from the noise where things are, long before it learns to take it from the text.
+    """
+    import keras
+
+    class PlaceEmbedding(keras.layers.Layer):
+        def build(self, input_shape: Any) -> None:
+            shape = (1, *input_shape[1:])
+            self.embedding = self.add_weight(shape=shape, initializer="zeros", name="embedding")
+
+        def call(self, features: Any) -> Any:
+            return features + self.embedding
+
+    return PlaceEmbedding()
 
 
 def _group_norm() -> Any:

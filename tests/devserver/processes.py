@@ -69,6 +69,7 @@ class Server:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "devserver"),
+                "--stop_unless_kept",  # a test run that is killed leaves no server behind
                 f"--model_name={NAME}",
                 f"--model_base_path={self.base_path}",
                 f"--port={self.ports[0]}",

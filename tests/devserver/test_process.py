@@ -64,7 +64,7 @@ def test_a_log_file_that_cannot_be_written_is_one_line(
 def test_a_server_stops_when_its_starter_dies_before_it_says_keep(
     tmp_path: Path, start_server: StartServer
 ) -> None:
-    server = start_server(tmp_path, ("--stop_unless_kept",), tmp_path / "log")
+    server = start_server(tmp_path, log_file=tmp_path / "log")
     wait_until(lambda: server.state() == "404", "the port to answer")
     server.stdin.close()
     assert server.wait_for_exit(15) == 0
@@ -74,7 +74,7 @@ def test_a_server_stops_when_its_starter_dies_before_it_says_keep(
 def test_a_server_that_is_kept_outlives_its_starters_pipe(
     tmp_path: Path, start_server: StartServer
 ) -> None:
-    server = start_server(tmp_path, ("--stop_unless_kept",), tmp_path / "log")
+    server = start_server(tmp_path, log_file=tmp_path / "log")
     wait_until(lambda: server.state() == "404", "the port to answer")
     server.stdin.write("keep\n")
     server.stdin.close()
