@@ -9,7 +9,10 @@ ARGS   ?=
 
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
-FOUND_PYTHON = $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell command -v $(p))))
+# The first Python on PATH that runs and is of a supported version.
+IS_SUPPORTED = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+FOUND_PYTHON = $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  "$$p" -c '$(IS_SUPPORTED)' >/dev/null 2>&1 && echo "$$p" && break; done)
 
 # The official CLI runs every stack. Where it is missing, the embedded engine runs "local".
 ENGINE ?= $(if $(shell command -v pulumi),pulumi,embedded)
@@ -42,8 +45,8 @@ help: ## list the commands
 setup: $(VENV)/.installed ## make the virtual environment with the pinned packages
 
 $(VENV)/.installed: requirements.txt constraints.txt
-	@command -v "$(FOUND_PYTHON)" >/dev/null || { echo "error: no Python found; install Python 3.11, 3.12 or 3.13"; exit 1; }
-	@"$(FOUND_PYTHON)" -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit(f"error: Python 3.11 to 3.13 is needed, and $(FOUND_PYTHON) is {v[0]}.{v[1]}; install one of them, or name it: make setup FOUND_PYTHON=/path/to/python3.12")'
+	@python="$(FOUND_PYTHON)"; [ -n "$$python" ] || { \
+	  echo "error: no Python 3.11, 3.12 or 3.13 found; install one, or name it: make setup FOUND_PYTHON=/path/to/python3.12"; exit 1; }
 	@echo "setting up $(VENV) (TensorFlow is some 600 MB: this takes a few minutes the first time)"
 	@"$(FOUND_PYTHON)" -m venv $(VENV)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
