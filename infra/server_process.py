@@ -25,6 +25,9 @@ import psutil
 READY_TIMEOUT_SECONDS = 180.0
 STOP_TIMEOUT_SECONDS = 20.0
 _POLL_SECONDS = 0.05
+_TELL_SECONDS = 4.0
+_USUAL_START_SECONDS = 25.0
+"""On two cores: importing TensorFlow takes 5 s, each signature's first run some 6 s."""
 _PROBE_TIMEOUT_SECONDS = 5.0
 _START_TIME_TOLERANCE_SECONDS = 1.0
 _PROJECT_ROOT = Path(__file__).resolve().parents[1]
@@ -187,8 +190,9 @@ class ServerProcess:
                     f"the server was not ready after {READY_TIMEOUT_SECONDS:.0f} s "
                     f"(log: {self.log_file})"
                 )
-            if now - told > 2:
-                progress(f"loading the model and warming up, {now - started:.0f} s")
+            if now - told > _TELL_SECONDS:
+                left = max(1.0, _USUAL_START_SECONDS - (now - started))
+                progress(f"loading the model and warming up, about {left:.0f} s left")
                 told = now
             time.sleep(_POLL_SECONDS)
         progress(f"ready after {time.monotonic() - started:.1f} s")
