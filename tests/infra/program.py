@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pulumi
@@ -76,10 +77,20 @@ def run_program(
     """
     run = Run()
     config = stack_config(stack) | {f"{PROJECT}:{key}": value for key, value in changes.items()}
-    for name in [n for n in sys.modules if n.split(".")[0] in FRESH_PACKAGES]:
-        del sys.modules[name]
-    contextvars.Context().run(_run, run, config, stack, outputs or {})
+    imported = _take_fresh_packages()
+    try:
+        contextvars.Context().run(_run, run, config, stack, outputs or {})
+    finally:
+        # Other tests hold classes of these modules: a second copy would not be equal to them.
+        _take_fresh_packages()
+        sys.modules.update(imported)
     return run
+
+
+def _take_fresh_packages() -> dict[str, ModuleType]:
+    """Take the project's packages out of the imported modules, so that they run again."""
+    names = [n for n in sys.modules if n.split(".")[0] in FRESH_PACKAGES]
+    return {name: sys.modules.pop(name) for name in names}
 
 
 class _Mocks(mocks.Mocks):

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 Ask = Callable[..., dict[str, Any]]
 
-SCORE_FLOORS = {"colour": 85.0, "background": 90.0}
+SCORE_FLOORS = {"colour": 75.0, "background": 90.0}
 """Far under what `python -m model_export.demo evaluate` measures: for a broken model only."""
 
 
