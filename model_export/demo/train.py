@@ -37,9 +37,9 @@ share one between threads: two threads an operation are slower than one."""
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how to train. The defaults made the weights in the repository."""
+    """How long and how to train. docs/demo-model.md says how the stored weights came about."""
 
-    autoencoder_steps: int = 1600
+    autoencoder_steps: int = 2500
     autoencoder_batch: int = 16
     autoencoder_peak_rate: float = 1.5e-3
     autoencoder_noise: float = 0.1
@@ -47,7 +47,7 @@ class Recipe:
     text_steps: int = 1500
     text_batch: int = 96
     text_peak_rate: float = 1e-3
-    unet_steps: int = 5000
+    unet_steps: int = 9000
     unet_batch: int = 32
     unet_peak_rate: float = 1e-3
     timestep_bias: float = 0.8
