@@ -33,7 +33,7 @@ endif
 export ENGINE PROMPT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up preview refresh down render generate status logs env \
+.PHONY: help setup up preview refresh down generate status logs env \
         test test-long lint clean \
         _ready _engine _stack _destroy _down_local
 
