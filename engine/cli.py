@@ -1,4 +1,4 @@
-"""The command line: verbs and flags of the official CLI, as far as they are built in."""
+"""The commands, and how each ends: the official CLI's, as far as they are built in."""
 
 from __future__ import annotations
 
@@ -8,37 +8,24 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from engine import errors, locks, workspace
 from engine import snapshot as snapshots
+from engine.arguments import parse
 from engine.backend import Backend, StackFiles, parse_stack_name
+from engine.display import Display
 from engine.project import Project, find_project
 from engine.values import PropertyMap, PropertyValue, Secret, contains, plain
-
-_EXAMPLES = """\
-examples:
-  python -m engine stack select --create local
-  python -m engine preview
-  python -m engine up --refresh --yes
-  python -m engine stack output endpoint
-  python -m engine destroy --yes && python -m engine stack rm --yes --preserve-config
-
-It reads and writes the same files as the official `pulumi` CLI, which goes on from where this left
-off. PULUMI_BACKEND_URL names the folder of the state (file://...), PULUMI_CONFIG_PASSPHRASE opens
-its secrets.
-"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code, the official CLI's."""
-    defaults = argparse.Namespace(stack="", cwd="", non_interactive=False)
-    options = _parser().parse_args(arguments, defaults)
+    options = parse(arguments)
     try:
         if options.cwd:
             os.chdir(options.cwd)
-        handler: Callable[[argparse.Namespace], None] = options.handler
-        handler(options)
+        _COMMANDS[options.command](options)
     except errors.OperationFailedError as failure:
         return failure.exit_code
     except errors.EngineError as error:
@@ -51,110 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return errors.EXIT_ERROR
     return 0
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong with the arguments in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        print(f"error: {message}; see `{self.prog} --help`", file=sys.stderr)
-        sys.exit(errors.EXIT_CONFIGURATION)
-
-
-def _parser() -> argparse.ArgumentParser:
-    shared = _shared_flags()
-    parser = _Parser(
-        prog="python -m engine",
-        description=(
-            "An embedded Pulumi engine for stacks of components and Python dynamic providers."
-        ),
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        parents=[shared],
-    )
-    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-
-    def add(name: str, summary: str, handler: Any, to: Any = verbs, **options: Any) -> Any:
-        verb = to.add_parser(
-            name, help=summary, description=summary, parents=[shared], allow_abbrev=False, **options
-        )
-        verb.set_defaults(handler=handler)
-        return verb
-
-    preview = add("preview", "show what up would change", _operate("update", only_preview=True))
-    up = add("up", "create or change the stack's resources", _operate("update"), aliases=["update"])
-    refresh = add("refresh", "bring the state up to date with reality", _operate("refresh"))
-    destroy = add("destroy", "delete all resources of the stack", _operate("destroy"))
-    for verb in (preview, up, refresh, destroy):
-        verb.add_argument(
-            "--expect-no-changes", action="store_true", help="fail if anything changes"
-        )
-        verb.add_argument("-m", "--message", default="", help="kept in the history")
-    for verb in (up, refresh, destroy):
-        verb.add_argument("-y", "--yes", action="store_true", help="do not ask before acting")
-        verb.add_argument(
-            "-f", "--skip-preview", action="store_true", help="do not show a preview, do not ask"
-        )
-    for verb in (preview, up, destroy):
-        verb.add_argument(
-            "-r", "--refresh", action="store_true", help="refresh the state of all resources first"
-        )
-    refresh.add_argument(
-        "--clear-pending-creates",
-        action="store_true",
-        help="forget the creations that were under way when an operation was killed",
-    )
-
-    cancel = add("cancel", "remove the stack's locks, whoever holds them", _cancel)
-    cancel.add_argument("stack_name", nargs="?", default="", help="the stack")
-    cancel.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    add(
-        "unlock-stale",
-        "remove the locks whose process on this host is gone, and no others",
-        _unlock_stale,
-    )
-    add("history", "list the operations on the stack", _history)
-
-    stack = verbs.add_parser("stack", help="select, list, remove stacks, and read their outputs")
-    stacks = stack.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    select = add("select", "use this stack from here on", _select, stacks)
-    select.add_argument("stack_name", nargs="?", default="", help="the stack")
-    select.add_argument("-c", "--create", action="store_true", help="create it if need be")
-    init = add("init", "create a stack and select it", _init, stacks)
-    init.add_argument("stack_name", nargs="?", default="", help="the stack")
-    output = add("output", "show the stack's outputs", _output, stacks)
-    output.add_argument("property", nargs="?", default="", help="show only this one's value")
-    output.add_argument("-j", "--json", action="store_true", help="as JSON")
-    output.add_argument("--show-secrets", action="store_true", help="secrets in plain text")
-    remove = add("rm", "remove a stack without resources", _remove, stacks, aliases=["remove"])
-    remove.add_argument("stack_name", nargs="?", default="", help="the stack")
-    remove.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    remove.add_argument("-f", "--force", action="store_true", help="even if it has resources")
-    remove.add_argument(
-        "--preserve-config", action="store_true", help="keep the stack's Pulumi.STACK.yaml"
-    )
-    remove.add_argument(
-        "--remove-backups", action="store_true", help="remove its backups in the backend too"
-    )
-    list_ = add("ls", "list the project's stacks", _list, stacks)
-    list_.add_argument("-j", "--json", action="store_true", help="as JSON")
-    add("history", "list the operations on the stack", _history, stacks)
-    return parser
-
-
-def _shared_flags() -> argparse.ArgumentParser:
-    """Flags that may stand before or after the command."""
-    shared = argparse.ArgumentParser(
-        add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
-    )
-    shared.add_argument("-s", "--stack", help="the stack, instead of the selected one")
-    shared.add_argument("-C", "--cwd", help="run as if started in this folder")
-    shared.add_argument(
-        "--non-interactive", action="store_true", help="never ask anything on the terminal"
-    )
-    shared.add_argument("--color", help="accepted, and of no effect: there are no colors")
-    return shared
 
 
 # -- which stack -------------------------------------------------------------------------------
@@ -194,6 +77,7 @@ def _operate(kind: str, *, only_preview: bool = False) -> Callable[[argparse.Nam
         from engine import interrupts as signals
         from engine import operations
 
+        display = _display_form(options)
         interrupts = signals.Interrupts()
         what = operations.Options(
             yes=getattr(options, "yes", False),
@@ -206,11 +90,11 @@ def _operate(kind: str, *, only_preview: bool = False) -> Callable[[argparse.Nam
         with interrupts.handled():
             if only_preview:
                 stack = operations.Stack.open(files)
-                operations.Operation(kind, stack, what, interrupts, None).preview()
+                operations.Operation(kind, stack, what, interrupts, None, display).preview()
                 return
             with files.lock() as lock:
                 stack = operations.Stack.open(files)
-                operations.Operation(kind, stack, what, interrupts, lock).run()
+                operations.Operation(kind, stack, what, interrupts, lock, display).run()
         if kind == "destroy":
             print(
                 "The resources in the stack have been deleted, but the history and configuration "
@@ -219,6 +103,14 @@ def _operate(kind: str, *, only_preview: bool = False) -> Callable[[argparse.Nam
             )
 
     return operate
+
+
+def _display_form(options: argparse.Namespace) -> type[Display]:
+    if options.diff:
+        from engine.diff_display import DiffDisplay
+
+        return DiffDisplay
+    return Display
 
 
 # -- stacks ------------------------------------------------------------------------------------
@@ -414,3 +306,20 @@ def _unlock_stale(options: argparse.Namespace) -> None:
     for name in names:
         for dead in locks.remove_dead_locks(backend.stack(name).lock_folder):
             print(f"warning: removed the lock of {dead}: that process is gone")
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "preview": _operate("update", only_preview=True),
+    "up": _operate("update"),
+    "refresh": _operate("refresh"),
+    "destroy": _operate("destroy"),
+    "cancel": _cancel,
+    "unlock-stale": _unlock_stale,
+    "history": _history,
+    "stack select": _select,
+    "stack init": _init,
+    "stack output": _output,
+    "stack rm": _remove,
+    "stack ls": _list,
+    "stack history": _history,
+}

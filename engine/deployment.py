@@ -32,6 +32,7 @@ class Diff:
     changes: bool
     replaces: bool
     delete_before_replace: bool
+    replace_keys: tuple[str, ...] = ()  # why it replaces, as far as that lies in a property
 
 
 class Deployment:
@@ -190,7 +191,8 @@ class Deployment:
         except ProviderError as error:
             raise self._executor.fail(Op.UPDATE, options, str(error)) from None
         changes = response.changes == DIFF_SOME
-        replaces = bool(response.replaces)
+        replace_keys = list(response.replaces)
+        replaces = bool(replace_keys)
         covering = [
             path for text in options.replace_on_changes if (path := paths.parse(text)) is not None
         ]
@@ -199,12 +201,13 @@ class Deployment:
             kept = paths.restore(inputs, old.inputs, options.ignore_changes)
             keys = changed_keys(old.inputs, kept)
             changes = bool(keys)
-            replaces = replaces or any(
-                paths.covers(path, [key]) for key in keys for path in covering
-            )
+            replace_keys += [
+                key for key in keys if any(paths.covers(path, [key]) for path in covering)
+            ]
+            replaces = bool(replace_keys)
         if old.init_errors and any(paths.covers(path, _INIT_ERROR_PATH) for path in covering):
             changes = replaces = True
-        return Diff(changes, replaces, response.deleteBeforeReplace)
+        return Diff(changes, replaces, response.deleteBeforeReplace, tuple(replace_keys))
 
     # -- replacements -------------------------------------------------------------------------
 
@@ -226,7 +229,9 @@ class Deployment:
         if delete_first:
             self._delete_before_replace(old)
         gone = delete_first or old.pending_replacement
-        return self._executor.create_replacement(new, old, old_is_gone=gone)
+        return self._executor.create_replacement(
+            new, old, old_is_gone=gone, replace_keys=diff.replace_keys
+        )
 
     def _delete_before_replace(self, old: Resource) -> None:
         for dependent in reversed(self._dependents_to_replace(old)):

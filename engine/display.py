@@ -7,18 +7,17 @@ log through Pulumi is repeated under `Diagnostics:`.
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from typing import TextIO
 
 from engine import urn as urns
+from engine.property_diff import PropertyWriter, diff_info
 from engine.snapshot import Resource
-from engine.steps import COUNTED, Op
-from engine.values import PROVIDER_KEY, UNKNOWN, PropertyMap, PropertyValue, Secret, plain_map
+from engine.steps import COUNTED, Op, Step
+from engine.values import PropertyMap
 
 _INDENT = "    "
 # How much of a failed step's output is repeated with its error.
@@ -26,18 +25,19 @@ _REPEATED_OUTPUT_LINES = 20
 
 
 class Display:
-    """The output of one operation on one stack."""
+    """The output of one operation on one stack; the forms of it are subclasses."""
 
     def __init__(self, root_urn: str, *, dry_run: bool, stream: TextIO | None = None) -> None:
         self.dry_run = dry_run
         self.counts: Counter[Op] = Counter()
+        self.steps: list[Step] = []  # of a dry run
         self.errors = 0
         self._root_urn = root_urn
         self._stream = stream or sys.stdout
         self._held_back: list[str] | None = None
         self._lock = threading.RLock()
         self._diagnostics: dict[str, list[str]] = {}
-        self._in_flight: tuple[Op, Resource, float] | None = None
+        self._in_flight: tuple[Step, float] | None = None
         self._output_of_step: list[str] = []
 
     # -- lines ------------------------------------------------------------------------------
@@ -61,6 +61,7 @@ class Display:
             self._held_back = None
             self.line()
             self.counts.clear()
+            self.steps.clear()
             self.errors = 0
             self._diagnostics.clear()
 
@@ -79,70 +80,107 @@ class Display:
 
     # -- steps ------------------------------------------------------------------------------
 
-    def same(self, resource: Resource) -> None:
-        """An unchanged resource is counted, not shown."""
-        if not resource.is_provider:
+    def same(self, step: Step) -> None:
+        """An unchanged resource is counted; a row is not shown."""
+        if not step.resource.is_provider:
             self.counts[Op.SAME] += 1
+            self._record(step)
+            self._show_same(step)
 
-    def planned(self, op: Op, resource: Resource, info: str = "") -> None:
+    def planned(self, step: Step) -> None:
         """A step of a preview."""
-        self._count(op, resource)
-        if not resource.is_provider:
-            self._row(op.symbol, resource.urn, op.planned, info)
+        if not step.resource.is_provider:
+            self.counts[step.op] += 1
+            self._record(step)
+            self._show_planned(step)
 
-    def started(self, op: Op, resource: Resource, info: str = "") -> None:
+    def started(self, step: Step) -> None:
         with self._lock:
-            self._in_flight = (op, resource, time.monotonic())
+            self._in_flight = (step, time.monotonic())
             self._output_of_step = []
-        if not resource.is_provider:
-            self._row(op.symbol, resource.urn, f"{op.doing} (0s)", info)
+        if not step.resource.is_provider:
+            self._show_started(step)
 
-    def done(self, op: Op, resource: Resource, info: str = "") -> None:
-        self._count(op, resource)
+    def done(self, step: Step) -> None:
+        """A step at its end; one that calls no provider was not started."""
         seconds = self._end_step()
-        if not resource.is_provider:
-            self._row(op.symbol, resource.urn, f"{op.done} ({seconds:.2f}s)", info)
+        if not step.resource.is_provider:
+            self.counts[step.op] += 1
+            self._show_done(step, seconds)
 
     def failed(self, op: Op, resource: Resource, message: str) -> None:
         """A step that did not come to its end; `message` may be a provider's traceback."""
         with self._lock:
-            in_flight = self._in_flight is not None
             seconds = self._end_step()
             self.errors += 1
             first_line, _, rest = message.strip().partition("\n")
             last_line = rest.rpartition("\n")[2].strip() or first_line
-            doing = op.doing if in_flight or not self.dry_run else op.planned
-            status = f"**{doing or 'failed'} failed ({seconds:.2f}s)**" if in_flight else doing
-            self._row(op.symbol, resource.urn, status, f"error: {last_line}")
+            doing = op.doing if seconds is not None or not self.dry_run else op.planned
+            status = doing
+            if seconds is not None:
+                status = f"**{doing or 'failed'} failed ({seconds:.2f}s)**"
+            self._show_failed(op, resource, status, f"error: {last_line}")
             said = self._output_of_step[-_REPEATED_OUTPUT_LINES:]
             self._diagnose(resource.urn, *said, f"error: {message.strip()}")
 
-    def refreshed(self, op: Op, resource: Resource, info: str = "") -> None:
+    def refreshed(self, step: Step) -> None:
         """What a read found: an update, a deletion, or nothing."""
-        if op is Op.SAME:
-            self.same(resource)
+        if step.op is Op.SAME:
+            self.same(step)
         elif self.dry_run:
-            self.planned(op, resource, info)
+            self.planned(step)
         else:
-            self._count(op, resource)
-            self._row(op.symbol, resource.urn, op.done, info)
+            self.counts[step.op] += 1
+            self._show_refreshed(step)
 
     def in_flight(self) -> str:
         """The step in flight, in words; empty if there is none. Called by a signal handler too,
         so it waits for nobody.
         """
-        step = self._in_flight
-        return f"{step[0].doing} {urns.name_of(step[1].urn)}" if step is not None else ""
+        in_flight = self._in_flight
+        return f"{in_flight[0].op.doing} {in_flight[0].resource.name}" if in_flight else ""
 
-    def _end_step(self) -> float:
+    def _end_step(self) -> float | None:
+        """How many seconds the step in flight took; None if there is none."""
         with self._lock:
-            started = self._in_flight[2] if self._in_flight else time.monotonic()
-            self._in_flight = None
-            return time.monotonic() - started
+            in_flight, self._in_flight = self._in_flight, None
+            return time.monotonic() - in_flight[1] if in_flight else None
 
-    def _count(self, op: Op, resource: Resource) -> None:
-        if not resource.is_provider:
-            self.counts[op] += 1
+    def count_anew(self) -> None:
+        """Forget the steps so far: they were a refresh before the operation itself."""
+        self.counts.clear()
+        self.steps.clear()
+
+    def _record(self, step: Step) -> None:
+        if self.dry_run:
+            self.steps.append(step)
+
+    # -- how steps look -----------------------------------------------------------------------
+
+    def _show_same(self, step: Step) -> None:
+        pass
+
+    def _show_planned(self, step: Step) -> None:
+        self._row(step.op.symbol, step.resource.urn, step.op.planned, _info(step))
+
+    def _show_started(self, step: Step) -> None:
+        self._row(step.op.symbol, step.resource.urn, f"{step.op.doing} (0s)", _info(step))
+
+    def _show_done(self, step: Step, seconds: float | None) -> None:
+        status = f"{step.op.done} ({seconds or 0:.2f}s)"
+        self._row(step.op.symbol, step.resource.urn, status, _info(step))
+
+    def _show_refreshed(self, step: Step) -> None:
+        self._row(step.op.symbol, step.resource.urn, step.op.done, _info(step))
+
+    def _show_failed(self, op: Op, resource: Resource, status: str, error: str) -> None:
+        self._row(op.symbol, resource.urn, status, error)
+
+    def _show_message(self, urn: str, text: str) -> None:
+        self._row("", urn, text)
+
+    def _show_step_output(self, step: Step, seconds: int, text: str) -> None:
+        self._row(step.op.symbol, step.resource.urn, f"{step.op.doing} ({seconds}s)", text)
 
     # -- messages ---------------------------------------------------------------------------
 
@@ -152,12 +190,11 @@ class Display:
             return
         with self._lock:
             if self._in_flight is None:
-                self._row("", self._root_urn, text)
+                self._show_message(self._root_urn, text)
             else:
-                op, resource, started = self._in_flight
+                step, started = self._in_flight
                 self._output_of_step.append(text)
-                seconds = int(time.monotonic() - started)
-                self._row(op.symbol, resource.urn, f"{op.doing} ({seconds}s)", text)
+                self._show_step_output(step, int(time.monotonic() - started), text)
 
     def log(self, severity: str, text: str, urn: str = "") -> None:
         """A message logged through Pulumi: `info`, `warning` or `error`."""
@@ -165,7 +202,7 @@ class Display:
         with self._lock:
             self.errors += severity == "error"
             first_line = text.strip().partition("\n")[0]
-            self._row("", urn or self._root_urn, prefix + first_line)
+            self._show_message(urn or self._root_urn, prefix + first_line)
             self._diagnose(urn or self._root_urn, f"{prefix}{text.rstrip()}")
 
     def _diagnose(self, urn: str, *messages: str) -> None:
@@ -192,15 +229,17 @@ class Display:
 
         A preview shows only the changes.
         """
-        if old is None:
-            rows = _output_rows(new, new, only_changes=False)
-        else:
-            rows = _output_rows(old, new, only_changes=self.dry_run)
+        rows = self._output_rows(old, new)
         if rows:
             self.line("Outputs:")
             for row in rows:
                 self.line(row)
             self.line()
+
+    def _output_rows(self, old: PropertyMap | None, new: PropertyMap) -> list[str]:
+        only_changes = self.dry_run and old is not None
+        before = new if old is None else old
+        return list(PropertyWriter(cut=None).changes(before, new, level=1, only=only_changes))
 
     def summary(self, seconds: float | None = None) -> None:
         """The counts, and for anything but a preview the duration."""
@@ -238,68 +277,5 @@ class Display:
         return sum(self.counts[op] for op in COUNTED)
 
 
-def diff_info(old: Mapping[str, PropertyValue], new: Mapping[str, PropertyValue]) -> str:
-    """`[diff: +added-removed~changed]` over the keys of the inputs; empty if nothing differs."""
-    before = {key: value for key, value in plain_map(old).items() if key != PROVIDER_KEY}
-    after = {key: value for key, value in plain_map(new).items() if key != PROVIDER_KEY}
-    added = [key for key in after if key not in before]
-    removed = [key for key in before if key not in after]
-    changed = [key for key in after if key in before and before[key] != after[key]]
-    parts = [
-        symbol + ",".join(sorted(keys))
-        for symbol, keys in (("+", added), ("-", removed), ("~", changed))
-        if keys
-    ]
-    return f"[diff: {''.join(parts)}]" if parts else ""
-
-
-def _output_rows(old: PropertyMap, new: PropertyMap, *, only_changes: bool) -> list[str]:
-    keys = sorted({*old, *new})
-    width = max((len(key) for key in keys), default=0)
-    rows: list[str] = []
-    for key in keys:
-        label = f"{key:<{width}}: "
-        if key not in new:
-            rows.append(f"  - {label}{_compact(old[key])}")
-        elif key not in old:
-            rows.append(f"  + {label}{_compact(new[key])}")
-        elif old[key] != new[key]:
-            rows.append(f"  ~ {label}{_compact(old[key])} => {_compact(new[key])}")
-        elif not only_changes:
-            rows += [f"{_INDENT}{line}" for line in _block(label, new[key])]
-    return rows
-
-
-def _scalar(value: PropertyValue) -> str:
-    if isinstance(value, Secret):
-        return "[secret]"
-    if value == UNKNOWN:
-        return "[unknown]"
-    if value is None:
-        return "<null>"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _compact(value: PropertyValue) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_compact(value[key])}" for key in sorted(value)) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(_compact(item) for item in value) + "]"
-    return _scalar(value)
-
-
-def _block(label: str, value: PropertyValue) -> Iterable[str]:
-    """A value over several lines, nested ones indented."""
-    if isinstance(value, dict) and value:
-        width = max(len(key) for key in value)
-        yield label + "{"
-        for key in sorted(value):
-            yield from (_INDENT + line for line in _block(f"{key:<{width}}: ", value[key]))
-        yield "}"
-    elif isinstance(value, list) and value:
-        yield label + "["
-        for index, item in enumerate(value):
-            yield from (_INDENT + line for line in _block(f"[{index}]: ", item))
-        yield "]"
-    else:
-        yield label + _compact(value)
+def _info(step: Step) -> str:
+    return diff_info(*step.comparison()) if step.old is not None else ""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from engine import snapshot as snapshots
 from engine.deployment import Deployment
+from engine.diff_display import DiffDisplay
 from engine.display import Display
 from engine.errors import (
     CancelledError,
@@ -24,7 +25,7 @@ from engine.program import ProgramRunner
 from engine.provider import DynamicProvider
 from engine.snapshot import Snapshot
 from engine.stack import Stack
-from engine.steps import StepFailedError
+from engine.steps import Op, StepFailedError
 from engine.values import PropertyMap
 
 _PREVIEW_LABELS = {
@@ -52,7 +53,13 @@ class Operation:
     """One operation on one stack."""
 
     def __init__(
-        self, kind: str, stack: Stack, options: Options, interrupts: Interrupts, lock: Path | None
+        self,
+        kind: str,
+        stack: Stack,
+        options: Options,
+        interrupts: Interrupts,
+        lock: Path | None,
+        display_form: type[Display],
     ) -> None:
         """kind: update, refresh or destroy. lock: the file that holds the stack, if it is held."""
         self.kind = kind
@@ -60,7 +67,8 @@ class Operation:
         self.options = options
         self.interrupts = interrupts
         self._lock = lock
-        self._display = Display(stack.root_urn, dry_run=True)
+        self._display_form = display_form
+        self._display = display_form(stack.root_urn, dry_run=True)
         # The display of the preview and that of the operation are two.
         self._provider = DynamicProvider(stack.project, self._show_provider_output)
         self._runner = ProgramRunner(stack.project, stack.name, stack.config, interrupts)
@@ -80,7 +88,7 @@ class Operation:
         with self._provider_process():
             preview = self._preview(shown=not self.options.skip_preview)
             if not self.options.yes and not self.options.skip_preview:
-                self._confirm()
+                self._confirm(preview)
             self._perform(preview)
         if self.options.expect_no_changes and self._display.changes:
             raise ChangesFoundError(
@@ -113,7 +121,7 @@ class Operation:
         """
         if not shown and self.kind != "update":
             return Preview(None, failed=False)
-        display = self._show_on(Display(self.stack.root_urn, dry_run=True))
+        display = self._show_on(self._display_form(self.stack.root_urn, dry_run=True))
         display.header(_PREVIEW_LABELS[self.kind], self.stack.name)
         display.hold_back()
         dry_run = DryRun(self.stack, self._provider, self._runner, self.interrupts, display)
@@ -128,30 +136,42 @@ class Operation:
             return preview
         display.release()
         display.diagnostics()
-        deployment = preview.deployment
-        if deployment is not None and deployment.stack_outputs is not None and not preview.failed:
-            display.outputs(deployment.old_outputs, deployment.stack_outputs)
+        _show_outputs(preview, display)
         display.summary()
         if preview.failed:
             raise OperationFailedError("the preview failed")
         return preview
 
-    def _confirm(self) -> None:
+    def _confirm(self, preview: Preview) -> None:
         if not sys.stdin.isatty():
             raise ConfigurationError(
                 "--yes or --skip-preview must be passed in to proceed when running in "
                 "non-interactive mode"
             )
-        with self.interrupts.raised():
-            answer = input(f"Do you want to perform this {self.kind}? [yes/no] ")
-        if answer.strip().lower() not in ("y", "yes"):
+        answer = self._ask()
+        while answer in ("d", "details"):
+            self._show_details(preview)
+            answer = self._ask()
+        if answer not in ("y", "yes"):
             raise CancelledError(f"{self.kind} declined; nothing was changed")
+
+    def _ask(self) -> str:
+        with self.interrupts.raised():
+            answer = input(f"Do you want to perform this {self.kind}? [yes/no/details] ")
+        return answer.strip().lower()
+
+    def _show_details(self, preview: Preview) -> None:
+        details = DiffDisplay(self.stack.root_urn, dry_run=True)
+        for step in self._display.steps:
+            show = details.same if step.op is Op.SAME else details.planned
+            show(step)
+        _show_outputs(preview, details)
 
     # -- the operations themselves ------------------------------------------------------------
 
     def _perform(self, preview: Preview) -> None:
         self._started = time.time()
-        display = self._show_on(Display(self.stack.root_urn, dry_run=False))
+        display = self._show_on(self._display_form(self.stack.root_urn, dry_run=False))
         display.header(_LABELS[self.kind], self.stack.name)
         display.line()
         self._warn_of_pending_operations(display)
@@ -232,7 +252,7 @@ class Operation:
             )
         except StepFailedError:
             return False
-        self._display.counts.clear()
+        self._display.count_anew()
         self.stack.snapshot = snapshot
         self.stack.save(snapshot)
         return True
@@ -272,3 +292,9 @@ class Operation:
                 },
             }
         )
+
+
+def _show_outputs(preview: Preview, display: Display) -> None:
+    deployment = preview.deployment
+    if deployment is not None and deployment.stack_outputs is not None and not preview.failed:
+        display.outputs(deployment.old_outputs, deployment.stack_outputs)

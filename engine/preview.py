@@ -89,7 +89,7 @@ class DryRun:
                 )
             except StepFailedError:
                 return _FAILED
-            self._display.counts.clear()
+            self._display.count_anew()
         deployment = self._deployment(snapshot)
         with contextlib.suppress(StepFailedError):
             deployment.delete_unregistered(self._interrupts.proceed)
@@ -110,7 +110,7 @@ class DryRun:
                 )
             except StepFailedError:
                 return _FAILED
-            self._display.counts.clear()
+            self._display.count_anew()
         deployment = self._deployment(snapshot)
         registrar = DeploymentRegistrar(deployment, self._interrupts)
         confirmed = True

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from engine.display import Display, diff_info
+from engine.display import Display
 from engine.errors import ProviderError
 from engine.provider import DynamicProvider
 from engine.snapshot import Resource, Snapshot, now
-from engine.steps import Op, StepFailedError
+from engine.steps import Op, Step, StepFailedError
 from engine.values import with_secrets_of
 
 
@@ -38,7 +38,7 @@ def refresh(
                 continue
             kept.append(found)
         else:
-            display.same(entry)
+            display.same(Step(Op.SAME, entry, entry))
             kept.append(entry)
         _forget_gone(kept[-1], parent_of_gone)
     return Snapshot(kept, snapshot.pending_operations), changes
@@ -52,18 +52,18 @@ def _read(entry: Resource, provider: DynamicProvider, display: Display) -> Resou
         display.failed(Op.REFRESH, entry, str(error))
         raise StepFailedError(f"cannot read {entry.name}") from None
     if not resource_id:
-        display.refreshed(Op.DELETE, entry)
+        display.refreshed(Step(Op.DELETE, entry))
         return None
     outputs = with_secrets_of(outputs, entry.outputs)
     inputs = entry.inputs if inputs is None else with_secrets_of(inputs, entry.inputs)
     if resource_id == entry.id and outputs == entry.outputs and inputs == entry.inputs:
-        display.refreshed(Op.SAME, entry)
+        display.refreshed(Step(Op.SAME, entry, entry))
         return entry
-    info = diff_info(entry.inputs, inputs) or diff_info(entry.outputs, outputs)
-    display.refreshed(Op.UPDATE, entry, info)
-    return dataclasses.replace(
+    found = dataclasses.replace(
         entry, id=resource_id, outputs=outputs, inputs=inputs, modified=now()
     )
+    display.refreshed(Step(Op.UPDATE, found, entry, is_refresh=True))
+    return found
 
 
 def _forget_gone(entry: Resource, parent_of_gone: dict[str, str]) -> None:

@@ -6,14 +6,14 @@ A dry run goes through the same motions without calling or saving.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from engine import urn as urns
-from engine.display import Display, diff_info
+from engine.display import Display
 from engine.errors import ProviderError
 from engine.provider import DynamicProvider
 from engine.snapshot import PendingOperation, Resource, Snapshot, now
-from engine.steps import Op, StepFailedError
+from engine.steps import Op, Step, StepFailedError
 from engine.values import PropertyMap, PropertyValue, Secret, with_secrets_of
 
 
@@ -114,58 +114,69 @@ class StepExecutor:
         _mark_secret_outputs(new)
         self.finish(old)
         self.results.append(new)
-        self.display.same(new)
+        self.display.same(Step(Op.SAME, new, old))
         return new
 
     def component(self, new: Resource, old: Resource | None) -> Resource:
         """Components are bookkeeping: no provider is asked, and they are never replaced."""
         if old is None:
             new.created = new.modified = now()
-            self._show_done(Op.CREATE, new)
+            self._show_done(Step(Op.CREATE, new))
         else:
             new.outputs = old.outputs
             if old.inputs == new.inputs:
-                self.display.same(new)
+                self.display.same(Step(Op.SAME, new, old))
             else:
                 new.modified = now()
-                self._show_done(Op.UPDATE, new, diff_info(old.inputs, new.inputs))
+                self._show_done(Step(Op.UPDATE, new, old))
         self.finish(old)
         self.results.append(new)
         return new
 
     def create(self, new: Resource) -> Resource:
-        self._create(Op.CREATE, new)
-        self._show_done(Op.CREATE, new)
+        step = Step(Op.CREATE, new)
+        self._create(step)
+        self._show_done(step)
         self.save()
         return new
 
-    def create_replacement(self, new: Resource, old: Resource, *, old_is_gone: bool) -> Resource:
+    def create_replacement(
+        self,
+        new: Resource,
+        old: Resource,
+        *,
+        old_is_gone: bool,
+        replace_keys: Iterable[str] = (),
+    ) -> Resource:
         """Create what takes the place of the old entry; that one is deleted at the end, unless
         it was deleted before.
+
+        replace_keys: the properties that make it a replacement.
         """
-        info = diff_info(old.inputs, new.inputs)
-        self._create(Op.CREATE_REPLACEMENT, new, info)
+        step = Step(Op.CREATE_REPLACEMENT, new, old, tuple(replace_keys))
+        self._create(step)
         if old_is_gone:
             self.finish(old)
         else:
             old.delete = True
-        self._show_done(Op.CREATE_REPLACEMENT, new, info)
-        self._show_done(Op.REPLACE, new, info)
+        self._show_done(step)
+        self._show_done(dataclasses.replace(step, op=Op.REPLACE))
         self.save()
         return new
 
-    def _create(self, op: Op, new: Resource, info: str = "") -> None:
+    def _create(self, step: Step) -> None:
+        new = step.resource
         if self.dry_run:
             new.outputs = dict(new.inputs)
         else:
             provider = self.provider
-            self.display.started(op, new, info)
+            self.display.started(step)
             self.save(PendingOperation(new, "creating"))
             try:
                 new.id, outputs = provider.create(new)
             except ProviderError as error:
                 self.save()
-                raise self.fail(op, new, str(error)) from None
+                raise self.fail(step.op, new, str(error)) from None
             new.outputs = with_secrets_of(outputs, new.inputs)
             # What a killed run began is hereby done again; the warning about it was shown.
             self._pending_creates = [
@@ -178,13 +189,13 @@ class StepExecutor:
         self.results.append(new)
 
     def update(self, new: Resource, old: Resource) -> Resource:
-        info = diff_info(old.inputs, new.inputs)
+        step = Step(Op.UPDATE, new, old)
         new.id = old.id
         if self.dry_run:
             new.outputs = dict(new.inputs)
         else:
             provider = self.provider
-            self.display.started(Op.UPDATE, new, info)
+            self.display.started(step)
             self.save(PendingOperation(new, "updating"))
             try:
                 outputs = provider.update(old, new)
@@ -196,7 +207,7 @@ class StepExecutor:
         _mark_secret_outputs(new)
         self.finish(old)
         self.results.append(new)
-        self._show_done(Op.UPDATE, new, info)
+        self._show_done(step)
         self.save()
         return new
 
@@ -216,7 +227,7 @@ class StepExecutor:
         )
         if needs_provider and not self.dry_run:
             provider = self.provider
-            self.display.started(op, entry)
+            self.display.started(Step(op, entry))
             self.save(PendingOperation(entry, "deleting"))
             try:
                 provider.delete(entry)
@@ -228,15 +239,15 @@ class StepExecutor:
             entry.pending_replacement = True
         else:
             self.finish(entry)
-        self._show_done(op, entry)
+        self._show_done(Step(op, entry))
         if needs_provider:
             self.save()
 
-    def _show_done(self, op: Op, resource: Resource, info: str = "") -> None:
+    def _show_done(self, step: Step) -> None:
         if self.dry_run:
-            self.display.planned(op, resource, info)
+            self.display.planned(step)
         else:
-            self.display.done(op, resource, info)
+            self.display.done(step)
 
 
 def default_provider_urn(stack: str, project: str) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from engine.snapshot import Resource
+from engine.values import PropertyMap, plain_map
+
 
 @dataclass(frozen=True)
 class _Words:
@@ -58,6 +61,29 @@ _WORDS = {
 
 # The order in which the summary lists what was done.
 COUNTED = (Op.CREATE, Op.UPDATE, Op.REPLACE, Op.DELETE)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is done to one resource."""
+
+    op: Op
+    resource: Resource  # as it will be; what is deleted, as it was
+    old: Resource | None = None  # what an update, a replacement or a refresh starts from
+    replace_keys: tuple[str, ...] = ()  # the properties that make it a replacement
+    is_refresh: bool = False
+
+    def comparison(self) -> tuple[PropertyMap, PropertyMap]:
+        """The properties before and after: the inputs.
+
+        Where these are the same, what the provider found to differ is in the outputs.
+        """
+        old, new = self.old or self.resource, self.resource
+        if plain_map(old.inputs) != plain_map(new.inputs):
+            return old.inputs, new.inputs
+        if self.is_refresh:
+            return old.outputs, new.outputs
+        return {key: old.outputs.get(key, given) for key, given in new.inputs.items()}, new.inputs
 
 
 class StepFailedError(Exception):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from engine import paths, urn
-from engine.display import diff_info
 from engine.goal import duration_seconds
 from engine.passphrase import Crypter, WrongPassphraseError
 from engine.values import PropertyMap, Secret, with_secrets_of
@@ -95,10 +94,3 @@ def test_urns_hold_the_types_of_their_parents() -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("5m", 300), ("1h0m0.5s", 3600.5), ("250ms", 0.25)])
 def test_go_durations(text: str, seconds: float) -> None:
     assert duration_seconds(text) == seconds
-
-
-def test_differences_are_named_by_key() -> None:
-    old: PropertyMap = {"a": 1, "b": 2, "c": Secret(3), "__provider": "x"}
-    new: PropertyMap = {"a": 1, "b": 3, "c": 3, "d": 4, "__provider": "y"}
-    assert diff_info(old, new) == "[diff: +d~b]"
-    assert diff_info(new, old) == "[diff: -d~b]"

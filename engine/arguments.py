@@ -1,0 +1,153 @@
+"""The command line's grammar: verbs and flags of the official CLI, as far as they are built in."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from engine import errors
+
+_EXAMPLES = """\
+examples:
+  python -m engine stack select --create local
+  python -m engine preview --diff
+  python -m engine up --refresh --yes
+  python -m engine stack output endpoint
+  python -m engine destroy --yes && python -m engine stack rm --yes --preserve-config
+
+It reads and writes the same files as the official `pulumi` CLI, which goes on from where this left
+off. PULUMI_BACKEND_URL names the folder of the state (file://...), PULUMI_CONFIG_PASSPHRASE opens
+its secrets.
+"""
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The flags, with the verb and the one below it in `command`, as in `stack ls`."""
+    defaults = argparse.Namespace(stack="", cwd="", non_interactive=False, color="auto")
+    return _parser().parse_args(arguments, defaults)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {message}; see `{self.prog} --help`", file=sys.stderr)
+        sys.exit(errors.EXIT_CONFIGURATION)
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = _shared_flags()
+    parser = _Parser(
+        prog="python -m engine",
+        description=(
+            "An embedded Pulumi engine for stacks of components and Python dynamic providers."
+        ),
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        parents=[shared],
+    )
+    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_operations(verbs, shared)
+
+    cancel = _add(verbs, shared, "cancel", "remove the stack's locks, whoever holds them")
+    cancel.add_argument("stack_name", nargs="?", default="", help="the stack")
+    cancel.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    _add(
+        verbs,
+        shared,
+        "unlock-stale",
+        "remove the locks whose process on this host is gone, and no others",
+    )
+    _add(verbs, shared, "history", "list the operations on the stack")
+
+    stack = verbs.add_parser("stack", help="select, list, remove stacks, and read their outputs")
+    _add_stack_commands(
+        stack.add_subparsers(title="commands", required=True, metavar="COMMAND"), shared
+    )
+    return parser
+
+
+def _add(
+    verbs: Any, shared: argparse.ArgumentParser, command: str, summary: str, *aliases: str
+) -> argparse.ArgumentParser:
+    verb: argparse.ArgumentParser = verbs.add_parser(
+        command.rpartition(" ")[2],
+        help=summary,
+        description=summary,
+        parents=[shared],
+        allow_abbrev=False,
+        aliases=aliases,
+    )
+    verb.set_defaults(command=command)
+    return verb
+
+
+def _add_operations(verbs: Any, shared: argparse.ArgumentParser) -> None:
+    preview = _add(verbs, shared, "preview", "show what up would change")
+    up = _add(verbs, shared, "up", "create or change the stack's resources", "update")
+    refresh = _add(verbs, shared, "refresh", "bring the state up to date with reality")
+    destroy = _add(verbs, shared, "destroy", "delete all resources of the stack")
+    for verb in (preview, up, refresh, destroy):
+        verb.add_argument(
+            "--diff", action="store_true", help="show how the properties of each resource change"
+        )
+        verb.add_argument(
+            "--expect-no-changes", action="store_true", help="fail if anything changes"
+        )
+        verb.add_argument("-m", "--message", default="", help="kept in the history")
+    for verb in (up, refresh, destroy):
+        verb.add_argument("-y", "--yes", action="store_true", help="do not ask before acting")
+        verb.add_argument(
+            "-f", "--skip-preview", action="store_true", help="do not show a preview, do not ask"
+        )
+    for verb in (preview, up, destroy):
+        verb.add_argument(
+            "-r", "--refresh", action="store_true", help="refresh the state of all resources first"
+        )
+    refresh.add_argument(
+        "--clear-pending-creates",
+        action="store_true",
+        help="forget the creations that were under way when an operation was killed",
+    )
+
+
+def _add_stack_commands(stacks: Any, shared: argparse.ArgumentParser) -> None:
+    select = _add(stacks, shared, "stack select", "use this stack from here on")
+    select.add_argument("stack_name", nargs="?", default="", help="the stack")
+    select.add_argument("-c", "--create", action="store_true", help="create it if need be")
+    init = _add(stacks, shared, "stack init", "create a stack and select it")
+    init.add_argument("stack_name", nargs="?", default="", help="the stack")
+    output = _add(stacks, shared, "stack output", "show the stack's outputs")
+    output.add_argument("property", nargs="?", default="", help="show only this one's value")
+    output.add_argument("-j", "--json", action="store_true", help="as JSON")
+    output.add_argument("--show-secrets", action="store_true", help="secrets in plain text")
+    remove = _add(stacks, shared, "stack rm", "remove a stack without resources", "remove")
+    remove.add_argument("stack_name", nargs="?", default="", help="the stack")
+    remove.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    remove.add_argument("-f", "--force", action="store_true", help="even if it has resources")
+    remove.add_argument(
+        "--preserve-config", action="store_true", help="keep the stack's Pulumi.STACK.yaml"
+    )
+    remove.add_argument(
+        "--remove-backups", action="store_true", help="remove its backups in the backend too"
+    )
+    ls = _add(stacks, shared, "stack ls", "list the project's stacks")
+    ls.add_argument("-j", "--json", action="store_true", help="as JSON")
+    _add(stacks, shared, "stack history", "list the operations on the stack")
+
+
+def _shared_flags() -> argparse.ArgumentParser:
+    """Flags that may stand before or after the command."""
+    shared = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
+    )
+    shared.add_argument("-s", "--stack", help="the stack, instead of the selected one")
+    shared.add_argument("-C", "--cwd", help="run as if started in this folder")
+    shared.add_argument(
+        "--non-interactive", action="store_true", help="never ask anything on the terminal"
+    )
+    shared.add_argument("--color", help="accepted, and of no effect: there are no colors")
+    return shared

@@ -1,0 +1,167 @@
+"""How properties and their changes are written: `[diff: ~steps]`, and `~ steps: 20 => 30`.
+
+Secrets read `[secret]`, also where they change; what is not known before `up` reads `[unknown]`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from engine.values import PROVIDER_KEY, UNKNOWN, PropertyMap, PropertyValue, Secret, plain
+
+CUT_CHARACTERS = 150
+# How much of what two long texts have in common is shown before they part.
+_CONTEXT_CHARACTERS = 20
+_ELLIPSIS = "..."
+_INDENT = "    "
+
+
+def diff_info(old: Mapping[str, PropertyValue], new: Mapping[str, PropertyValue]) -> str:
+    """`[diff: +added-removed~changed]` over the keys; empty if nothing differs."""
+    before, after = _shown(old), _shown(new)
+    parts = [
+        symbol + ",".join(sorted(keys))
+        for symbol, keys in (
+            ("+", after.keys() - before.keys()),
+            ("-", before.keys() - after.keys()),
+            ("~", changed(before, after)),
+        )
+        if keys
+    ]
+    return f"[diff: {''.join(parts)}]" if parts else ""
+
+
+def changed(old: Mapping[str, PropertyValue], new: Mapping[str, PropertyValue]) -> set[str]:
+    """The keys both have, with different values."""
+    return {key for key in old.keys() & new.keys() if plain(old[key]) != plain(new[key])}
+
+
+def _shown(values: Mapping[str, PropertyValue]) -> PropertyMap:
+    return {key: value for key, value in values.items() if key != PROVIDER_KEY}
+
+
+@dataclass(frozen=True)
+class PropertyWriter:
+    """Writes properties one a line, nested ones indented below.
+
+    cut: how many characters of a text are shown; all of them if None.
+    """
+
+    cut: int | None = CUT_CHARACTERS
+
+    def properties(self, values: Mapping[str, PropertyValue], level: int) -> Iterator[str]:
+        """All properties, as they are."""
+        return self._object("", _shown(values), level)
+
+    def changes(
+        self,
+        old: Mapping[str, PropertyValue],
+        new: Mapping[str, PropertyValue],
+        level: int,
+        *,
+        only: bool = False,
+    ) -> Iterator[str]:
+        """What was added (`+`), removed (`-`) and changed (`~`), and unless `only` the rest too."""
+        before, after = _shown(old), _shown(new)
+        different = changed(before, after)
+        keys = sorted(
+            key
+            for key in {*before, *after}
+            if not only or key in different or key not in before or key not in after
+        )
+        width = max(map(len, keys), default=0)
+        for key in keys:
+            label = f"{key:<{width}}: "
+            if key not in after:
+                yield from self._value("-", label, before[key], level)
+            elif key not in before:
+                yield from self._value("+", label, after[key], level)
+            elif key in different:
+                yield from self._change(label, before[key], after[key], level)
+            else:
+                yield from self._value("", label, after[key], level)
+
+    def _change(
+        self, label: str, old: PropertyValue, new: PropertyValue, level: int
+    ) -> Iterator[str]:
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield _margin("~", level) + label + "{"
+            yield from self.changes(old, new, level + 1)
+            yield _margin("", level) + "}"
+        elif isinstance(old, list) and isinstance(new, list):
+            yield _margin("~", level) + label + "["
+            yield from self._list_changes(old, new, level + 1)
+            yield _margin("", level) + "]"
+        else:
+            before, after = self._cut_where_they_part(old, new)
+            yield f"{_margin('~', level)}{label}{before} => {after}"
+
+    def _list_changes(
+        self, old: list[PropertyValue], new: list[PropertyValue], level: int
+    ) -> Iterator[str]:
+        for index in range(max(len(old), len(new))):
+            label = f"[{index}]: "
+            if index >= len(new):
+                yield from self._value("-", label, old[index], level)
+            elif index >= len(old):
+                yield from self._value("+", label, new[index], level)
+            elif plain(old[index]) != plain(new[index]):
+                yield from self._change(label, old[index], new[index], level)
+            else:
+                yield from self._value("", label, new[index], level)
+
+    def _value(self, symbol: str, label: str, value: PropertyValue, level: int) -> Iterator[str]:
+        if isinstance(value, dict) and value:
+            yield _margin(symbol, level) + label + "{"
+            yield from self._object(symbol, value, level + 1)
+            yield _margin("", level) + "}"
+        elif isinstance(value, list) and value:
+            yield _margin(symbol, level) + label + "["
+            for index, item in enumerate(value):
+                yield from self._value(symbol, f"[{index}]: ", item, level + 1)
+            yield _margin("", level) + "]"
+        else:
+            yield _margin(symbol, level) + label + self._text(value)
+
+    def _object(
+        self, symbol: str, values: Mapping[str, PropertyValue], level: int
+    ) -> Iterator[str]:
+        width = max(map(len, values), default=0)
+        for key in sorted(values):
+            yield from self._value(symbol, f"{key:<{width}}: ", values[key], level)
+
+    def _text(self, value: PropertyValue) -> str:
+        """A value on one line."""
+        if isinstance(value, Secret):
+            return "[secret]"
+        if isinstance(value, dict):
+            return "{" + ", ".join(f"{k}: {self._text(value[k])}" for k in sorted(value)) + "}"
+        if isinstance(value, list):
+            return "[" + ", ".join(map(self._text, value)) + "]"
+        if value is None:
+            return "<null>"
+        if value == UNKNOWN:
+            return "[unknown]"
+        if isinstance(value, str) and self.cut is not None and len(value) > self.cut:
+            value = value[: self.cut - len(_ELLIPSIS)] + _ELLIPSIS
+        return json.dumps(value, ensure_ascii=False)
+
+    def _cut_where_they_part(self, old: PropertyValue, new: PropertyValue) -> tuple[str, str]:
+        """Both on one line; of two long texts, what they both begin with is left out."""
+        if isinstance(old, str) and isinstance(new, str) and self.cut is not None:
+            start = _common_length(old, new) - _CONTEXT_CHARACTERS
+            if start > len(_ELLIPSIS) and max(len(old), len(new)) > self.cut:
+                old, new = _ELLIPSIS + old[start:], _ELLIPSIS + new[start:]
+        return self._text(old), self._text(new)
+
+
+def _common_length(one: str, other: str) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _margin(symbol: str, level: int) -> str:
+    """The indentation of a line, with the symbol of what becomes of it at its end."""
+    return (_INDENT * level)[:-2] + f"{symbol:<2}"
