@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         "unlock-stale",
         "remove the locks whose process on this host is gone, and no others",
     )
-    _add(verbs, shared, "history", "list the operations on the stack")
+    _add_output_format(_add(verbs, shared, "history", "list the operations on the stack"))
 
     stack = verbs.add_parser("stack", help="select, list, remove stacks, and read their outputs")
     _add_stack_commands(
@@ -87,6 +87,7 @@ def _add(
 
 def _add_operations(verbs: Any, shared: argparse.ArgumentParser) -> None:
     preview = _add(verbs, shared, "preview", "show what up would change")
+    preview.add_argument("-j", "--json", action="store_true", help="as one JSON document")
     up = _add(verbs, shared, "up", "create or change the stack's resources", "update")
     refresh = _add(verbs, shared, "refresh", "bring the state up to date with reality")
     destroy = _add(verbs, shared, "destroy", "delete all resources of the stack")
@@ -94,10 +95,11 @@ def _add_operations(verbs: Any, shared: argparse.ArgumentParser) -> None:
         verb.add_argument(
             "--diff", action="store_true", help="show how the properties of each resource change"
         )
+        verb.add_argument("-m", "--message", default="", help="kept in the history")
+    for verb in (preview, up, refresh):
         verb.add_argument(
             "--expect-no-changes", action="store_true", help="fail if anything changes"
         )
-        verb.add_argument("-m", "--message", default="", help="kept in the history")
     for verb in (up, refresh, destroy):
         verb.add_argument("-y", "--yes", action="store_true", help="do not ask before acting")
         verb.add_argument(
@@ -135,8 +137,15 @@ def _add_stack_commands(stacks: Any, shared: argparse.ArgumentParser) -> None:
         "--remove-backups", action="store_true", help="remove its backups in the backend too"
     )
     ls = _add(stacks, shared, "stack ls", "list the project's stacks")
-    ls.add_argument("-j", "--json", action="store_true", help="as JSON")
-    _add(stacks, shared, "stack history", "list the operations on the stack")
+    _add_output_format(ls)
+    _add_output_format(_add(stacks, shared, "stack history", "list the operations on the stack"))
+
+
+def _add_output_format(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--output", choices=("default", "json"), default="default", help="a table, or JSON"
+    )
+    verb.add_argument("-j", "--json", action="store_true", help="the same as --output json")
 
 
 def _shared_flags() -> argparse.ArgumentParser:

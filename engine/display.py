@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from typing import TextIO
 
 from engine import urn as urns
@@ -210,7 +211,8 @@ class Display:
 
     # -- the end ----------------------------------------------------------------------------
 
-    def header(self, label: str, stack: str) -> None:
+    def header(self, label: str, stack: str, config: Mapping[str, str]) -> None:
+        """config: the stack's, with `[secret]` for each secret."""
         self.line(f"{label} ({stack}):")
 
     def diagnostics(self) -> None:

@@ -122,7 +122,7 @@ class Operation:
         if not shown and self.kind != "update":
             return Preview(None, failed=False)
         display = self._show_on(self._display_form(self.stack.root_urn, dry_run=True))
-        display.header(_PREVIEW_LABELS[self.kind], self.stack.name)
+        display.header(_PREVIEW_LABELS[self.kind], self.stack.name, self.stack.config.blinded())
         display.hold_back()
         dry_run = DryRun(self.stack, self._provider, self._runner, self.interrupts, display)
         if self.kind == "update":
@@ -172,7 +172,7 @@ class Operation:
     def _perform(self, preview: Preview) -> None:
         self._started = time.time()
         display = self._show_on(self._display_form(self.stack.root_urn, dry_run=False))
-        display.header(_LABELS[self.kind], self.stack.name)
+        display.header(_LABELS[self.kind], self.stack.name, self.stack.config.blinded())
         display.line()
         self._warn_of_pending_operations(display)
         perform: dict[str, Callable[[], tuple[bool, Deployment | None]]] = {

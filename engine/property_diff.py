@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from engine.values import PROVIDER_KEY, UNKNOWN, PropertyMap, PropertyValue, Secret, plain
+from engine.values import BLINDED, PROVIDER_KEY, UNKNOWN, PropertyMap, PropertyValue, Secret, plain
 
 CUT_CHARACTERS = 150
 # How much of what two long texts have in common is shown before they part.
@@ -36,6 +36,12 @@ def diff_info(old: Mapping[str, PropertyValue], new: Mapping[str, PropertyValue]
 def changed(old: Mapping[str, PropertyValue], new: Mapping[str, PropertyValue]) -> set[str]:
     """The keys both have, with different values."""
     return {key for key in old.keys() & new.keys() if plain(old[key]) != plain(new[key])}
+
+
+def changed_names(old: Mapping[str, PropertyValue], new: Mapping[str, PropertyValue]) -> set[str]:
+    """The keys that were added, removed, or have other values."""
+    before, after = _shown(old), _shown(new)
+    return (before.keys() ^ after.keys()) | changed(before, after)
 
 
 def _shown(values: Mapping[str, PropertyValue]) -> PropertyMap:
@@ -66,11 +72,7 @@ class PropertyWriter:
         """What was added (`+`), removed (`-`) and changed (`~`), and unless `only` the rest too."""
         before, after = _shown(old), _shown(new)
         different = changed(before, after)
-        keys = sorted(
-            key
-            for key in {*before, *after}
-            if not only or key in different or key not in before or key not in after
-        )
+        keys = sorted(changed_names(before, after) if only else {*before, *after})
         width = max(map(len, keys), default=0)
         for key in keys:
             label = f"{key:<{width}}: "
@@ -135,7 +137,7 @@ class PropertyWriter:
     def _text(self, value: PropertyValue) -> str:
         """A value on one line."""
         if isinstance(value, Secret):
-            return "[secret]"
+            return BLINDED
         if isinstance(value, dict):
             return "{" + ", ".join(f"{k}: {self._text(value[k])}" for k in sorted(value)) + "}"
         if isinstance(value, list):

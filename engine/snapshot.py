@@ -15,17 +15,18 @@ from engine import urn as urns
 from engine.errors import EngineError, UnsupportedError
 from engine.passphrase import Crypter
 from engine.values import (
+    BLINDED,
     SECRET_SIGNATURE,
     SIGNATURE_KEY,
     PropertyMap,
     PropertyValue,
     Secret,
+    blinded,
     contains,
     plain,
 )
 
 CHECKPOINT_VERSION = 3
-BLINDED = "[secret]"
 # Where a float stops holding every integer.
 _EXACT_INTEGER_LIMIT = 2**53
 
@@ -351,7 +352,7 @@ def _load_resource(entry: Mapping[str, Any], crypter: Crypter | None) -> Resourc
     return Resource(**known, other=other)
 
 
-def _dump_resource(entry: Resource, crypter: Crypter) -> dict[str, Any]:
+def _dump_resource(entry: Resource, crypter: Crypter | None) -> dict[str, Any]:
     dumped: dict[str, Any] = {}
     for name, key in _JSON_KEYS.items():
         value: Any = getattr(entry, name)
@@ -360,6 +361,18 @@ def _dump_resource(entry: Resource, crypter: Crypter) -> dict[str, Any]:
         if value or name in _ALWAYS_WRITTEN:
             dumped[key] = value
     return {**dumped, **entry.other}
+
+
+def dump_blinded(entry: Resource) -> dict[str, Any]:
+    """The entry as a checkpoint has it, with `[secret]` for each secret."""
+    return _dump_resource(
+        dataclasses.replace(
+            entry,
+            inputs={key: blinded(value) for key, value in entry.inputs.items()},
+            outputs={key: blinded(value) for key, value in entry.outputs.items()},
+        ),
+        None,
+    )
 
 
 def _load_value(value: Any, crypter: Crypter | None, place: str) -> PropertyValue:
@@ -395,8 +408,9 @@ def _load_inner(value: Any) -> PropertyValue:
     return whole_number(value) if isinstance(value, float) else value
 
 
-def _dump_value(value: PropertyValue, crypter: Crypter, place: str) -> Any:
+def _dump_value(value: PropertyValue, crypter: Crypter | None, place: str) -> Any:
     if isinstance(value, Secret):
+        assert crypter is not None
         if value.ciphertext is None:
             text = json.dumps(
                 plain(value.value), separators=(",", ":"), ensure_ascii=False, sort_keys=True

@@ -16,7 +16,7 @@ from engine import files
 from engine.errors import ConfigurationError, UnsupportedError
 from engine.passphrase import Crypter
 from engine.project import ConfigDeclaration, Project, read_yaml
-from engine.values import PropertyMap, Secret
+from engine.values import BLINDED, PropertyMap, Secret
 
 _SALT_KEY = "encryptionsalt"
 _GO_EXPONENT_FROM = 1e21  # Go writes floats from here on with an exponent
@@ -35,6 +35,13 @@ class StackConfig:
         """The inputs of the default provider: the whole config, secrets as secrets."""
         return {
             key: Secret(value) if key in self.secret_keys else value
+            for key, value in sorted(self.values.items())
+        }
+
+    def blinded(self) -> dict[str, str]:
+        """The values for people to see, `[secret]` for each secret one."""
+        return {
+            key: BLINDED if key in self.secret_keys else value
             for key, value in sorted(self.values.items())
         }
 

@@ -21,6 +21,8 @@ ASSET_SIGNATURES = {
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 PROVIDER_KEY = "__provider"  # the pickled provider object, an input of every dynamic resource
 
+BLINDED = "[secret]"
+
 PropertyValue: TypeAlias = (
     "bool | int | float | str | Secret | list[PropertyValue] | dict[str, PropertyValue] | None"
 )
@@ -60,6 +62,17 @@ def plain(value: PropertyValue) -> PropertyValue:
 def plain_map(values: Mapping[str, PropertyValue]) -> PropertyMap:
     """`plain` of every value."""
     return {key: plain(item) for key, item in values.items()}
+
+
+def blinded(value: PropertyValue) -> PropertyValue:
+    """For people to see: `[secret]` for each secret."""
+    if isinstance(value, Secret):
+        return BLINDED
+    if isinstance(value, dict):
+        return {key: blinded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [blinded(item) for item in value]
+    return value
 
 
 def contains(value: PropertyValue, found: Callable[[PropertyValue], bool]) -> bool:
