@@ -156,7 +156,13 @@ def _shared_flags() -> argparse.ArgumentParser:
     shared.add_argument("-s", "--stack", help="the stack, instead of the selected one")
     shared.add_argument("-C", "--cwd", help="run as if started in this folder")
     shared.add_argument(
-        "--non-interactive", action="store_true", help="never ask anything on the terminal"
+        "--non-interactive",
+        action="store_true",
+        help="never ask anything, and print plain lines on a terminal too",
     )
-    shared.add_argument("--color", help="accepted, and of no effect: there are no colors")
+    shared.add_argument(
+        "--color",
+        choices=("always", "never", "raw", "auto"),
+        help="of the table that a terminal shows",
+    )
     return shared

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from engine import errors, locks, stack_commands, workspace
+from engine import errors, locks, stack_commands, terminal, workspace
 from engine.arguments import parse
 from engine.backend import Backend, parse_stack_name
 from engine.display import Display
 from engine.selection import confirm, project_here, stack_files
+
+if TYPE_CHECKING:
+    from engine.operations import DisplayForm
+
+_COLORS = {"always": True, "never": False, "raw": False}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +59,7 @@ def _operate(kind: str, *, only_preview: bool = False) -> Callable[[argparse.Nam
         from engine import interrupts as signals
         from engine import operations
 
-        display = _display_form(options)
+        display = display_form(options)
         interrupts = signals.Interrupts()
         what = operations.Options(
             yes=getattr(options, "yes", False),
@@ -79,7 +87,8 @@ def _operate(kind: str, *, only_preview: bool = False) -> Callable[[argparse.Nam
     return operate
 
 
-def _display_form(options: argparse.Namespace) -> type[Display]:
+def display_form(options: argparse.Namespace) -> DisplayForm:
+    """What shows an operation: a table on a terminal, else lines or a document."""
     if getattr(options, "json", False):
         from engine.digest import DigestDisplay
 
@@ -88,6 +97,12 @@ def _display_form(options: argparse.Namespace) -> type[Display]:
         from engine.diff_display import DiffDisplay
 
         return DiffDisplay
+    if not options.non_interactive and terminal.is_live(sys.stdout):
+        # rich takes a while to import, and the rest of the engine does without it.
+        with contextlib.suppress(ImportError):
+            from engine.live import LiveDisplay
+
+            return functools.partial(LiveDisplay, color=_COLORS.get(options.color))
     return Display
 
 

@@ -41,6 +41,21 @@ class Display:
         self._in_flight: tuple[Step, float] | None = None
         self._output_of_step: list[str] = []
 
+    # -- the terminal -----------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Leave the terminal as it was found; what comes later are plain lines."""
+
+    def notice(self, text: str) -> bool:
+        """Show a line beside what is shown in place; False where nothing is.
+
+        A signal handler calls this and the next one, so they wait for nobody.
+        """
+        return False
+
+    def leave_at_once(self) -> None:
+        """The process ends without `close`."""
+
     # -- lines ------------------------------------------------------------------------------
 
     def hold_back(self) -> None:
@@ -121,8 +136,7 @@ class Display:
             if seconds is not None:
                 status = f"**{doing or 'failed'} failed ({seconds:.2f}s)**"
             self._show_failed(op, resource, status, f"error: {last_line}")
-            said = self._output_of_step[-_REPEATED_OUTPUT_LINES:]
-            self._diagnose(resource.urn, *said, f"error: {message.strip()}")
+            self._diagnose(resource.urn, *self._output_to_repeat(), f"error: {message.strip()}")
 
     def refreshed(self, step: Step) -> None:
         """What a read found: an update, a deletion, or nothing."""
@@ -162,17 +176,17 @@ class Display:
         pass
 
     def _show_planned(self, step: Step) -> None:
-        self._row(step.op.symbol, step.resource.urn, step.op.planned, _info(step))
+        self._row(step.op.symbol, step.resource.urn, step.op.planned, info_of(step))
 
     def _show_started(self, step: Step) -> None:
-        self._row(step.op.symbol, step.resource.urn, f"{step.op.doing} (0s)", _info(step))
+        self._row(step.op.symbol, step.resource.urn, f"{step.op.doing} (0s)", info_of(step))
 
     def _show_done(self, step: Step, seconds: float | None) -> None:
         status = f"{step.op.done} ({seconds or 0:.2f}s)"
-        self._row(step.op.symbol, step.resource.urn, status, _info(step))
+        self._row(step.op.symbol, step.resource.urn, status, info_of(step))
 
     def _show_refreshed(self, step: Step) -> None:
-        self._row(step.op.symbol, step.resource.urn, step.op.done, _info(step))
+        self._row(step.op.symbol, step.resource.urn, step.op.done, info_of(step))
 
     def _show_failed(self, op: Op, resource: Resource, status: str, error: str) -> None:
         self._row(op.symbol, resource.urn, status, error)
@@ -205,6 +219,10 @@ class Display:
             first_line = text.strip().partition("\n")[0]
             self._show_message(urn or self._root_urn, prefix + first_line)
             self._diagnose(urn or self._root_urn, f"{prefix}{text.rstrip()}")
+
+    def _output_to_repeat(self) -> list[str]:
+        """What the step has printed, to stand with its error."""
+        return self._output_of_step[-_REPEATED_OUTPUT_LINES:]
 
     def _diagnose(self, urn: str, *messages: str) -> None:
         self._diagnostics.setdefault(urn, []).extend(messages)
@@ -279,5 +297,5 @@ class Display:
         return sum(self.counts[op] for op in COUNTED)
 
 
-def _info(step: Step) -> str:
+def info_of(step: Step) -> str:
     return diff_info(*step.comparison()) if step.old is not None else ""

@@ -8,15 +8,26 @@ import queue
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 from engine import processes
 from engine.errors import EXIT_CANCELLED, CancelledError
 from engine.steps import StepFailedError
 
 _ONE_INTERRUPT_SECONDS = 0.5
+
+
+class _Display(Protocol):
+    """What is shown of an operation."""
+
+    def in_flight(self) -> str: ...
+
+    def notice(self, text: str) -> bool: ...
+
+    def leave_at_once(self) -> None: ...
 
 
 class Interrupts:
@@ -26,14 +37,14 @@ class Interrupts:
         self.requested = False
         # SimpleQueue.put is reentrant, so the handler may call it whatever the main thread does.
         self._listener: queue.SimpleQueue[str] | None = None
-        self._describe_step: Callable[[], str] = lambda: ""
+        self._display: _Display | None = None
         self._lock_file: Path | None = None
         self._raises = False
         self._requested_at = 0.0
 
-    def watch(self, describe_step: Callable[[], str], lock_file: Path | None) -> None:
-        """describe_step: the step in flight, in words. lock_file: removed when ended at once."""
-        self._describe_step = describe_step
+    def watch(self, display: _Display, lock_file: Path | None) -> None:
+        """display: of the operation under way. lock_file: removed when ended at once."""
+        self._display = display
         self._lock_file = lock_file
 
     @contextlib.contextmanager
@@ -88,12 +99,11 @@ class Interrupts:
             return
         self.requested = True
         self._requested_at = time.monotonic()
-        step = self._describe_step()
-        if step:
-            _say(
-                f"\ninterrupted: finishing the step in flight ({step}); "
-                "interrupt again to end at once\n"
-            )
+        step = self._display.in_flight() if self._display else ""
+        if self._display and step:
+            text = f"finishing the step in flight ({step}); interrupt again to end at once"
+            if not self._display.notice(f"interrupted: {text}"):
+                _say(f"\ninterrupted: {text}\n")
         if self._listener is not None:
             self._listener.put("interrupted")
 
@@ -101,7 +111,9 @@ class Interrupts:
         processes.kill_all_at_once()
         if self._lock_file is not None:
             self._lock_file.unlink(missing_ok=True)
-        step = self._describe_step()
+        step = self._display.in_flight() if self._display else ""
+        if self._display:
+            self._display.leave_at_once()
         _say(
             f"\nerror: ended at once{f' while {step}' if step else ''}; what was finished is "
             "saved. To go on, type `python -m engine up`\n"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from engine import snapshot as snapshots
 from engine.deployment import Deployment
@@ -37,6 +38,12 @@ _LABELS = {"update": "Updating", "refresh": "Refreshing", "destroy": "Destroying
 _VERBS = {"update": "up", "refresh": "refresh", "destroy": "destroy"}
 
 
+class DisplayForm(Protocol):
+    """Makes displays of one form."""
+
+    def __call__(self, root_urn: str, *, dry_run: bool) -> Display: ...
+
+
 @dataclass(frozen=True)
 class Options:
     """What the command line asks of an operation."""
@@ -59,7 +66,7 @@ class Operation:
         options: Options,
         interrupts: Interrupts,
         lock: Path | None,
-        display_form: type[Display],
+        display_form: DisplayForm,
     ) -> None:
         """kind: update, refresh or destroy. lock: the file that holds the stack, if it is held."""
         self.kind = kind
@@ -102,14 +109,16 @@ class Operation:
                 self._provider.start()  # it comes up while the program does
             yield
         finally:
+            self._display.close()
             self._provider.close()
 
     def _show_provider_output(self, text: str) -> None:
         self._display.output(text)
 
     def _show_on(self, display: Display) -> Display:
+        self._display.close()
         self._display = display
-        self.interrupts.watch(display.in_flight, self._lock)
+        self.interrupts.watch(display, self._lock)
         return display
 
     # -- previews ---------------------------------------------------------------------------
