@@ -115,17 +115,23 @@ class PropertyWriter:
                 yield from self._value("", label, new[index], level)
 
     def _value(self, symbol: str, label: str, value: PropertyValue, level: int) -> Iterator[str]:
+        return self._lines(symbol, _margin(symbol, level) + label, value, level)
+
+    def _lines(self, symbol: str, head: str, value: PropertyValue, level: int) -> Iterator[str]:
+        """head: what stands before the value."""
         if isinstance(value, dict) and value:
-            yield _margin(symbol, level) + label + "{"
+            yield head + "{"
             yield from self._object(symbol, value, level + 1)
             yield _margin("", level) + "}"
         elif isinstance(value, list) and value:
-            yield _margin(symbol, level) + label + "["
+            yield head + "["
             for index, item in enumerate(value):
-                yield from self._value(symbol, f"[{index}]: ", item, level + 1)
+                # The official CLI has the symbol of an item there, too.
+                item_head = f"{_margin(symbol, level)}{_INDENT}[{index}]: "
+                yield from self._lines(symbol, item_head, item, level + 1)
             yield _margin("", level) + "]"
         else:
-            yield _margin(symbol, level) + label + self._text(value)
+            yield head + self._text(value)
 
     def _object(
         self, symbol: str, values: Mapping[str, PropertyValue], level: int

@@ -58,7 +58,7 @@ def test_changes_in_objects_and_lists_stand_where_they_are() -> None:
         "        ]",
         "        c: {}",
         "      + d: [",
-        "          + [0]: {",
+        "      +     [0]: {",
         "              + e: 1",
         "            }",
         "        ]",
