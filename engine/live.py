@@ -101,6 +101,8 @@ class LiveDisplay(Display):
             refresh_per_second=_REFRESHES_PER_SECOND,
             # A preview shows its lines once all of it is known.
             transient=self.dry_run,
+            # The display that comes next must find the terminal itself there.
+            redirect_stdout=False,
         )
         self._live.start()
 

@@ -142,6 +142,7 @@ class Operation:
             preview = dry_run.refresh()
         self.interrupts.raise_if_requested("interrupted during the preview; nothing was changed")
         if not shown:
+            display.close()
             return preview
         display.release()
         display.diagnostics()

@@ -187,6 +187,19 @@ def test_a_terminal_that_goes_away_does_not_stop_the_operation(
     display.diagnostics()
 
 
+def test_the_next_display_finds_the_terminal_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Tty()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stdout", stream)
+    preview = LiveDisplay(STACK, dry_run=True)
+    preview.header("Previewing update", "dev", {})
+    update = LiveDisplay(STACK, dry_run=False)
+    preview.close()
+    before = stream.tell()
+    update.line("Updating (dev):")
+    assert stream.getvalue()[before:] == "Updating (dev):\n"
+
+
 # -- when it is used ---------------------------------------------------------------------------
 
 
@@ -335,7 +348,7 @@ def test_interrupts_on_a_terminal_are_answered_and_leave_the_cursor(
 ) -> None:
     project = exact_project
     project.program('Thing("a", waits=True)')
-    with on_a_terminal(project, "up", "--yes") as command:
+    with on_a_terminal(project, "up", "--yes", "--skip-preview") as command:
         command.wait_for("waiting for go")
         command.process.send_signal(signal.SIGINT)
         command.wait_for("interrupted: finishing the step in flight (creating a)")
