@@ -106,7 +106,7 @@ def batches() -> Iterator[Any]:
 
 
 @pytest.mark.skipif(bool(REPLAY), reason="ENGINE_REPLAY is set")
-@pytest.mark.parametrize(("first", "last"), batches())
+@pytest.mark.parametrize(("first", "last"), list(batches()))
 def test_both_engines_agree_on_generated_programs(
     first: int,
     last: int,

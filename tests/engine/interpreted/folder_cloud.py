@@ -106,9 +106,13 @@ class Comparing(ResourceProvider):
         return UpdateResult(self.outputs(id_, news))
 
     def delete(self, id_: str, props: dict[str, Any]) -> None:
+        file = CLOUD / f"{id_}.json"
+        if not file.exists():
+            return  # the official engine asks again for what an unfinished replacement has deleted
         note("delete", props["label"])
         pause()
-        (CLOUD / f"{id_}.json").unlink(missing_ok=True)
+        file.unlink()
+        pause()
 
 
 class Plain(Comparing):
