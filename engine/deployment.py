@@ -104,7 +104,8 @@ class Deployment:
             alias=registration.alias,
         )
         if not goal.custom:
-            return self._executor.component(new, old)
+            kept = paths.restore(goal.inputs, old.inputs, goal.ignore_changes) if old else {}
+            return self._executor.component(new, old, changes=old is None or kept != old.inputs)
         new.provider = self._default_provider()
         return self._register_custom(new, old, goal)
 
@@ -234,7 +235,8 @@ class Deployment:
         )
 
     def _delete_before_replace(self, old: Resource) -> None:
-        for dependent in reversed(self._dependents_to_replace(old)):
+        dependents = self._dependents_to_replace(old)
+        for dependent in reversed(dependents):
             if dependent.protect and not dependent.delete:
                 raise self._executor.fail(
                     Op.REPLACE,
@@ -243,9 +245,11 @@ class Deployment:
                     f"{old.name}: it is protected; remove its `protect` flag from the program "
                     "first",
                 )
-            self._executor.delete(dependent, before_replace=not dependent.delete)
-        if not old.pending_replacement:
-            self._executor.delete(old, before_replace=True)
+        # What is deleted with one of these goes along with it, whichever comes first.
+        doomed = dependents if old.pending_replacement else [old, *dependents]
+        self._executor.deleted |= {entry.urn for entry in doomed}
+        for entry in reversed(doomed):
+            self._executor.delete(entry, before_replace=not entry.delete)
 
     def _dependents_to_replace(self, root: Resource) -> list[Resource]:
         """Old entries that a deletion of `root` forces to be replaced, in dependency order."""
@@ -291,7 +295,7 @@ class Deployment:
         proceed: called before each deletion; raises to stop there.
         """
         doomed = self._executor.unfinished()
-        self._executor.deleted |= {entry.urn for entry in doomed if not entry.delete}
+        self._executor.deleted |= {entry.urn for entry in doomed}
         kept: set[str] = set()
         for entry in reversed(doomed):
             if entry.pending_replacement:

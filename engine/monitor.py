@@ -18,10 +18,11 @@ from pulumi.runtime.proto import (
     resource_pb2_grpc,
 )
 
+from engine import urn as urns
 from engine.errors import EngineError
 from engine.goal import Goal, from_request, unsupported_in
 from engine.steps import StepFailedError
-from engine.values import PropertyMap
+from engine.values import PropertyMap, special_form_in
 from engine.wire import CHANNEL_OPTIONS, from_struct, grpc, to_struct
 
 _GET_RESOURCE = "pulumi:pulumi:getResource"
@@ -45,6 +46,7 @@ _FEATURES = (
     "PARAMETERIZATION",
     "RESOURCE_HOOKS",
     "ERROR_HOOKS",
+    "STATE_MIGRATIONS",
 )
 _FEATURE_IDS = {
     "secrets",
@@ -58,6 +60,7 @@ _FEATURE_IDS = {
     "parameterization",
     "resourceHooks",
     "errorHooks",
+    "stateMigrations",
 }
 
 
@@ -168,20 +171,19 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         return self._unavailable(context)
 
     def RegisterResourceOutputs(self, request: Any, context: Any) -> Any:
+        outputs = from_struct(request.outputs)
+        form = special_form_in(outputs)
+        if form:
+            return self._refuse(context, f"{urns.name_of(request.urn)} has {form} as an output")
         with self._lock:
-            if not self._stopped:
+            # After a failure the stack's outputs are welcome too.
+            if not self.unsupported:
                 try:
-                    self._registrar.register_outputs(request.urn, from_struct(request.outputs))
+                    self._registrar.register_outputs(request.urn, outputs)
                     return empty_pb2.Empty()
                 except StepFailedError:
-                    self._give_up()
-            elif not self.unsupported:
-                # The stack's outputs are welcome after a failure too.
-                try:
-                    self._registrar.register_outputs(request.urn, from_struct(request.outputs))
-                    return empty_pb2.Empty()
-                except StepFailedError:
-                    pass
+                    if not self._stopped:
+                        self._give_up()
         return self._unavailable(context)
 
     def Invoke(self, request: Any, context: Any) -> Any:

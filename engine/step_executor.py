@@ -117,18 +117,18 @@ class StepExecutor:
         self.display.same(Step(Op.SAME, new, old))
         return new
 
-    def component(self, new: Resource, old: Resource | None) -> Resource:
+    def component(self, new: Resource, old: Resource | None, *, changes: bool) -> Resource:
         """Components are bookkeeping: no provider is asked, and they are never replaced."""
         if old is None:
             new.created = new.modified = now()
             self._show_done(Step(Op.CREATE, new))
         else:
             new.outputs = old.outputs
-            if old.inputs == new.inputs:
-                self.display.same(Step(Op.SAME, new, old))
-            else:
+            if changes:
                 new.modified = now()
                 self._show_done(Step(Op.UPDATE, new, old))
+            else:
+                self.display.same(Step(Op.SAME, new, old))
         self.finish(old)
         self.results.append(new)
         return new

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -11,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine import snapshot as snapshots
-from engine.passphrase import Crypter
-from engine.values import Secret
+from tests.engine import states
 from tests.engine.pulumi_project import PulumiProject
 
 pytestmark = [
@@ -118,25 +115,7 @@ def shared(exact_project: PulumiProject, monkeypatch: pytest.MonkeyPatch) -> Pul
 
 
 def comparable(project: PulumiProject) -> Any:
-    """The state, decrypted, without times, positions and random names; sorted by URN."""
-    deployment = project.deployment()
-    crypter = Crypter("", snapshots.salt_of(deployment))
-    rows: list[dict[str, Any]] = []
-    for entry in snapshots.load(deployment, crypter).resources:
-        row = {key: value for key, value in vars(entry).items() if value}
-        for key in ("created", "modified", "source_position", "stack_trace", "other", "alias"):
-            row.pop(key, None)
-        row["dependencies"] = sorted(row.get("dependencies", []))
-        rows.append(row)
-
-    def encode(value: Any) -> Any:
-        assert isinstance(value, Secret)
-        return {"SECRET": value.value}
-
-    text = json.dumps(rows, default=encode, sort_keys=True)
-    text = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "UUID", text)
-    text = re.sub(r"-[0-9a-f]{6}\b", "-SERIAL", text)
-    return sorted(json.loads(text), key=lambda row: json.dumps(row, sort_keys=True))
+    return states.comparable(project.deployment())
 
 
 def test_the_official_engine_takes_over_without_a_change_and_hands_back(
@@ -186,9 +165,9 @@ def test_a_stack_of_the_official_engine_is_taken_over_and_handed_back(
 @pytest.mark.parametrize("name", HISTORIES)
 def test_both_engines_lead_to_the_same_states(shared: PulumiProject, name: str) -> None:
     """The same program versions, each engine on a stack of its own."""
-    states: dict[str, list[Any]] = {}
+    reached: dict[str, list[Any]] = {}
     for engine in ("embedded", "official"):
-        states[engine] = []
+        reached[engine] = []
         (shared.folder / "cloud.json").write_text("{}")
         for version in HISTORIES[name]:
             shared.program(version)
@@ -202,10 +181,10 @@ def test_both_engines_lead_to_the_same_states(shared: PulumiProject, name: str) 
                     stderr=subprocess.DEVNULL,
                     check=False,
                 )
-            states[engine].append((comparable(shared), sorted(shared.cloud)))
+            reached[engine].append((comparable(shared), sorted(shared.cloud)))
         shared.run("stack", "rm", "--yes", "--force", "--remove-backups", "--preserve-config")
         shared.run("stack", "select", "--create", "dev")
-    for embedded, theirs in zip(states["embedded"], states["official"], strict=True):
+    for embedded, theirs in zip(reached["embedded"], reached["official"], strict=True):
         assert embedded == theirs
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.engine.pulumi_project import PulumiProject
 
 
@@ -35,6 +37,65 @@ def test_unprotecting_and_replacing_is_one_step(project: PulumiProject) -> None:
     assert project.cloud["a"]["kind"] == "y" and len(project.cloud_ids) == 1
 
 
+def changing(project: PulumiProject) -> list[str]:
+    """The calls since the last time that have changed something."""
+    return [c for c in project.calls() if c.split()[0] in ("create", "update", "delete")]
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        (True, ["delete b", "delete a", "create a", "create b", "update c"]),
+        (False, ["create a", "create b", "update c", "delete b", "delete a"]),
+    ],
+)
+def test_the_option_decides_the_order_of_a_replacement(
+    project: PulumiProject, option: bool, expected: list[str]
+) -> None:
+    """Whatever the provider wishes; dependents whose replacement it forces go the same way."""
+    first = "create" if option else "delete"
+    body = f"""
+a = Thing("a", kind="{{kind}}", first="{first}", opts=Options(delete_before_replace={option}))
+b = Thing("b", kind=a.serial)
+Thing("c", of=b.serial)
+"""
+    project.program(body.format(kind="x"))
+    project.up()
+    project.program(body.format(kind="y"))
+    project.calls()
+    project.up()
+    assert changing(project) == expected
+    assert len(project.cloud_ids) == 3
+    assert project.cloud["c"]["of"] == project.resources()["b"].id
+
+
+def test_a_protected_dependent_stops_a_replacement_before_anything_is_deleted(
+    project: PulumiProject,
+) -> None:
+    body = """
+a = Thing("a", kind="{kind}", first="delete")
+b = Thing("b", kind=a.serial, opts=Options(protect=True))
+c = Thing("c", kind=b.serial)
+"""
+    project.program(body.format(kind="x"))
+    project.up()
+    project.program(body.format(kind="y"))
+    project.calls()
+    ran = project.run("up", "--yes", "--skip-preview")
+    assert ran.code == 1 and "unable to replace resource b as part of replacing a" in ran.out
+    assert changing(project) == []
+
+
+def test_a_component_ignores_changes_of_its_inputs(project: PulumiProject) -> None:
+    body = (
+        'pulumi.ComponentResource("t:i:C", "c", {{"size": {}}}, Options(ignore_changes=["size"]))'
+    )
+    project.program(body.format(1))
+    project.up()
+    project.program(body.format(2))
+    assert "    2 unchanged" in project.up().out
+
+
 def test_ignored_changes_keep_the_old_value(project: PulumiProject) -> None:
     body = 'Thing("a", size={}, tags={{"x": "{}", "y": "{}"}}, opts=Options('
     body += 'ignore_changes=["size", "tags.x"]))'
@@ -59,6 +120,38 @@ def test_what_is_deleted_with_another_needs_no_call(project: PulumiProject) -> N
     project.calls()
     assert project.run("destroy", "--yes").code == 0
     assert [call for call in project.calls() if call.startswith("delete")] == ["delete a"]
+
+
+def test_a_retained_resource_outlives_its_replacement(project: PulumiProject) -> None:
+    body = 'Thing("a", kind="{}", opts=Options(retain_on_delete=True))'
+    project.program(body.format("x"))
+    project.up()
+    project.program(body.format("y"))
+    project.calls()
+    project.up()
+    assert changing(project) == ["create a"] and len(project.cloud_ids) == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        ("create", ["create a", "create b", "delete a"]),
+        ("delete", ["delete a", "create a", "create b"]),
+    ],
+)
+def test_what_is_deleted_with_another_is_replaced_with_it(
+    project: PulumiProject, first: str, expected: list[str]
+) -> None:
+    body = f"""
+a = Thing("a", kind="{{kind}}", first="{first}")
+Thing("b", opts=Options(deleted_with=a))
+"""
+    project.program(body.format(kind="x"))
+    project.up()
+    project.program(body.format(kind="y"))
+    project.calls()
+    project.up()
+    assert changing(project) == expected
 
 
 def test_an_aliased_resource_is_renamed_and_not_replaced(project: PulumiProject) -> None:

@@ -23,11 +23,43 @@ PROGRAMS = {
     "import": 'Thing("b", opts=Options(import_="there"))',
     "transform": 'Thing("b", opts=Options(transforms=[lambda args: None]))',
     "stack transform": "pulumi.runtime.register_resource_transform(lambda args: None)\nThing('b')",
+    "invoke transform": ("pulumi.runtime.register_invoke_transform(lambda args: None)\nThing('b')"),
+    "state migration": 'Thing("b", opts=Options(state_migrations=[lambda args: None]))',
+    "method call": 'pulumi.runtime.call("pkg:index:method", {}, a)',
+    "package": """
+from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.settings import get_monitor
+get_monitor().RegisterPackage(resource_pb2.RegisterPackageRequest(name="pkg", version="1.0.0"))
+""",
+    "existence": """
+from pulumi.runtime.resource import exists_resource
+pulumi.export("there", exists_resource(None, "gcp:a:B", "there", {}, Options()))
+""",
     "hook": """
 hook = pulumi.ResourceHook("before", lambda args: None)
 Thing("b", opts=Options(hooks=pulumi.ResourceHookBinding(before_create=[hook])))
 """,
+    "hook on the stack": """
+from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.settings import get_monitor
+get_monitor().RegisterResourceHook(resource_pb2.RegisterResourceHookRequest(name="h"))
+""",
+    "error hook": """
+hook = pulumi.ErrorHook("retry", lambda args: False)
+Thing("b", opts=Options(hooks=pulumi.ResourceHookBinding(on_error=[hook])))
+""",
     "asset": 'Thing("b", file=pulumi.StringAsset("text"))',
+    "asset in a list": 'Thing("b", files=[{"x": pulumi.FileAsset("Pulumi.yaml")}])',
+    "secret asset": 'Thing("b", file=pulumi.Output.secret(pulumi.StringAsset("text")))',
+    "asset of a component": (
+        'pulumi.ComponentResource("t:i:C", "c", {"file": pulumi.StringAsset("text")})'
+    ),
+    "asset among the stack's outputs": 'pulumi.export("file", pulumi.StringAsset("text"))',
+    "asset among a component's outputs": (
+        'c = pulumi.ComponentResource("t:i:C", "c")\n'
+        'c.register_outputs({"file": pulumi.StringAsset("text")})'
+    ),
+    "remote archive": 'Thing("b", files=pulumi.RemoteArchive("https://host/file.tgz"))',
     "archive": 'Thing("b", files=pulumi.AssetArchive({"a": pulumi.StringAsset("text")}))',
     "remote component": """
 class Remote(pulumi.ComponentResource):
@@ -37,6 +69,19 @@ Remote()
 """,
     "replace with": 'Thing("b", opts=Options(replace_with=[a]))',
     "replacement trigger": 'Thing("b", opts=Options(replacement_trigger=1))',
+}
+
+
+# What entries of a state may carry that only the official engine knows.
+MARKS: dict[str, Any] = {
+    "resourceHooks": {"beforeCreate": ["h"]},
+    "taint": True,
+    "replaceWith": ["urn:pulumi:dev::things::a:b:C::d"],
+    "replacementTrigger": 1,
+    "viewOf": "urn:pulumi:dev::things::a:b:C::d",
+    "extensionRef": "x",
+    "snippetID": "1",
+    "refreshBeforeUpdate": True,
 }
 
 
@@ -78,12 +123,16 @@ def edited(document: dict[str, Any], change: str) -> dict[str, Any]:
         case "another provider":
             provider = {**foreign, "type": "pulumi:providers:gcp", "id": "1"}
             latest["resources"] = [*latest["resources"], provider]
-        case "a hook":
-            latest["resources"][0]["resourceHooks"] = {"beforeCreate": ["h"]}
+        case "an explicit provider":
+            provider = {**foreign, "type": "pulumi:providers:pulumi-python", "id": "1"}
+            provider["urn"] = "urn:pulumi:dev::things::pulumi:providers:pulumi-python::mine"
+            latest["resources"] = [*latest["resources"], provider]
         case "snippets":
             latest["snippets"] = [{"uuid": "1"}]
-        case _:
+        case "secrets provider":
             latest["secrets_providers"]["type"] = "cloud"
+        case _:
+            latest["resources"][0][change] = MARKS[change]
     return document
 
 
@@ -94,9 +143,10 @@ def edited(document: dict[str, Any], change: str) -> dict[str, Any]:
         "features",
         "another package",
         "another provider",
-        "a hook",
+        "an explicit provider",
         "snippets",
         "secrets provider",
+        *MARKS,
     ],
 )
 def test_a_checkpoint_is_refused(project: PulumiProject, change: str) -> None:
@@ -128,7 +178,12 @@ def test_other_backends_and_layouts_are_refused(
     meta.unlink()
     (project.backend / "stacks" / "dev.json").write_text("{}")
     assert_refused(project.run("preview"))
-    monkeypatch.setenv("PULUMI_BACKEND_URL", "gs://bucket")
+    for url in ("gs://bucket", "s3://bucket", "azblob://container", "https://api.pulumi.com"):
+        monkeypatch.setenv("PULUMI_BACKEND_URL", url)
+        assert_refused(project.run("preview"))
+    monkeypatch.delenv("PULUMI_BACKEND_URL")
+    project_file = project.folder / "Pulumi.yaml"
+    project_file.write_text(project_file.read_text() + "backend: {url: s3://bucket}\n")
     assert_refused(project.run("preview"))
 
 
@@ -136,7 +191,9 @@ def test_other_backends_and_layouts_are_refused(
     ("file", "text"),
     [
         ("Pulumi.yaml", "name: things\nruntime: nodejs\n"),
+        ("Pulumi.yaml", "name: things\nruntime: {name: go, options: {}}\n"),
         ("Pulumi.dev.yaml", "secretsprovider: awskms://key\n"),
+        ("Pulumi.dev.yaml", "encryptedkey: a2V5\n"),
         ("Pulumi.dev.yaml", "environment: [shared]\n"),
     ],
 )

@@ -208,6 +208,24 @@ def test_every_operation_leaves_history_and_a_backup(project: PulumiProject) -> 
     assert len(backups) == 2
 
 
+def test_the_history_has_the_official_form(project: PulumiProject) -> None:
+    """What `pulumi stack history` and `pulumi stack export --version` read."""
+    project.program('Thing("a")')
+    project.config(prefix="x")
+    project.up("--message", "first")
+    folder = project.backend / "history" / "things" / "dev"
+    (history,) = folder.glob("dev-*.history.json")
+    entry = json.loads(history.read_text())
+    assert entry["kind"] == "update" and entry["result"] == "succeeded"
+    assert entry["message"] == "first" and entry["version"] == 0
+    assert entry["resourceChanges"] == {"create": 2}
+    assert entry["config"]["things:prefix"] == "x" and entry["environment"]
+    assert 0 <= entry["endTime"] - entry["startTime"] < 600
+    checkpoint = history.with_name(history.name.replace(".history.", ".checkpoint."))
+    (backup,) = (project.backend / "backups" / "things" / "dev").glob("dev.*.json")
+    assert checkpoint.read_text() == backup.read_text() == project.checkpoint.read_text()
+
+
 def test_help_has_examples(unselected: PulumiProject, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exited:
         unselected.run("--help")

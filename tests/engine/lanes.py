@@ -1,0 +1,268 @@
+"""Lanes: copies of one stack, each brought forward by the embedded engine, the official, or both.
+
+A batch is several independent programs in one stack, so that the start of an engine is paid once
+for all of them. What makes the official one start quickly is here too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from engine import snapshot as snapshots
+from engine.cli import main
+from engine.passphrase import Crypter
+from tests.engine import states
+from tests.engine.generated import History
+
+INTERPRETER = Path(__file__).with_name("interpreted")
+EMBEDDED, OFFICIAL = "embedded", "official"
+# Who runs each step; the lanes of the second half begin as copies of the first two.
+LANES: dict[str, Callable[[int], str]] = {
+    "embedded only": lambda step: EMBEDDED,
+    "official only": lambda step: OFFICIAL,
+    "in turns, embedded first": lambda step: (EMBEDDED, OFFICIAL)[step % 2],
+    "in turns, official first": lambda step: (OFFICIAL, EMBEDDED)[step % 2],
+}
+STARTED_AS_COPY_OF = {
+    "in turns, embedded first": "embedded only",
+    "in turns, official first": "official only",
+}
+RUN_SECONDS = 600.0
+SHOWN_CHARACTERS = 2000
+
+# Asked for its packages, pip takes longer than a whole update.
+_QUICK_PYTHON = """#!/bin/sh
+case "$*" in
+"-m pip --version") echo "pip 25.0 from {prefix} (python 3.11)" ;;
+"-m pip list"*) echo "[]" ;;
+*) exec {python} "$@" ;;
+esac
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step has led to."""
+
+    succeeded: bool
+    rows: list[dict[str, Any]]
+    cloud: dict[str, str]
+    calls: list[str]
+    output: str
+
+
+def quick_python(folder: Path) -> Path:
+    """A Python for the official language host that answers its questions at once."""
+    script = folder / "python"
+    script.write_text(_QUICK_PYTHON.format(prefix=sys.prefix, python=sys.executable))
+    script.chmod(0o755)
+    return script
+
+
+class Lane:
+    """A project folder with its own state and cloud."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.environment = {**environment, "PULUMI_BACKEND_URL": f"file://{folder}/state"}
+
+    @staticmethod
+    def make(folder: Path, environment: Mapping[str, str]) -> Lane:
+        """A lane with the empty stack `dev`."""
+        shutil.copytree(INTERPRETER, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("cloud", "serials"):
+            (folder / name).mkdir()
+        lane = Lane(folder, environment)
+        code, output = lane.engine(EMBEDDED, "stack", "select", "--create", "dev")
+        assert code == 0, output
+        return lane
+
+    def copy(self, folder: Path) -> Lane:
+        shutil.copytree(self.folder, folder)
+        return Lane(folder, self.environment)
+
+    def run(
+        self,
+        engine: str,
+        verb: str,
+        programs: Mapping[str, list[dict[str, Any]]],
+        trouble: list[str] | None,
+    ) -> Outcome:
+        """Bring the stack to the programs, and say what that led to."""
+        self.write(programs, trouble)
+        calls = self.folder / "calls.txt"
+        calls.write_text("")
+        code, output = self.engine(engine, verb, "--yes", "--skip-preview", "--stack", "dev")
+        deployment = self.deployment()
+        return Outcome(
+            succeeded=code == 0,
+            rows=states.comparable(deployment, _crypter(snapshots.salt_of(deployment))),
+            cloud={file.name: file.read_text() for file in (self.folder / "cloud").iterdir()},
+            calls=sorted(calls.read_text().splitlines()),
+            output=output,
+        )
+
+    def write(
+        self, programs: Mapping[str, list[dict[str, Any]]], trouble: list[str] | None
+    ) -> None:
+        """Set what the program registers, and what fails."""
+        (self.folder / "programs.json").write_text(json.dumps(programs))
+        (self.folder / "trouble.json").write_text(json.dumps(trouble))
+
+    def deployment(self) -> dict[str, Any]:
+        checkpoint = self.folder / "state/.pulumi/stacks/things/dev.json"
+        return json.loads(checkpoint.read_text())["checkpoint"].get("latest") or {}
+
+    def engine(self, engine: str, *arguments: str) -> tuple[int, str]:
+        """Run a command of an engine; its exit code and what it says."""
+        return (self._embedded if engine == EMBEDDED else self._official)(*arguments)
+
+    def _embedded(self, *arguments: str) -> tuple[int, str]:
+        output = io.StringIO()
+        with (
+            mock.patch.dict(os.environ, self.environment),
+            contextlib.chdir(self.folder),
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(output),
+        ):
+            code = main(arguments)
+        return code, output.getvalue()
+
+    def _official(self, *arguments: str) -> tuple[int, str]:
+        ran = subprocess.run(
+            ["pulumi", *arguments, "--parallel", "1", "--non-interactive", "--color", "never"],
+            cwd=self.folder,
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=RUN_SECONDS,
+        )
+        return ran.returncode, ran.stdout
+
+
+@contextmanager
+def keys_derived_once() -> Generator[None]:
+    """All lanes share one salt, and its key takes half a second each time."""
+    derive = hashlib.pbkdf2_hmac
+    with mock.patch.object(hashlib, "pbkdf2_hmac", lru_cache(derive)):
+        yield
+
+
+@lru_cache
+def _crypter(salt: str) -> Crypter:
+    return Crypter("", salt)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two lanes that are not in the same state after a step."""
+
+    step: int
+    lane: str
+    other: str
+    text: str
+    programs: set[str]  # the names of those whose resources differ; empty if that is not known
+
+
+def compare(histories: Mapping[str, History], folder: Path, first: Lane) -> Iterator[Difference]:
+    """Run a batch of histories in all lanes; the differences of the first step that has any.
+
+    first: an empty lane, which all others are copies of.
+    """
+    steps = max(len(history) for history in histories.values())
+    lanes: dict[str, Lane] = {}
+    for step in range(steps + 1):
+        is_last = step == steps
+        programs, trouble = _programs_at(histories, min(step, steps - 1))
+        outcomes: dict[str, Outcome] = {}
+        for name, engine_at in LANES.items():
+            origin = STARTED_AS_COPY_OF.get(name)
+            if step == 0 and origin:
+                lanes[name] = lanes[origin].copy(folder / name.replace(" ", "-"))
+                continue
+            if step == 0:
+                lanes[name] = first.copy(folder / name.replace(" ", "-"))
+            verb = "destroy" if is_last else "up"
+            engine = engine_at(step)
+            outcomes[name] = lanes[name].run(engine, verb, programs, None if is_last else trouble)
+        found = list(_differences(step, outcomes, {} if is_last else programs, trouble))
+        if found:
+            yield from found
+            return
+
+
+def _programs_at(
+    histories: Mapping[str, History], step: int
+) -> tuple[dict[str, list[dict[str, Any]]], list[str] | None]:
+    """The programs of a step, and what fails in it. What may fail stands last."""
+    versions = {name: history[min(step, len(history) - 1)] for name, history in histories.items()}
+    order = sorted(versions, key=lambda name: versions[name].troubled)
+    trouble = next(
+        (
+            [f"{name}-{version.fails[0]}", version.fails[1]]
+            for name, version in versions.items()
+            if version.fails
+        ),
+        None,
+    )
+    return {name: [vars(spec) for spec in versions[name].specs] for name in order}, trouble
+
+
+def _differences(
+    step: int,
+    outcomes: Mapping[str, Outcome],
+    programs: Mapping[str, list[dict[str, Any]]],
+    trouble: list[str] | None,
+) -> Iterator[Difference]:
+    # How many deletions come before one that fails is not the same in any two runs.
+    is_partial = trouble is not None and trouble[1] == "delete"
+    reference = next(iter(outcomes))
+    expected = outcomes[reference]
+    for name, outcome in outcomes.items():
+        problems: list[str] = []
+        if outcome.succeeded != expected.succeeded:
+            problems.append(f"succeeded: {expected.succeeded}, {outcome.succeeded}")
+        if not is_partial:
+            problems += _only_in_one(
+                [json.dumps(row, sort_keys=True) for row in expected.rows],
+                [json.dumps(row, sort_keys=True) for row in outcome.rows],
+            )
+            problems += _only_in_one(expected.calls, outcome.calls)
+            problems += _only_in_one(
+                [f"{key}: {value}" for key, value in expected.cloud.items()],
+                [f"{key}: {value}" for key, value in outcome.cloud.items()],
+            )
+        if problems:
+            text = "\n".join(problems)
+            differing = {label for label in programs if f"{label}-" in text}
+            for lane, result in ((reference, expected), (name, outcome)):
+                text += f"\n--- the end of what '{lane}' said:\n{result.output[-SHOWN_CHARACTERS:]}"
+            yield Difference(step, reference, name, text, differing)
+
+
+def _only_in_one(left: list[str], right: list[str]) -> list[str]:
+    surplus = list(right)
+    missing: list[str] = []
+    for item in left:
+        if item in surplus:
+            surplus.remove(item)
+        else:
+            missing.append(item)
+    return [f"  - {item}" for item in missing] + [f"  + {item}" for item in surplus]
