@@ -9,7 +9,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from model_export.demo.train import Recipe, train
+from model_export.demo.stage import Recipe
+from model_export.demo.train import train
 from model_export.spec import ModelSpec
 
 _EPILOG = """examples:

@@ -34,7 +34,7 @@ LATENT_SCALE = 0.4
 timestep, and the model learns to look there and not at the text."""
 TIMESTEP_EMBEDDING_WIDTH = 128
 TEXT_WIDTH = 128
-TEXT_LAYERS = 2
+TEXT_LAYERS = 3
 TEXT_HEADS = 4
 UNET_CHANNELS = (48, 96, 128)
 UNET_HEADS = 4
@@ -110,9 +110,9 @@ def read_vocabulary() -> NDArray[np.int32]:
     return np.loadtxt(VOCABULARY_PATH, dtype=np.int32, comments="#")
 
 
-def write_vocabulary(vocabulary: NDArray[np.int32]) -> None:
+def write_vocabulary(vocabulary: NDArray[np.int32], path: Path = VOCABULARY_PATH) -> None:
     """Store the token ids that `read_vocabulary` reads."""
-    np.savetxt(VOCABULARY_PATH, vocabulary, fmt="%d", header="CLIP token ids known to the model")
+    np.savetxt(path, vocabulary, fmt="%d", header="CLIP token ids known to the model")
 
 
 def read_weights(models: DemoModels, path: Path = WEIGHTS_PATH) -> None:
@@ -180,15 +180,17 @@ def encoder() -> keras.Model:
     import keras
     from keras_cv.src.models.stable_diffusion.padded_conv2d import PaddedConv2D
 
-    stages: list[Any] = [keras.layers.Input((64, 64, 3))]
+    picture = keras.Input((64, 64, 3), name="picture")
+    x: Any = picture
     for channels in ENCODER_CHANNELS:
         # As in Stable Diffusion: padded on the right and at the bottom only.
         below: Any = ((0, 1), (0, 1))
-        stages += [PaddedConv2D(channels, 3, padding=below, strides=2)]
-        stages += [_resnet_block(channels)]
-    stages += [_resnet_block(ENCODER_CHANNELS[-1]), _group_norm()]
-    stages += [keras.layers.Activation("swish"), PaddedConv2D(LATENT_SHAPE[2], 3, padding=1)]
-    return keras.Sequential(stages, name="encoder")
+        x = PaddedConv2D(channels, 3, padding=below, strides=2)(x)
+        x = _resnet_block(channels)(x)
+    x = keras.layers.Activation("swish")(_resnet_block(ENCODER_CHANNELS[-1])(x))
+    x = PaddedConv2D(LATENT_SHAPE[2], 3, padding=1)(x)
+    flat = PaddedConv2D(LATENT_SHAPE[2], 1)(keras.layers.AveragePooling2D(4)(picture))
+    return keras.Model(picture, x + flat, name="encoder")
 
 
 def _embedding_frequencies() -> NDArray[np.float64]:
@@ -243,12 +245,16 @@ def _build_unet() -> tuple[keras.Model, keras.Model]:
 
     latent = keras.Input(LATENT_SHAPE, name="latent")
     embedding = keras.Input((TIMESTEP_EMBEDDING_WIDTH,), name="timestep_embedding")
-    context = keras.Input((MAX_PROMPT_TOKENS, TEXT_WIDTH), name="context")
+    context: Any = keras.Input((MAX_PROMPT_TOKENS, TEXT_WIDTH), name="context")
     scale, skip, out_scale = _precondition_layer()(embedding)
 
     t = keras.layers.Dense(UNET_EMBEDDING_WIDTH)(embedding)
     t = keras.layers.Activation("swish")(t)
     t = keras.layers.Dense(UNET_EMBEDDING_WIDTH)(t)
+    # As in SDXL (arXiv 2307.01952, section 2.2), the pooled text joins the timestep: what is wanted
+    # reaches every level of the U-Net at once. The pooled text is the last token's, as in CLIP.
+    summary = keras.layers.Dense(UNET_EMBEDDING_WIDTH, activation="swish")(context[:, -1])
+    t = t + keras.layers.Dense(UNET_EMBEDDING_WIDTH)(summary)
 
     x = _place_embedding()(PaddedConv2D(UNET_CHANNELS[0], 3, padding=1)(latent * scale))
     outputs = [x]
@@ -283,20 +289,19 @@ def _build_decoder() -> keras.Model:
     from keras_cv.src.models.stable_diffusion.padded_conv2d import PaddedConv2D
 
     first, *rest = DECODER_CHANNELS
-    stages: list[Any] = [
-        keras.layers.Input(LATENT_SHAPE),
-        PaddedConv2D(LATENT_SHAPE[2], 1, name="rescale"),
-        PaddedConv2D(first, 3, padding=1),
-        _resnet_block(first),
-        _with_groups(AttentionBlock(first)),
-        _resnet_block(first),
-    ]
+    latent = keras.Input(LATENT_SHAPE, name="latent")
+    z: Any = PaddedConv2D(LATENT_SHAPE[2], 1, name="rescale")(latent)
+    x: Any = _resnet_block(first)(PaddedConv2D(first, 3, padding=1)(z))
+    x = _resnet_block(first)(_with_groups(AttentionBlock(first))(x))
     for channels in rest:
-        stages += [keras.layers.UpSampling2D(2), PaddedConv2D(channels, 3, padding=1)]
+        x = PaddedConv2D(channels, 3, padding=1)(keras.layers.UpSampling2D(2)(x))
         if channels != rest[-1]:
-            stages += [_resnet_block(channels)]
-    stages += [_group_norm(), keras.layers.Activation("swish"), PaddedConv2D(3, 3, padding=1)]
-    return keras.Sequential(stages, name="decoder")
+            x = _resnet_block(channels)(x)
+    # No norm here: over few channels it takes away the flat colours that these pictures consist of.
+    swish = keras.layers.Activation("swish")
+    x = PaddedConv2D(3, 3, padding=1)(swish(PaddedConv2D(rest[-1], 3, padding=1)(swish(x))))
+    flat = keras.layers.UpSampling2D(4)(PaddedConv2D(3, 1)(z))
+    return keras.Model(latent, x + flat, name="decoder")
 
 
 def _precondition_layer() -> Any:

@@ -33,9 +33,9 @@ BACKGROUNDS: dict[str, tuple[int, int, int]] = {
     "grey": (128, 128, 128),
 }
 SIZES = ("small", "medium", "large")
-RADIUS_PX = (6.5, 10.0, 14.0)
-PAIR_RADIUS_PX = (6.5, 8.7, 11.0)
-DIAGONAL_RADIUS_PX = (6.5, 8.2, 10.0)
+RADIUS_PX = (7.5, 10.5, 14.0)
+PAIR_RADIUS_PX = (7.5, 9.2, 11.0)
+DIAGONAL_RADIUS_PX = (7.5, 8.7, 10.0)
 CELLS = (
     "top left",
     "top",
