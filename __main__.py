@@ -8,6 +8,7 @@ import pulumi
 
 from infra import settings
 from infra.outputs import limits
+from infra.values import SettingsError
 from model_export.resource import ModelExport
 from model_export.spec import MODEL_NAME
 
@@ -27,15 +28,15 @@ if configured.target == "local":
             model_uri=model.uri,
             rest_port=configured.local.rest_port,
             grpc_port=configured.local.grpc_port,
-            queue=configured.local.queue,
-            request_timeout_seconds=configured.local.request_timeout_seconds,
+            queue=configured.server.queue,
+            request_timeout_seconds=configured.server.request_timeout_seconds,
             state_folder=str(STATE_FOLDER / "server"),
         ),
     )
     pulumi.export("endpoint", server.endpoint)
     pulumi.export("grpcEndpoint", server.grpcEndpoint)
 else:
-    raise settings.SettingsError(
+    raise SettingsError(
         "target", "gke is not part of this version yet; the stack local is", "local"
     )
 

@@ -18,6 +18,6 @@ def limits(settings: Settings) -> dict[str, int | float | str]:
         "defaultSteps": model.steps,
         "defaultGuidanceScale": model.guidance_scale,
         "defaultNegativePrompt": model.negative_prompt,
-        "queue": settings.local.queue,
-        "requestTimeoutSeconds": settings.local.request_timeout_seconds,
+        "queue": settings.server.queue,
+        "requestTimeoutSeconds": settings.server.request_timeout_seconds,
     }

@@ -69,7 +69,11 @@ def stack_config(stack: str) -> dict[str, str]:
 
 
 def run_program(
-    stack: str = "local", *, outputs: Mapping[str, Any] | None = None, **changes: str
+    stack: str = "local",
+    *,
+    outputs: Mapping[str, Any] | None = None,
+    project: str | None = None,
+    **changes: str,
 ) -> Run:
     """Run `__main__.py` with a stack's own configuration and some changed keys.
 
@@ -77,6 +81,8 @@ def run_program(
     """
     run = Run()
     config = stack_config(stack) | {f"{PROJECT}:{key}": value for key, value in changes.items()}
+    if project is not None:
+        config["gcp:project"] = project
     imported = _take_fresh_packages()
     try:
         contextvars.Context().run(_run, run, config, stack, outputs or {})

@@ -79,7 +79,7 @@ def test_a_wrong_setting_ends_the_program_with_one_line() -> None:
 
 def test_the_gke_target_is_refused_in_one_line() -> None:
     with pytest.raises(pulumi.RunError, match=r"^target: gke is not part of this version yet"):
-        run_program("dev")
+        run_program("dev", project="my-project", allowedSourceRanges="203.0.113.0/24")
 
 
 def test_every_committed_stack_has_only_known_keys() -> None:
