@@ -11,6 +11,10 @@ from typing import Literal, cast
 from infra.machines import MACHINE_TYPES, MachineType, Room
 from infra.values import SettingsError, boolean, choice, integer, required
 
+NAMESPACE = "diffusion-serving"
+SERVICE_ACCOUNT = "model-server"
+"""Of the pods. IAM and Kubernetes both go by these two names."""
+
 ModelAccess = Literal["gs", "fuse"]
 
 KEYS = frozenset(

@@ -13,7 +13,7 @@ from infra import settings
 from infra.gke_settings import FUSE_SIDECAR, PRIVATE_RANGES, GkeSettings
 from infra.machines import MACHINE_TYPES
 from infra.values import SettingsError
-from tests.infra.program import PROJECT, stack_config
+from render.recorder import PROJECT, stack_config
 
 PROJECT_ID = "my-project-1"
 DIGEST = "sha256:" + "0a" * 32

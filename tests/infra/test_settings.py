@@ -8,7 +8,7 @@ import yaml
 from infra import settings
 from infra.values import SettingsError
 from model_export.spec import SAMPLERS, ModelSpec
-from tests.infra.program import PROJECT, ROOT, stack_config
+from render.recorder import PROJECT, ROOT, stack_config
 
 
 def values(**changes: str) -> dict[str, str]:
