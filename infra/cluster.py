@@ -58,6 +58,7 @@ class Cluster(pulumi.ComponentResource):
                 service_account=args.node_service_account,
                 oauth_scopes=list(OAUTH_SCOPES),
                 machine_type="e2-medium",
+                disk_type="pd-standard",
                 disk_size_gb=20,
             ),
             workload_identity_config=container.ClusterWorkloadIdentityConfigArgs(

@@ -42,20 +42,18 @@ def no_open_ranges(resources: Sequence[Resource]) -> list[str]:
     found: list[str] = []
     for one in resources:
         if one.kind == "Service" and one.inputs.get("spec", {}).get("type") == "LoadBalancer":
-            ranges = one.inputs["spec"].get("loadBalancerSourceRanges") or []
+            ranges = _texts(one.inputs["spec"].get("loadBalancerSourceRanges"))
             if not ranges:
                 found.append(f"{one}: has no loadBalancerSourceRanges, so everyone may connect")
-            found += [f"{one}: {r} lets in too many" for r in ranges if _is_wide(r)]
+            found += _wide(one, ranges)
         if one.kind == "NetworkPolicy":
             for rule in one.inputs["spec"].get("ingress", []):
-                peers = rule.get("from") or []
+                peers: list[dict[str, Any]] = rule.get("from") or []
                 if not peers:
                     found.append(f"{one}: an ingress rule lets in everyone")
-                blocks = [p["ipBlock"]["cidr"] for p in peers if "ipBlock" in p]
-                found += [f"{one}: {block} lets in too many" for block in blocks if _is_wide(block)]
+                found += _wide(one, [str(p["ipBlock"]["cidr"]) for p in peers if "ipBlock" in p])
         if one.kind == "Firewall" and one.inputs.get("direction", "INGRESS") == "INGRESS":
-            ranges = one.inputs.get("sourceRanges") or ["0.0.0.0/0"]
-            found += [f"{one}: {r} lets in too many" for r in ranges if _is_wide(r)]
+            found += _wide(one, _texts(one.inputs.get("sourceRanges")) or ["0.0.0.0/0"])
     return found
 
 
@@ -158,8 +156,16 @@ def violations(resources: Sequence[Resource], *, must_be_protected: bool) -> lis
     return [f"{rule.__name__}: {line}" for rule in rules for line in rule(resources)]
 
 
-def _is_wide(text: str) -> bool:
-    return ipaddress.ip_network(text, strict=False).prefixlen < _WIDEST_PREFIX_BITS
+def _wide(one: Resource, ranges: Sequence[str]) -> list[str]:
+    return [
+        f"{one}: {text} lets in too many"
+        for text in ranges
+        if ipaddress.ip_network(text, strict=False).prefixlen < _WIDEST_PREFIX_BITS
+    ]
+
+
+def _texts(value: Any) -> list[str]:
+    return [str(text) for text in value or ()]
 
 
 def _floats(image: str) -> bool:

@@ -127,9 +127,9 @@ class _Mocks(mocks.Mocks):
         added = placeholders.outputs(args) | self._outputs.get(args.typ, {})
         return f"{args.name}-id", {**args.inputs, **added}
 
-    def call(self, args: mocks.MockCallArgs) -> dict[Any, Any]:
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         self._run.invoked.append(args.token)
-        return placeholders.invoked(args)
+        return placeholders.invoked(args), []
 
 
 class _Monitor(mocks.MockMonitor):
@@ -198,15 +198,16 @@ def _run(run: Run, config: dict[str, str], stack: str, outputs: Mapping[str, Any
             mocked, project=PROJECT, stack=stack, preview=False, monitor=_Monitor(mocked, run)
         )
         settings.set_root_resource(None)  # pyright: ignore[reportArgumentType]
-        program = str(ROOT / "__main__.py")
-        loop.run_until_complete(
-            pulumi.runtime.run_in_stack(lambda: runpy.run_path(program, run_name="__main__"))
-        )
+        loop.run_until_complete(pulumi.runtime.run_in_stack(_program))
     finally:
         executor.shutdown(wait=True)
         for one in (*thread_loops, loop):
             one.close()
         asyncio.set_event_loop(None)
+
+
+def _program() -> None:
+    runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
 
 
 def _plain(value: Any) -> Any:

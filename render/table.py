@@ -39,7 +39,7 @@ def rows(run: Run) -> list[Row]:
 
 def as_text(table: list[Row]) -> str:
     """Columns of equal width: type, name, whether it is protected, and its component."""
-    lines = [_COLUMNS]
+    lines: list[tuple[str, ...]] = [_COLUMNS]
     for row in table:
         lines.append((row.type, row.name, "yes" if row.protected else "", row.parent))
     widths = [max(len(line[i]) for line in lines) for i in range(len(_COLUMNS))]

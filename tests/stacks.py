@@ -14,7 +14,7 @@ GKE_STACKS = [s for s in STACKS if stack_config(s)["diffusion-serving:target"] =
 @functools.cache
 def run_of(stack: str, **changes: str) -> Run:
     """What a stack's program registers, with some settings changed."""
-    return run_program(stack, **changes)
+    return run_program(stack, outputs=None, fill_in=True, **changes)
 
 
 def needs(run: Run, resource: Registered) -> set[str]:

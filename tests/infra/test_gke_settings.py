@@ -13,7 +13,7 @@ from infra import settings
 from infra.gke_settings import FUSE_SIDECAR, PRIVATE_RANGES, GkeSettings
 from infra.machines import MACHINE_TYPES
 from infra.values import SettingsError
-from render.recorder import PROJECT, stack_config
+from render.recorder import PROJECT, ROOT, stack_config
 
 PROJECT_ID = "my-project-1"
 DIGEST = "sha256:" + "0a" * 32
@@ -197,7 +197,7 @@ CONFIGS = st.fixed_dictionaries(
 
 
 @given(st.sampled_from(["dev", "prod"]), CONFIGS)
-@hypothesis_settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@hypothesis_settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_configuration_is_consistent_or_one_clear_error(
     stack: str, changes: dict[str, str]
 ) -> None:
@@ -219,3 +219,12 @@ def test_any_configuration_is_consistent_or_one_clear_error(
     assert 1 <= nodes.min_nodes <= nodes.max_nodes
     assert gke.source_ranges
     assert all(ipaddress.ip_network(text).prefixlen >= 8 for text in gke.source_ranges)
+
+
+def test_the_documentation_names_what_pods_of_each_stack_request() -> None:
+    pods = [parsed(stack).pod for stack in ("dev", "prod")]
+    row = "".join(f" {pod.cpu} CPUs, {pod.memory_gib} GiB |" for pod in pods)
+    text = (ROOT / "docs/gke.md").read_text()
+    assert f"| a pod requests |{row}" in text
+    cpus = [parsed(s).nodes.machine.vcpus * parsed(s).nodes.max_nodes for s in ("dev", "prod")]
+    assert f"| CPUs of the machine family (N2, C3) | {cpus[0]} | {cpus[1]} |" in text
