@@ -8,6 +8,7 @@ import pulumi
 
 from infra import settings
 from infra.outputs import curl_command, limits
+from infra.startup import without_garbage_collection
 from model_export.resource import ModelExport
 from model_export.spec import MODEL_NAME
 
@@ -36,23 +37,24 @@ if configured.gke is None:
     pulumi.export("grpcEndpoint", server.grpcEndpoint)
 else:
     # The cloud SDKs are imported here only: the stack `local` runs without them.
-    from infra.platform import Platform, PlatformArgs
-    from serving.service import Service, ServiceArgs
+    with without_garbage_collection():
+        from infra.platform import Platform, PlatformArgs
+        from serving.service import Service, ServiceArgs
 
-    platform = Platform("diffusion", PlatformArgs(settings=configured.gke))
-    model = ModelExport("model", spec=configured.model, destination=platform.bucket.models_url)
-    service = Service(
-        "diffusion",
-        ServiceArgs(
-            settings=configured.gke,
-            server=configured.server,
-            bucket=platform.bucket.name,
-            model_uri=model.uri,
-            model_bytes=model.sizeBytes,
-            after=[platform.reader],
-        ),
-        pulumi.ResourceOptions(providers=[platform.kubernetes]),
-    )
+        platform = Platform("diffusion", PlatformArgs(settings=configured.gke))
+        model = ModelExport("model", spec=configured.model, destination=platform.bucket.models_url)
+        service = Service(
+            "diffusion",
+            ServiceArgs(
+                settings=configured.gke,
+                server=configured.server,
+                bucket=platform.bucket.name,
+                model_uri=model.uri,
+                model_bytes=model.sizeBytes,
+                after=[platform.reader],
+            ),
+            pulumi.ResourceOptions(providers=[platform.kubernetes]),
+        )
     pulumi.export("endpoint", service.endpoint)
     pulumi.export("grpcEndpoint", service.grpc_endpoint)
     pulumi.export("bucket", platform.bucket.name)
