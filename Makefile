@@ -33,7 +33,7 @@ endif
 export ENGINE PROMPT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up preview refresh down generate status logs env \
+.PHONY: help setup up preview refresh render down generate status logs env \
         test test-long lint clean \
         _ready _engine _stack _destroy _down_local
 
@@ -74,6 +74,9 @@ up: _stack ## deploy the stack, then draw a first picture
 
 preview: _stack ## what `make up` would change
 	@$(PULUMI) preview --refresh --stack $(STACK)
+
+render: $(VENV)/.installed ## what STACK would create, without a cloud; OUT=folder writes manifests
+	@$(PYTHON) -m render --stack $(STACK) $(if $(OUT),--out "$(OUT)")
 
 refresh: _stack ## compare the stack's state with what really runs
 	@$(PULUMI) refresh --yes --stack $(STACK)

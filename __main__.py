@@ -7,7 +7,8 @@ from pathlib import Path
 import pulumi
 
 from infra import settings
-from infra.outputs import limits
+from infra.outputs import curl_command, limits
+from infra.startup import without_garbage_collection
 from model_export.resource import ModelExport
 from model_export.spec import MODEL_NAME
 
@@ -15,7 +16,7 @@ STATE_FOLDER = Path(__file__).resolve().parent / ".state"
 
 configured = settings.load()
 
-if configured.target == "local":
+if configured.gke is None:
     from infra.local import LocalModelServer, LocalModelServerArgs
 
     model = ModelExport(
@@ -27,17 +28,38 @@ if configured.target == "local":
             model_uri=model.uri,
             rest_port=configured.local.rest_port,
             grpc_port=configured.local.grpc_port,
-            queue=configured.local.queue,
-            request_timeout_seconds=configured.local.request_timeout_seconds,
+            queue=configured.server.queue,
+            request_timeout_seconds=configured.server.request_timeout_seconds,
             state_folder=str(STATE_FOLDER / "server"),
         ),
     )
     pulumi.export("endpoint", server.endpoint)
     pulumi.export("grpcEndpoint", server.grpcEndpoint)
 else:
-    raise settings.SettingsError(
-        "target", "gke is not part of this version yet; the stack local is", "local"
-    )
+    # The cloud SDKs are imported here only: the stack `local` runs without them.
+    with without_garbage_collection():
+        from infra.platform import Platform, PlatformArgs
+        from serving.service import Service, ServiceArgs
+
+        platform = Platform("diffusion", PlatformArgs(settings=configured.gke))
+        model = ModelExport("model", spec=configured.model, destination=platform.bucket.models_url)
+        service = Service(
+            "diffusion",
+            ServiceArgs(
+                settings=configured.gke,
+                server=configured.server,
+                bucket=platform.bucket.name,
+                model_uri=model.uri,
+                model_bytes=model.sizeBytes,
+                after=[platform.reader],
+            ),
+            pulumi.ResourceOptions(providers=[platform.kubernetes]),
+        )
+    pulumi.export("endpoint", service.endpoint)
+    pulumi.export("grpcEndpoint", service.grpc_endpoint)
+    pulumi.export("bucket", platform.bucket.name)
+    pulumi.export("kubeconfigCommand", platform.cluster.kubeconfig_command)
+    pulumi.export("curl", service.endpoint.apply(curl_command))
 
 pulumi.export("modelName", MODEL_NAME)
 pulumi.export("modelUri", model.uri)

@@ -22,6 +22,8 @@ from typing import IO, Any, cast
 
 import psutil
 
+from infra.batching import batching_parameters
+
 READY_TIMEOUT_SECONDS = 180.0
 STOP_TIMEOUT_SECONDS = 20.0
 _POLL_SECONDS = 0.05
@@ -205,18 +207,6 @@ class ServerProcess:
     def _last_log_line(self) -> str:
         lines = self.log_file.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"
-
-
-def batching_parameters(queue: int) -> str:
-    """TF Serving's batching file for one execution at a time and `queue` waiting requests."""
-    return (
-        "max_batch_size { value: 8 }\n"
-        "enable_large_batch_splitting { value: true }\n"
-        "max_execution_batch_size { value: 1 }\n"
-        "num_batch_threads { value: 1 }\n"
-        f"max_enqueued_batches {{ value: {queue} }}\n"
-        "batch_timeout_micros { value: 0 }\n"
-    )
 
 
 def main(arguments: list[str]) -> int:

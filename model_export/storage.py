@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -112,7 +113,18 @@ class FileStorage:
         return target.with_name(f".{target.name}{_PART_SUFFIX}")
 
 
-_SCHEMES: dict[str, Callable[[str], Storage]] = {"file": FileStorage}
+def _google_cloud_storage(url: str) -> Storage:
+    # Imports Google's client library, which is for those who publish there.
+    from model_export.gcs_storage import GcsStorage
+
+    return GcsStorage(url)
+
+
+_SCHEMES: dict[str, Callable[[str], Storage]] = {
+    "file": FileStorage,
+    "gs": _google_cloud_storage,
+}
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
 
 def open_storage(url: str) -> Storage:
@@ -125,14 +137,20 @@ def normalised_url(url: str) -> str:
     """One spelling for each place, so that equal places compare equal as text."""
     parts = urlsplit(url)
     if parts.scheme not in _SCHEMES:
-        known = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
+        known = " or ".join(f"{scheme}://" for scheme in _SCHEMES)
         raise UrlError(f"{url!r} is not a place for models: start it with {known}")
     path = unquote(parts.path).rstrip("/")
-    if parts.netloc not in ("", "localhost") or parts.query or parts.fragment or not path:
-        raise UrlError(f"{url!r} must look like file:///absolute/folder")
+    if parts.scheme == "gs":
+        host, shape = parts.netloc, "gs://bucket/folder"
+        host_is_right = _BUCKET.fullmatch(host) is not None
+    else:
+        host, shape = "", "file:///absolute/folder"
+        host_is_right = parts.netloc in ("", "localhost")
+    if not host_is_right or parts.query or parts.fragment or not path:
+        raise UrlError(f"{url!r} must look like {shape}")
     if any(part in ("", ".", "..") for part in path.split("/")[1:]) or "\0" in path:
         raise UrlError(f"{url!r} must be a plain path, without empty parts, '.' or '..'")
-    return f"{parts.scheme}://{quote(path)}"
+    return f"{parts.scheme}://{host}{quote(path)}"
 
 
 def child_url(url: str, name: str) -> str:
@@ -140,5 +158,8 @@ def child_url(url: str, name: str) -> str:
 
 
 def local_path(url: str) -> Path:
-    """The folder of a file:// URL."""
-    return Path(unquote(urlsplit(normalised_url(url)).path))
+    """The folder of a file:// URL. Raises UrlError for a place that is not on this machine."""
+    parts = urlsplit(normalised_url(url))
+    if parts.scheme != "file":
+        raise UrlError(f"{url!r} is not on this machine: it must look like file:///absolute/folder")
+    return Path(unquote(parts.path))

@@ -16,15 +16,15 @@ from pathlib import Path
 import psutil
 import pytest
 
+from infra.batching import batching_parameters
 from infra.server_process import (
     ServerOptions,
     ServerProcess,
     ServerStartError,
-    batching_parameters,
     main,
 )
+from render.recorder import ROOT
 from tests.deploy.checkout import free_ports
-from tests.infra.program import ROOT
 
 _SAVE_HALF_PLUS_TWO = """
 import sys

@@ -6,8 +6,9 @@ import pytest
 import yaml
 
 from infra import settings
+from infra.values import SettingsError
 from model_export.spec import SAMPLERS, ModelSpec
-from tests.infra.program import PROJECT, ROOT, stack_config
+from render.recorder import PROJECT, ROOT, stack_config
 
 
 def values(**changes: str) -> dict[str, str]:
@@ -57,7 +58,7 @@ def test_the_project_file_names_every_sampler() -> None:
     ],
 )
 def test_a_wrong_value_names_the_key_and_the_remedy(key: str, value: str, says: str) -> None:
-    with pytest.raises(settings.SettingsError) as error:
+    with pytest.raises(SettingsError) as error:
         settings.parse(values(**{key: value}))
     text = str(error.value)
     assert text.startswith(says)
@@ -68,12 +69,10 @@ def test_a_wrong_value_names_the_key_and_the_remedy(key: str, value: str, says: 
 def test_a_missing_key_says_how_to_set_it() -> None:
     given = values()
     del given["steps"]
-    with pytest.raises(settings.SettingsError, match=r"^steps: is missing. Set it with: pulumi"):
+    with pytest.raises(SettingsError, match=r"^steps: is missing. Set it with: pulumi"):
         settings.parse(given)
 
 
 def test_a_misspelt_key_is_refused_with_the_list_of_keys() -> None:
-    with pytest.raises(
-        settings.SettingsError, match=r"^stepz: is not a setting .*maxSteps.*Remove it with"
-    ):
+    with pytest.raises(SettingsError, match=r"^stepz: is not a setting .*maxSteps.*Remove it with"):
         settings.parse(values(stepz="20"))

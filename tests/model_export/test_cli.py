@@ -82,7 +82,7 @@ def start(stand_in_family: StandInFamily) -> Iterator[Callable[..., subprocess.P
         (["fingerprint", "--spec", "{"], 2, "--spec: is not a JSON object"),
         (["fingerprint", "--spec", "3"], 2, "--spec: is not a JSON object"),
         (["fingerprint", "--spec", '{"colour": 1}'], 2, "--spec: has no key 'colour'"),
-        (["verify", "gs://bucket/x"], 2, "start it with file://"),
+        (["verify", "s3://bucket/x"], 2, "start it with file:// or gs://"),
         (["verify", "file:///nowhere/x"], 1, "manifest.json is missing: export it again"),
         (["delete", "file:///nowhere/x"], 1, "no manifest there, so nothing is deleted"),
     ],

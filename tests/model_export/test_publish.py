@@ -298,7 +298,7 @@ def test_a_folder_with_spaces_and_signs_works(made_up_model: MakeModel, tmp_path
         "",
         "/srv/models",
         "models",
-        "gs://bucket/models",
+        "s3://bucket/models",
         "file://",
         "file:///",
         "file://host/models",

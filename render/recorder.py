@@ -24,7 +24,9 @@ import yaml
 from pulumi.runtime import mocks, rpc, settings
 from pulumi.runtime.proto import resource_pb2
 
-ROOT = Path(__file__).resolve().parents[2]
+from render import placeholders
+
+ROOT = Path(__file__).resolve().parents[1]
 PROJECT = "diffusion-serving"
 FRESH_PACKAGES = ("infra", "serving", "model_export")
 
@@ -35,11 +37,21 @@ class Registered:
 
     type: str
     name: str
+    urn: str
+    parent: str
     inputs: dict[str, Any]
+    outputs: dict[str, Any]
+    """The inputs, and stand-ins for what a provider adds."""
+    secrets: frozenset[str]
+    """Inputs that are secret."""
     custom: bool
+    protect: bool
+    provider: str
     dependencies: tuple[str, ...]
     property_dependencies: dict[str, tuple[str, ...]]
-    urn: str
+    ignore_changes: tuple[str, ...]
+    delete_before_replace: bool
+    custom_timeouts: dict[str, str]
 
 
 @dataclass
@@ -48,10 +60,16 @@ class Run:
 
     resources: list[Registered] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
+    secret_outputs: set[str] = field(default_factory=set)
+    invoked: list[str] = field(default_factory=list)
 
-    def one(self, type_: str) -> Registered:
-        """The only resource of a type."""
-        found = [r for r in self.resources if r.type == type_]
+    def of(self, type_: str) -> list[Registered]:
+        """The resources of a type, or of a type's last part: `Deployment`."""
+        return [r for r in self.resources if type_ in (r.type, r.type.rpartition(":")[2])]
+
+    def one(self, type_: str, name: str | None = None) -> Registered:
+        """The only resource of a type, or the one of that name."""
+        found = [r for r in self.of(type_) if name in (None, r.name)]
         assert len(found) == 1, f"{type_}: {[r.name for r in found]}"
         return found[0]
 
@@ -64,24 +82,31 @@ def stack_config(stack: str) -> dict[str, str]:
         for key, declared in project["config"].items()
         if "default" in declared
     }
-    values |= yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    values |= yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text()).get("config") or {}
     return {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}
 
 
 def run_program(
-    stack: str = "local", *, outputs: Mapping[str, Any] | None = None, **changes: str
+    stack: str = "local",
+    *,
+    outputs: Mapping[str, Any] | None = None,
+    fill_in: bool = True,
+    **changes: str,
 ) -> Run:
     """Run `__main__.py` with a stack's own configuration and some changed keys.
 
-    `outputs` are what a provider would add to a resource's state, by resource type.
+    `outputs` are what a provider would add to a resource's state, by resource type. What a stack's
+    file leaves to whoever deploys it is filled in with stand-ins, unless `fill_in` is off.
     """
     run = Run()
     config = stack_config(stack) | {f"{PROJECT}:{key}": value for key, value in changes.items()}
+    if fill_in:
+        config |= placeholders.missing_settings(config, PROJECT)
     imported = _take_fresh_packages()
     try:
         contextvars.Context().run(_run, run, config, stack, outputs or {})
     finally:
-        # Other tests hold classes of these modules: a second copy would not be equal to them.
+        # Others hold classes of these modules: a second copy would not be equal to them.
         _take_fresh_packages()
         sys.modules.update(imported)
     return run
@@ -94,14 +119,17 @@ def _take_fresh_packages() -> dict[str, ModuleType]:
 
 
 class _Mocks(mocks.Mocks):
-    def __init__(self, outputs: Mapping[str, Any]) -> None:
+    def __init__(self, outputs: Mapping[str, Any], run: Run) -> None:
         self._outputs = outputs
+        self._run = run
 
-    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[Any, Any]]:
-        return f"{args.name}-id", {**args.inputs, **self._outputs.get(args.typ, {})}
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        added = placeholders.outputs(args) | self._outputs.get(args.typ, {})
+        return f"{args.name}-id", {**args.inputs, **added}
 
-    def call(self, args: mocks.MockCallArgs) -> dict[Any, Any]:
-        raise AssertionError(f"the program invoked {args.token}")
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
+        self._run.invoked.append(args.token)
+        return placeholders.invoked(args), []
 
 
 class _Monitor(mocks.MockMonitor):
@@ -109,28 +137,44 @@ class _Monitor(mocks.MockMonitor):
         super().__init__(mocked)
         self._run = run
 
-    def RegisterResource(self, request: Any) -> resource_pb2.RegisterResourceResponse:
+    def RegisterResource(self, request: Any) -> resource_pb2.RegisterResourceResponse:  # noqa: N802 - gRPC's name
         response = super().RegisterResource(request)
         if request.type != "pulumi:pulumi:Stack":
-            self._run.resources.append(
-                Registered(
-                    type=request.type,
-                    name=request.name,
-                    inputs=_plain(rpc.deserialize_properties(request.object)),
-                    custom=request.custom,
-                    dependencies=tuple(request.dependencies),
-                    property_dependencies={
-                        k: tuple(v.urns) for k, v in request.propertyDependencies.items()
-                    },
-                    urn=response.urn,
-                )
-            )
+            self._run.resources.append(_registered(request, response))
         return response
 
-    def RegisterResourceOutputs(self, request: Any) -> Any:
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
         if request.urn.split("::")[2] == "pulumi:pulumi:Stack":
-            self._run.outputs = _plain(rpc.deserialize_properties(request.outputs))
+            found = rpc.deserialize_properties(request.outputs)
+            self._run.secret_outputs = {k for k, v in found.items() if rpc.is_rpc_secret(v)}
+            self._run.outputs = _plain(found)
         return super().RegisterResourceOutputs(request)
+
+
+def _registered(request: Any, response: resource_pb2.RegisterResourceResponse) -> Registered:
+    inputs = rpc.deserialize_properties(request.object)
+    timeouts = request.customTimeouts
+    return Registered(
+        type=request.type,
+        name=request.name,
+        urn=response.urn,
+        parent=request.parent,
+        inputs=_plain(inputs),
+        outputs=_plain(rpc.deserialize_properties(response.object)),
+        secrets=frozenset(k for k, v in inputs.items() if rpc.is_rpc_secret(v)),
+        custom=request.custom,
+        protect=bool(request.protect),
+        provider=request.provider,
+        dependencies=tuple(request.dependencies),
+        property_dependencies={k: tuple(v.urns) for k, v in request.propertyDependencies.items()},
+        ignore_changes=tuple(request.ignoreChanges),
+        delete_before_replace=bool(request.deleteBeforeReplace),
+        custom_timeouts={
+            key: getattr(timeouts, key)
+            for key in ("create", "update", "delete")
+            if getattr(timeouts, key)
+        },
+    )
 
 
 def _run(run: Run, config: dict[str, str], stack: str, outputs: Mapping[str, Any]) -> None:
@@ -145,24 +189,25 @@ def _run(run: Run, config: dict[str, str], stack: str, outputs: Mapping[str, Any
     executor = ThreadPoolExecutor(max_workers=1, initializer=start_thread)
     loop.set_default_executor(executor)
     try:
-        mocked = _Mocks(outputs)
         pulumi.runtime.set_all_config(config)
         # set_mocks makes and finishes a stack of its own unless there is one, and exports after
         # that are lost: something stands there while the mocks go in.
         settings.set_root_resource(object())  # pyright: ignore[reportArgumentType]
+        mocked = _Mocks(outputs, run)
         pulumi.runtime.set_mocks(
             mocked, project=PROJECT, stack=stack, preview=False, monitor=_Monitor(mocked, run)
         )
         settings.set_root_resource(None)  # pyright: ignore[reportArgumentType]
-        program = str(ROOT / "__main__.py")
-        loop.run_until_complete(
-            pulumi.runtime.run_in_stack(lambda: runpy.run_path(program, run_name="__main__"))
-        )
+        loop.run_until_complete(pulumi.runtime.run_in_stack(_program))
     finally:
         executor.shutdown(wait=True)
         for one in (*thread_loops, loop):
             one.close()
         asyncio.set_event_loop(None)
+
+
+def _program() -> None:
+    runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,63 @@
+"""The bucket of models: private, in the region of the cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_gcp import storage
+
+from infra.apis import Apis
+
+MODELS_FOLDER = "models"
+_SOFT_DELETE_SECONDS = 7 * 24 * 3600
+_UNFINISHED_UPLOAD_DAYS = 1
+
+
+@dataclass(frozen=True)
+class ModelBucketArgs:
+    """protected: whether the bucket, and what is in it, is kept when the stack is destroyed."""
+
+    region: str
+    protected: bool
+    apis: Apis
+
+
+class ModelBucket(pulumi.ComponentResource):
+    """Uniform access, no public access, a week in which deleted objects can be restored.
+
+    There are no object versions: models are never overwritten.
+    """
+
+    name: pulumi.Output[str]
+    models_url: pulumi.Output[str]
+    """Where models are published, as gs://bucket/folder."""
+
+    def __init__(
+        self, name: str, args: ModelBucketArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("diffusion:infra:ModelBucket", name, {}, opts)
+        bucket = storage.Bucket(
+            name,
+            location=args.region,
+            uniform_bucket_level_access=True,
+            public_access_prevention="enforced",
+            soft_delete_policy=storage.BucketSoftDeletePolicyArgs(
+                retention_duration_seconds=_SOFT_DELETE_SECONDS
+            ),
+            lifecycle_rules=[
+                storage.BucketLifecycleRuleArgs(
+                    action=storage.BucketLifecycleRuleActionArgs(
+                        type="AbortIncompleteMultipartUpload"
+                    ),
+                    condition=storage.BucketLifecycleRuleConditionArgs(age=_UNFINISHED_UPLOAD_DAYS),
+                )
+            ],
+            force_destroy=not args.protected,
+            opts=pulumi.ResourceOptions(
+                parent=self, protect=args.protected, depends_on=[args.apis]
+            ),
+        )
+        self.name = bucket.name
+        self.models_url = pulumi.Output.format("gs://{0}/{1}", bucket.name, MODELS_FOLDER)
+        self.register_outputs({"name": self.name, "modelsUrl": self.models_url})

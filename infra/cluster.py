@@ -1,0 +1,149 @@
+"""The GKE cluster: private nodes, VPC-native, workload identity, no node pool of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_gcp import container
+
+from infra.apis import Apis
+from infra.kubeconfig import kubeconfig, kubeconfig_command
+from infra.network import POD_RANGE_NAME, SERVICE_RANGE_NAME, Network
+
+OAUTH_SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+"""Access is restricted by IAM roles, as Google advises, and not by scopes."""
+_MAX_PODS_PER_NODE = 64
+_LABELS = {"app": "diffusion-serving"}
+
+
+@dataclass(frozen=True)
+class ClusterArgs:
+    """location: a zone, or a region for a control plane and nodes in several zones."""
+
+    project: str
+    location: str
+    network: Network
+    node_service_account: pulumi.Input[str]
+    protected: bool
+    apis: Apis
+
+
+class Cluster(pulumi.ComponentResource):
+    """A cluster without nodes, reached by its DNS endpoint."""
+
+    resource: container.Cluster
+    name: pulumi.Output[str]
+    kubeconfig: pulumi.Output[str]
+    kubeconfig_command: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: ClusterArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("diffusion:infra:Cluster", name, {}, opts)
+        self.resource = container.Cluster(
+            name,
+            location=args.location,
+            network=args.network.network_id,
+            subnetwork=args.network.subnetwork_id,
+            networking_mode="VPC_NATIVE",
+            ip_allocation_policy=container.ClusterIpAllocationPolicyArgs(
+                cluster_secondary_range_name=POD_RANGE_NAME,
+                services_secondary_range_name=SERVICE_RANGE_NAME,
+            ),
+            # The pool that GKE insists on making first is removed, and runs as nobody else either.
+            remove_default_node_pool=True,
+            initial_node_count=1,
+            node_config=container.ClusterNodeConfigArgs(
+                service_account=args.node_service_account,
+                oauth_scopes=list(OAUTH_SCOPES),
+                machine_type="e2-medium",
+                disk_type="pd-standard",
+                disk_size_gb=20,
+            ),
+            workload_identity_config=container.ClusterWorkloadIdentityConfigArgs(
+                workload_pool=f"{args.project}.svc.id.goog"
+            ),
+            release_channel=container.ClusterReleaseChannelArgs(channel="REGULAR"),
+            # Dataplane V2 enforces network policies by itself.
+            datapath_provider="ADVANCED_DATAPATH",
+            default_max_pods_per_node=_MAX_PODS_PER_NODE,
+            private_cluster_config=container.ClusterPrivateClusterConfigArgs(
+                enable_private_nodes=True
+            ),
+            control_plane_endpoints_config=_endpoints(),
+            addons_config=_addons(),
+            monitoring_config=_monitoring(),
+            logging_config=container.ClusterLoggingConfigArgs(
+                enable_components=["SYSTEM_COMPONENTS", "WORKLOADS"]
+            ),
+            cluster_autoscaling=container.ClusterClusterAutoscalingArgs(
+                enabled=False, autoscaling_profile="OPTIMIZE_UTILIZATION"
+            ),
+            cost_management_config=container.ClusterCostManagementConfigArgs(enabled=True),
+            maintenance_policy=container.ClusterMaintenancePolicyArgs(
+                recurring_window=container.ClusterMaintenancePolicyRecurringWindowArgs(
+                    start_time="2026-01-03T02:00:00Z",
+                    end_time="2026-01-03T08:00:00Z",
+                    recurrence="FREQ=WEEKLY;BYDAY=SA,SU",
+                )
+            ),
+            node_pool_defaults=container.ClusterNodePoolDefaultsArgs(
+                node_config_defaults=container.ClusterNodePoolDefaultsNodeConfigDefaultsArgs(
+                    insecure_kubelet_readonly_port_enabled="FALSE"
+                )
+            ),
+            deletion_protection=args.protected,
+            resource_labels=_LABELS,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=args.protected,
+                depends_on=[args.apis],
+                # The removed pool's own settings would ask for a replacement at every update.
+                ignore_changes=["nodeConfig", "initialNodeCount"],
+                # Two clusters cannot share the secondary ranges.
+                delete_before_replace=True,
+                custom_timeouts=pulumi.CustomTimeouts(create="40m", update="60m", delete="40m"),
+            ),
+        )
+        self.name = self.resource.name
+        endpoint = self.resource.control_plane_endpoints_config.dns_endpoint_config.endpoint
+        self.kubeconfig = pulumi.Output.all(self.name, endpoint).apply(
+            lambda found: kubeconfig(found[0], found[1])
+        )
+        self.kubeconfig_command = self.name.apply(
+            lambda known: kubeconfig_command(known, args.location, args.project)
+        )
+        self.register_outputs({"name": self.name, "kubeconfigCommand": self.kubeconfig_command})
+
+
+def _endpoints() -> container.ClusterControlPlaneEndpointsConfigArgs:
+    """Only the DNS endpoint: whoever calls needs the IAM permission, from wherever they call."""
+    return container.ClusterControlPlaneEndpointsConfigArgs(
+        dns_endpoint_config=container.ClusterControlPlaneEndpointsConfigDnsEndpointConfigArgs(
+            allow_external_traffic=True
+        ),
+        ip_endpoints_config=container.ClusterControlPlaneEndpointsConfigIpEndpointsConfigArgs(
+            enabled=False
+        ),
+    )
+
+
+def _addons() -> container.ClusterAddonsConfigArgs:
+    return container.ClusterAddonsConfigArgs(
+        gcs_fuse_csi_driver_config=container.ClusterAddonsConfigGcsFuseCsiDriverConfigArgs(
+            enabled=True
+        ),
+        dns_cache_config=container.ClusterAddonsConfigDnsCacheConfigArgs(enabled=True),
+        horizontal_pod_autoscaling=container.ClusterAddonsConfigHorizontalPodAutoscalingArgs(
+            disabled=False
+        ),
+        http_load_balancing=container.ClusterAddonsConfigHttpLoadBalancingArgs(disabled=False),
+    )
+
+
+def _monitoring() -> container.ClusterMonitoringConfigArgs:
+    return container.ClusterMonitoringConfigArgs(
+        enable_components=["SYSTEM_COMPONENTS", "POD", "DEPLOYMENT", "HPA", "CADVISOR", "KUBELET"],
+        managed_prometheus=container.ClusterMonitoringConfigManagedPrometheusArgs(enabled=True),
+    )

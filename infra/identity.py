@@ -1,0 +1,96 @@
+"""Who nodes and pods are for Google Cloud, and what they may do: as little as they need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_gcp import organizations, projects, serviceaccount, storage
+
+from infra.apis import Apis
+
+NODE_ROLE = "roles/container.defaultNodeServiceAccount"
+"""What GKE's own agents on a node need: logs, metrics and nothing else."""
+READER_ROLE = "roles/storage.objectViewer"
+
+
+@dataclass(frozen=True)
+class NodeIdentityArgs:
+    """project: the project's ID."""
+
+    project: str
+    apis: Apis
+
+
+class NodeIdentity(pulumi.ComponentResource):
+    """The nodes' service account. Pods do not get it: they have workload identity."""
+
+    email: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: NodeIdentityArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("diffusion:infra:NodeIdentity", name, {}, opts)
+        account = serviceaccount.Account(
+            name,
+            display_name="Nodes of diffusion-serving",
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.apis]),
+        )
+        projects.IAMMember(
+            name,
+            project=args.project,
+            role=NODE_ROLE,
+            member=account.member,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.email = account.email
+        self.register_outputs({"email": self.email})
+
+
+@dataclass(frozen=True)
+class ModelReaderArgs:
+    """Which Kubernetes service account may read which bucket.
+
+    cluster: the cluster whose creation brings the project's workload identity pool into being.
+    """
+
+    project: str
+    bucket: pulumi.Input[str]
+    namespace: str
+    service_account: str
+    cluster: pulumi.Resource
+    apis: Apis
+
+
+class ModelReader(pulumi.ComponentResource):
+    """Read access to one bucket for the pods of one Kubernetes service account."""
+
+    member: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: ModelReaderArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("diffusion:infra:ModelReader", name, {}, opts)
+        project = organizations.get_project_output(
+            project_id=args.project,
+            opts=pulumi.InvokeOutputOptions(parent=self, depends_on=[args.apis]),
+        )
+        self.member = project.number.apply(
+            lambda number: principal(number, args.project, args.namespace, args.service_account)
+        )
+        storage.BucketIAMMember(
+            name,
+            bucket=args.bucket,
+            role=READER_ROLE,
+            member=self.member,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.cluster]),
+        )
+        self.register_outputs({"member": self.member})
+
+
+def principal(number: str, project: str, namespace: str, service_account: str) -> str:
+    """The IAM principal of a Kubernetes service account: project number first, then its ID."""
+    return (
+        f"principal://iam.googleapis.com/projects/{number}/locations/global/"
+        f"workloadIdentityPools/{project}.svc.id.goog/subject/ns/{namespace}/sa/{service_account}"
+    )

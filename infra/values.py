@@ -1,0 +1,64 @@
+"""Configuration values as text, turned into typed ones; the error that a wrong one gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pulumi
+
+
+class SettingsError(pulumi.RunError):
+    """A setting that is missing or wrong. Pulumi shows its text without a traceback."""
+
+    def __init__(self, key: str, problem: str, example: str | None) -> None:
+        """`example` is a value that would do; without one the key is to be removed."""
+        remedy = f"Set it with: pulumi config set {key} {example}"
+        if example is None:
+            remedy = f"Remove it with: pulumi config rm {key}"
+        super().__init__(f"{key}: {problem}. {remedy} (or in the stack's file, Pulumi.STACK.yaml)")
+
+
+def required(values: Mapping[str, str], key: str, example: str) -> str:
+    if key not in values:
+        raise SettingsError(key, "is missing", example)
+    return values[key]
+
+
+def choice(values: Mapping[str, str], key: str, allowed: tuple[str, ...]) -> str:
+    value = required(values, key, allowed[0])
+    if value not in allowed:
+        raise SettingsError(key, f"must be one of {', '.join(allowed)}, not {value!r}", allowed[0])
+    return value
+
+
+def boolean(values: Mapping[str, str], key: str) -> bool:
+    value = required(values, key, "false")
+    if value not in ("true", "false"):
+        raise SettingsError(key, f"must be true or false, not {value!r}", "false")
+    return value == "true"
+
+
+def integer(values: Mapping[str, str], key: str, allowed: range, example: str) -> int:
+    text = required(values, key, example)
+    bounds = f"must be a whole number from {allowed.start} to {allowed.stop - 1}, not {text!r}"
+    try:
+        value = int(text)
+    except ValueError:
+        raise SettingsError(key, bounds, example) from None
+    if value not in allowed:
+        raise SettingsError(key, bounds, example)
+    return value
+
+
+def number(
+    values: Mapping[str, str], key: str, lowest: float, highest: float, example: str
+) -> float:
+    text = required(values, key, example)
+    bounds = f"must be a number from {lowest:g} to {highest:g}, not {text!r}"
+    try:
+        value = float(text)
+    except ValueError:
+        raise SettingsError(key, bounds, example) from None
+    if not lowest <= value <= highest:
+        raise SettingsError(key, bounds, example)
+    return value

@@ -1,0 +1,83 @@
+"""`python -m render --stack dev [--out FOLDER]`: what a stack would create."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import pulumi
+
+from render import manifests, placeholders, table
+from render.recorder import PROJECT, ROOT, Run, run_program, stack_config
+
+_TABLE_FILE = "resources.json"
+_MANIFEST_FOLDER = "kubernetes"
+_NAMESPACE = "kubernetes:core/v1:Namespace"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Prints the table; with --out also writes it as JSON, and the manifests as YAML files."""
+    parser = argparse.ArgumentParser(
+        prog="python -m render",
+        description="Show what a stack would create, without a cloud and without an engine.",
+        epilog="example: python -m render --stack dev --out rendered",
+    )
+    parser.add_argument("--stack", required=True, help="a committed stack, such as dev")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write files there too")
+    options = parser.parse_args(arguments)
+    stack: str = options.stack
+    if not (ROOT / f"Pulumi.{stack}.yaml").is_file():
+        return _complain(f"there is no stack {stack}: Pulumi.{stack}.yaml does not exist")
+    # The cloud SDKs deprecate parts of themselves that this program does not use.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    try:
+        run = run_program(stack)
+    except pulumi.RunError as error:
+        return _complain(str(error))
+    print(table.as_text(table.rows(run)))
+    for line in _notes(stack):
+        print(line)
+    if options.out is not None:
+        try:
+            written = write(run, options.out)
+        except OSError as error:
+            return _complain(f"{error.filename}: {error.strerror}")
+        print(f"wrote {written} files to {options.out}")
+    return 0
+
+
+def write(run: Run, folder: Path) -> int:
+    """Writes the table and the manifests, and returns how many files that were.
+
+    The namespace has a folder of its own: a server-side dry run of the rest needs it to be there.
+    """
+    kubernetes = [r for r in run.resources if r.type.startswith("kubernetes:")]
+    folder.mkdir(parents=True, exist_ok=True)
+    content = [row.to_json() for row in table.rows(run)]
+    (folder / _TABLE_FILE).write_text(json.dumps(content, indent=2) + "\n")
+    for resource in kubernetes:
+        document = manifests.manifest(resource)
+        place = folder / ("namespace" if resource.type == _NAMESPACE else _MANIFEST_FOLDER)
+        place.mkdir(exist_ok=True)
+        (place / manifests.file_name(document)).write_text(manifests.to_yaml(document))
+    return 1 + len(kubernetes)
+
+
+def _notes(stack: str) -> list[str]:
+    missing = placeholders.missing_settings(stack_config(stack), PROJECT)
+    return [
+        f"{key.removeprefix(f'{PROJECT}:')} is not set; {value} stands in for it"
+        for key, value in missing.items()
+    ]
+
+
+def _complain(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

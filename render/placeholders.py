@@ -1,0 +1,63 @@
+"""Stand-ins for what only a person, Pulumi or Google Cloud can say. The same ones every time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pulumi.runtime import mocks
+
+PROJECT_ID = "your-project-id"
+PROJECT_NUMBER = "000000000000"
+SOURCE_RANGES = "203.0.113.0/24"
+"""A range that RFC 5737 keeps for documentation."""
+ADDRESS = "203.0.113.1"
+AUTO_NAME_SUFFIX = "-0000000"
+"""Pulumi appends seven random hexadecimal digits."""
+MODEL_BYTES = 20_000_000
+
+
+def missing_settings(config: Mapping[str, str], project: str) -> dict[str, str]:
+    """Values for the settings that a stack's file leaves to whoever deploys it."""
+    if config.get(f"{project}:target") != "gke":
+        return {}
+    found: dict[str, str] = {}
+    if "gcp:project" not in config:
+        found["gcp:project"] = PROJECT_ID
+    ranges = f"{project}:allowedSourceRanges"
+    if not config.get(ranges) and config.get(f"{project}:internal") != "true":
+        found[ranges] = SOURCE_RANGES
+    return found
+
+
+def outputs(resource: mocks.MockResourceArgs) -> dict[str, Any]:
+    """What a provider would add to the state of a resource, its name first of all."""
+    kind, inputs = resource.typ, resource.inputs
+    name = f"{resource.name}{AUTO_NAME_SUFFIX}"
+    if kind.startswith("kubernetes:"):
+        metadata = {"name": name, **inputs.get("metadata", {})}
+        status = {"loadBalancer": {"ingress": [{"ip": ADDRESS}]}}
+        is_service = kind.endswith(":Service")
+        return {"metadata": metadata, **({"status": status} if is_service else {})}
+    if kind == "gcp:container/cluster:Cluster":
+        endpoint = {"endpoint": "gke-0000000.gke.goog", "allowExternalTraffic": True}
+        return {"name": name, "controlPlaneEndpointsConfig": {"dnsEndpointConfig": endpoint}}
+    if kind == "gcp:serviceaccount/account:Account":
+        email = f"{name}@{PROJECT_ID}.iam.gserviceaccount.com"
+        return {"accountId": name, "email": email, "member": f"serviceAccount:{email}"}
+    if kind.endswith(":LocalModelServer"):
+        host, rest, grpc = inputs["host"], int(inputs["restPort"]), int(inputs["grpcPort"])
+        return {"endpoint": f"http://{host}:{rest}", "grpcEndpoint": f"{host}:{grpc}"}
+    if kind.endswith(":ModelExport"):
+        uri = f"{inputs['destination']}/{inputs['fingerprint']}"
+        return {"uri": uri, "sizeBytes": MODEL_BYTES}
+    if kind.startswith("gcp:") and "name" not in inputs:
+        return {"name": name}
+    return {}
+
+
+def invoked(call: mocks.MockCallArgs) -> dict[str, Any]:
+    """What a provider would answer."""
+    if call.token == "gcp:organizations/getProject:getProject":
+        return {"number": PROJECT_NUMBER, "projectId": call.args.get("projectId", PROJECT_ID)}
+    raise LookupError(f"the program invokes {call.token}, and there is no stand-in for its answer")

@@ -1,0 +1,53 @@
+"""TensorFlow Serving's flags, and the monitoring file it reads."""
+
+from __future__ import annotations
+
+from serving.names import GRPC_PORT, REST_PORT
+
+CONFIG_FOLDER = "/etc/model-server"
+BATCHING_FILE = "batching.config"
+MONITORING_FILE = "monitoring.config"
+METRICS_PATH = "/monitoring/prometheus/metrics"
+
+SPARE_THREADS = 32
+"""Beyond those that a full queue holds: for probes, metrics, the event loop and refusals."""
+
+
+def server_arguments(*, cpus: int, queue: int, request_timeout: int) -> list[str]:
+    """The server's command line; $(NAME) is filled in by Kubernetes from the environment.
+
+    The server sees the node's CPUs and not the pod's share of them, so every thread count is said.
+    """
+    threads = server_threads(queue)
+    flags = {
+        "port": GRPC_PORT,
+        "rest_api_port": REST_PORT,
+        "model_name": "$(MODEL_NAME)",
+        "model_base_path": "$(MODEL_PATH)",
+        "rest_api_timeout_in_ms": request_timeout * 1000,
+        "rest_api_num_threads": threads,
+        "grpc_max_threads": threads,
+        "tensorflow_intra_op_parallelism": cpus,
+        "tensorflow_inter_op_parallelism": 2,
+        "enable_batching": "true",
+        "batching_parameters_file": f"{CONFIG_FOLDER}/{BATCHING_FILE}",
+        "monitoring_config_file": f"{CONFIG_FOLDER}/{MONITORING_FILE}",
+        # Models are immutable, so there is nothing to look for twice, and a load that failed once
+        # fails again: the pod ends, and its log says why.
+        "file_system_poll_wait_seconds": 0,
+        "max_num_load_retries": 0,
+        "enable_grpc_healthcheck_service": "true",
+        # On by default, and open to anyone who can reach the gRPC port.
+        "enable_profiler": "false",
+    }
+    return [f"--{name}={value}" for name, value in flags.items()]
+
+
+def server_threads(queue: int) -> int:
+    """Threads of the REST and of the gRPC server: each waiting request holds one."""
+    return queue + 1 + SPARE_THREADS
+
+
+def monitoring_config() -> str:
+    """The text that switches Prometheus metrics on, which are off without it."""
+    return f'prometheus_config {{ enable: true, path: "{METRICS_PATH}" }}\n'

@@ -1,0 +1,150 @@
+"""Enough of Google Cloud Storage's JSON API for the real client library, in memory."""
+
+from __future__ import annotations
+
+import base64
+import email.parser
+import email.policy
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import google_crc32c
+
+
+class FakeGcs:
+    """Buckets of objects: content and metadata by name. `refuse` answers everything with 403."""
+
+    def __init__(self, *buckets: str) -> None:
+        self.buckets: dict[str, dict[str, tuple[bytes, dict[str, str]]]] = {b: {} for b in buckets}
+        self.uploads: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.log: list[str] = []
+        self.refuse = False
+        self.url = ""
+
+
+@contextmanager
+def serving(gcs: FakeGcs) -> Iterator[FakeGcs]:
+    handler = type("Handler", (_Handler,), {"gcs": gcs})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    gcs.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield gcs
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _crc32c(content: bytes) -> str:
+    return base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    gcs: FakeGcs
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self._handle()
+
+    do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - the library's names
+
+    def _handle(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        url = urlsplit(self.path)
+        query = {k: v[0] for k, v in parse_qs(url.query).items()}
+        if re.fullmatch("/storage/v1/b/[^/]+", url.path):
+            self._answer(200, {})
+            return
+        found = re.fullmatch(r"(/download|/upload)?/storage/v1/b/([^/]+)/o(?:/(.+))?", url.path)
+        assert found is not None, self.path
+        way, bucket, name = found[1], found[2], unquote(found[3] or "")
+        objects = self.gcs.buckets.get(bucket)
+        if self.gcs.refuse:
+            self._answer(403, {"error": {"message": "no permission storage.objects.list"}})
+        elif objects is None:
+            self._answer(404, {"error": {"message": "no such bucket"}})
+        elif way == "/upload":
+            self._upload(bucket, objects, query, body)
+        elif not name:
+            prefix = query.get("prefix", "")
+            items = [self._describe(bucket, n) for n in sorted(objects) if n.startswith(prefix)]
+            self._answer(200, {"items": items})
+        elif name not in objects:
+            self._answer(404, {"error": {"message": "no such object"}})
+        elif self.command == "DELETE":
+            del objects[name]
+            self.gcs.log.append(f"delete {name}")
+            self._answer(204, None)
+        elif way == "/download":
+            content = objects[name][0]
+            self.gcs.log.append(f"download {name}")
+            self._answer(200, content, {"X-Goog-Hash": f"crc32c={_crc32c(content)}"})
+        else:
+            self._answer(200, self._describe(bucket, name))
+
+    def _upload(
+        self, bucket: str, objects: dict[str, Any], query: dict[str, str], body: bytes
+    ) -> None:
+        if query.get("uploadType") == "multipart":
+            head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
+            message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + body)
+            described, content = message.iter_parts()
+            about = json.loads(described.get_payload(decode=True))
+            data = content.get_payload(decode=True)
+            assert isinstance(data, bytes)
+            if "crc32c" in about:
+                assert about["crc32c"] == _crc32c(data)
+            self._keep(objects, about["name"], data, about)
+            self._answer(200, self._describe(bucket, about["name"]))
+        elif self.command == "POST":
+            token = str(len(self.gcs.uploads))
+            about = json.loads(body)
+            self.gcs.uploads[token] = (about["name"], {"about": about, "content": b""})
+            where = f"{self.gcs.url}{urlsplit(self.path).path}?upload_id={token}"
+            self._answer(200, {}, {"Location": where})
+        else:
+            name, upload = self.gcs.uploads[query["upload_id"]]
+            upload["content"] += body
+            total = self.headers["Content-Range"].rpartition("/")[2]
+            if total in ("*", "") or len(upload["content"]) < int(total):
+                self._answer(308, None, {"Range": f"bytes=0-{len(upload['content']) - 1}"})
+                return
+            self._keep(objects, name, upload["content"], upload["about"])
+            self._answer(200, self._describe(bucket, name))
+
+    def _keep(self, objects: dict[str, Any], name: str, data: bytes, about: Any) -> None:
+        objects[name] = (data, about.get("metadata", {}))
+        self.gcs.log.append(f"put {name}")
+
+    def _describe(self, bucket: str, name: str) -> dict[str, Any]:
+        content, metadata = self.gcs.buckets[bucket][name]
+        size, checksum = str(len(content)), _crc32c(content)
+        return {
+            "name": name,
+            "bucket": bucket,
+            "size": size,
+            "metadata": metadata,
+            "crc32c": checksum,
+        }
+
+    def _answer(self, code: int, body: Any, headers: dict[str, str] | None = None) -> None:
+        content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body)
+        data = content if isinstance(content, bytes) else content.encode()
+        self.send_response(code)
+        kind = "application/octet-stream" if isinstance(body, bytes) else "application/json"
+        for key, value in {"Content-Type": kind, **(headers or {})}.items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)

@@ -1,0 +1,148 @@
+"""Publishing to gs:// with Google's own client library, against a stand-in for the service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model_export import gcs_storage, owners, publish
+from model_export.manifest import Manifest
+from model_export.storage import StorageError, UrlError, local_path, normalised_url, open_storage
+from tests.model_export.fake_gcs import FakeGcs, serving
+
+MakeModel = Callable[..., tuple[Path, Manifest]]
+URL = "gs://models-1/models/abc"
+
+
+@pytest.fixture
+def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGcs]:
+    with serving(FakeGcs("models-1")) as fake:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", fake.url)
+        gcs_storage._client.cache_clear()
+        yield fake
+        gcs_storage._client.cache_clear()
+
+
+@pytest.fixture
+def model(made_up_model: MakeModel) -> tuple[Path, Manifest]:
+    return made_up_model()
+
+
+def names(gcs: FakeGcs) -> list[str]:
+    return sorted(gcs.buckets["models-1"])
+
+
+def test_the_saved_model_goes_up_after_all_it_needs_and_the_manifest_last(
+    gcs: FakeGcs, model: tuple[Path, Manifest]
+) -> None:
+    publish.publish(*model, open_storage(URL))
+    sent = [line.removeprefix("put models/abc/") for line in gcs.log if line.startswith("put")]
+    assert sent[0] == "manifest.partial.json"
+    assert sent[-2:] == ["1/saved_model.pb", "manifest.json"]
+    assert len(sent) == len(model[1].files) + 2
+
+
+def test_a_published_model_is_whole_and_its_checksums_cost_no_download(
+    gcs: FakeGcs, model: tuple[Path, Manifest]
+) -> None:
+    storage = open_storage(URL)
+    publish.publish(*model, storage)
+    gcs.log.clear()
+    assert publish.problems(storage) == []
+    assert gcs.log == ["download models/abc/manifest.json"]
+
+
+def test_a_rerun_sends_only_what_is_missing(gcs: FakeGcs, model: tuple[Path, Manifest]) -> None:
+    storage = open_storage(URL)
+    publish.publish(*model, storage)
+    del gcs.buckets["models-1"]["models/abc/1/saved_model.pb"]
+    gcs.log.clear()
+    publish.publish(*model, storage)
+    sent = [line.rpartition("/")[2] for line in gcs.log if line.startswith("put")]
+    assert sent == ["manifest.partial.json", "saved_model.pb", "manifest.json"]
+
+
+def test_an_object_with_another_content_is_noticed(
+    gcs: FakeGcs, model: tuple[Path, Manifest]
+) -> None:
+    storage = open_storage(URL)
+    publish.publish(*model, storage)
+    objects = gcs.buckets["models-1"]
+    content, _ = objects["models/abc/1/saved_model.pb"]
+    objects["models/abc/1/saved_model.pb"] = (bytes(len(content)), {})
+    assert publish.problems(storage) == ["1/saved_model.pb has another checksum"]
+
+
+def test_deleting_takes_exactly_what_was_published(
+    gcs: FakeGcs, model: tuple[Path, Manifest]
+) -> None:
+    storage = open_storage(URL)
+    gcs.buckets["models-1"]["models/abcd/other"] = (b"x", {})
+    publish.publish(*model, storage)
+    owners.claim(storage, "p/dev/model", "t")
+    owners.release(storage, "p/dev/model", "t")
+    publish.delete(storage)
+    assert names(gcs) == ["models/abcd/other"]
+    assert storage.sizes() == {}
+
+
+def test_a_large_file_goes_up_in_parts_and_comes_back_the_same(
+    gcs: FakeGcs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gcs_storage, "_CHUNK_BYTES", 10 * 2**20)
+    content = bytes(range(256)) * 90_000
+    (tmp_path / "large").write_bytes(content)
+    storage = open_storage(URL)
+    storage.put(tmp_path / "large", "1/large")
+    assert gcs.uploads
+    assert gcs.buckets["models-1"]["models/abc/1/large"][0] == content
+
+
+def test_what_is_not_there_reads_as_nothing(gcs: FakeGcs) -> None:
+    storage = open_storage(URL)
+    assert storage.read("manifest.json") is None
+    storage.delete("manifest.json")
+    elsewhere = open_storage("gs://nowhere/models/abc")
+    assert elsewhere.read("manifest.json") is None
+    assert elsewhere.sizes() == {}
+    with pytest.raises(StorageError, match="there is no bucket nowhere"):
+        elsewhere.write(b"x", "manifest.json")
+
+
+def test_a_refusal_says_which_role_is_missing(gcs: FakeGcs) -> None:
+    gcs.refuse = True
+    with pytest.raises(StorageError, match=r"roles/storage\.objectUser on gs://models-1$"):
+        open_storage(URL).sizes()
+
+
+def test_missing_credentials_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    from google.auth.exceptions import DefaultCredentialsError
+
+    def fail() -> Any:
+        raise DefaultCredentialsError("Your default credentials were not found.\nMore.")
+
+    monkeypatch.setattr(gcs_storage, "_client", fail)
+    with pytest.raises(StorageError) as error:
+        open_storage(URL).sizes()
+    assert "run `gcloud auth application-default login`" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_each_place_in_a_bucket_has_one_spelling() -> None:
+    assert normalised_url("gs://models-1/a/b/") == "gs://models-1/a/b"
+
+
+@pytest.mark.parametrize(
+    "url", ["gs://", "gs://bucket", "gs://bucket/", "gs:///models", "gs://B_/x", "gs://b-1/a/../b"]
+)
+def test_what_names_no_place_in_a_bucket_is_refused(url: str) -> None:
+    with pytest.raises(UrlError):
+        normalised_url(url)
+
+
+def test_a_place_in_a_bucket_is_not_on_this_machine() -> None:
+    with pytest.raises(UrlError, match="is not on this machine"):
+        local_path("gs://models-1/models")

@@ -1,0 +1,68 @@
+"""The preStop script, run by a real bash against real processes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from serving.stopping import pre_stop_script
+
+NAME = "tf_prestop_test"
+BUSY = "end=$((SECONDS + {busy})); while ((SECONDS < end)); do :; done; read -r _"
+
+
+@pytest.fixture
+def script() -> str:
+    return pre_stop_script(lag_seconds=0.1, process_name=NAME)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[list[str]]:
+    """The command of a program with the server's name, which waits for input when it is idle."""
+    copy = tmp_path / NAME
+    shutil.copy2("/bin/bash", copy)
+    yield [str(copy), "-c"]
+
+
+def start(server: list[str], busy: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([*server, BUSY.format(busy=busy)], stdin=subprocess.PIPE)
+
+
+def run(script: str) -> None:
+    subprocess.run(["/bin/bash", "-c", script], check=True, timeout=240)
+
+
+def test_the_name_is_what_proc_shows_of_the_servers() -> None:
+    assert "== tensorflow_mode ]]" in pre_stop_script()
+    assert "tensorflow_model_server"[:15] == "tensorflow_mode"
+
+
+@pytest.mark.slow
+def test_an_idle_server_is_ended(script: str, server: list[str]) -> None:
+    with start(server, busy=0) as process:
+        try:
+            run(script)
+            assert process.wait(60) == -15
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+def test_a_server_that_computes_is_waited_for(script: str, server: list[str]) -> None:
+    with start(server, busy=8) as process:
+        try:
+            began = time.monotonic()
+            run(script)
+            assert time.monotonic() - began >= 8
+            assert process.wait(60) == -15
+        finally:
+            process.kill()
+
+
+def test_a_server_that_is_gone_needs_no_wait(script: str) -> None:
+    run(script)

@@ -1,0 +1,59 @@
+"""Committed stacks, run once each, and questions about the graphs they make."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from render.recorder import ROOT, Registered, Run, run_program, stack_config
+
+STACKS = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
+GKE_STACKS = [s for s in STACKS if stack_config(s)["diffusion-serving:target"] == "gke"]
+
+
+@functools.cache
+def run_of(stack: str, **changes: str) -> Run:
+    """What a stack's program registers, with some settings changed."""
+    return run_program(stack, outputs=None, fill_in=True, **changes)
+
+
+def needs(run: Run, resource: Registered) -> set[str]:
+    """URNs of all that must be there before `resource`, and go after it, directly or not."""
+    by_urn = {r.urn: r for r in run.resources}
+    found: set[str] = set()
+    left = [resource]
+    while left:
+        one = left.pop()
+        direct = {*one.dependencies, one.parent, one.provider.rpartition("::")[0]}
+        for urns in one.property_dependencies.values():
+            direct.update(urns)
+        for urn in direct - found:
+            found.add(urn)
+            if urn in by_urn:
+                left.append(by_urn[urn])
+    return found
+
+
+def goes_before(run: Run, first: str | Registered, then: str | Registered) -> bool:
+    """Whether destroying takes `first` away before `then`: whether it depends on it."""
+    one = run.one(first) if isinstance(first, str) else first
+    other = run.one(then) if isinstance(then, str) else then
+    return other.urn in needs(run, one)
+
+
+def kubernetes_objects(run: Run) -> list[Registered]:
+    return [r for r in run.resources if r.type.startswith("kubernetes:")]
+
+
+def pod_spec(run: Run) -> dict[str, Any]:
+    return run.one("Deployment").inputs["spec"]["template"]["spec"]
+
+
+def container(run: Run) -> dict[str, Any]:
+    (only,) = pod_spec(run)["containers"]
+    return only
+
+
+def server_flags(run: Run) -> dict[str, str]:
+    pairs = (flag.removeprefix("--").partition("=") for flag in container(run)["args"])
+    return {name: value for name, _, value in pairs}
