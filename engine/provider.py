@@ -27,6 +27,18 @@ DIFF_UNKNOWN = provider_pb2.DiffResponse.DIFF_UNKNOWN
 DIFF_SOME = provider_pb2.DiffResponse.DIFF_SOME
 
 
+def own_words(failure: str) -> str:
+    """What there is to show of a provider's failure.
+
+    `pulumi.dynamic` sends the traceback of whatever the provider raised. A RuntimeError is taken
+    for a failure that the provider foresaw and put into words: these alone are shown.
+    """
+    _, foreseen, words = failure.rpartition("\nRuntimeError: ")
+    if foreseen and failure.startswith("Traceback ") and "\nTraceback " not in words:
+        return words.strip()
+    return failure
+
+
 class DynamicProvider:
     """One provider process for all dynamic resources of an operation, started when needed."""
 
@@ -105,7 +117,7 @@ class DynamicProvider:
                     f"the dynamic provider process ended in the middle of {method} "
                     f"(exit status {self._process.exit_status})"
                 ) from None
-            raise ProviderError(str(error.details())) from None
+            raise ProviderError(own_words(str(error.details()))) from None
 
     def _call_for(self, method: str, resource: Resource, **arguments: Any) -> Any:
         fields = {

@@ -136,7 +136,7 @@ def _started(props: Mapping[str, Any]) -> dict[str, Any]:
     try:
         pid = process.start(options, progress=_show)
     except ServerStartError as error:
-        # The engine shows the last line of a provider's traceback: keep it to that one line.
+        # Of a RuntimeError the embedded engine shows the message alone.
         raise RuntimeError(str(error)) from None
     return {
         **{key: props[key] for key in _INPUTS},

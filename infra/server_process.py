@@ -24,7 +24,8 @@ import psutil
 
 from infra.batching import batching_parameters
 
-READY_TIMEOUT_SECONDS = 180.0
+READY_TIMEOUT_SECONDS = 600.0
+"""Long, for busy machines: half a minute is usual. A server that ends is noticed at once."""
 STOP_TIMEOUT_SECONDS = 20.0
 _POLL_SECONDS = 0.05
 _TELL_SECONDS = 4.0
@@ -193,8 +194,9 @@ class ServerProcess:
                     f"(log: {self.log_file})"
                 )
             if now - told > _TELL_SECONDS:
-                left = max(1.0, _USUAL_START_SECONDS - (now - started))
-                progress(f"loading the model and warming up, about {left:.0f} s left")
+                spent, left = now - started, _USUAL_START_SECONDS - (now - started)
+                rest = f"about {left:.0f} s left" if left >= 1 else f"{spent:.0f} s so far"
+                progress(f"loading the model and warming up, {rest}")
                 told = now
             time.sleep(_POLL_SECONDS)
         progress(f"ready after {time.monotonic() - started:.1f} s")

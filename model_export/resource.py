@@ -51,10 +51,6 @@ _REPLACING_INPUTS = ("fingerprint", "destination")
 _FINGERPRINT_DIGITS = 16
 
 
-class ModelExportError(RuntimeError):
-    """An export that failed; the message says why."""
-
-
 class ModelExport(Resource, module="diffusion", name="ModelExport"):
     """A model, exported and published under `destination`/fingerprint.
 
@@ -118,7 +114,7 @@ class ModelExportProvider(ResourceProvider):
             _run_export(props)
             remaining = publish.problems(storage, checksums=False)
             if remaining:
-                raise ModelExportError(f"{storage.url}: {remaining[0]} after the export")
+                raise RuntimeError(f"{storage.url}: {remaining[0]} after the export")
         claim = uuid.uuid4().hex
         owners.claim(storage, _owner(props), claim)
         return CreateResult(storage.url, {**props, **_outputs(storage), "claim": claim})
@@ -163,7 +159,7 @@ def _owner(props: Mapping[str, Any]) -> str:
 def _outputs(storage: Storage) -> dict[str, Any]:
     content = storage.read(MANIFEST_NAME)
     if content is None:
-        raise ModelExportError(f"{storage.url}: {MANIFEST_NAME} went away: run again")
+        raise RuntimeError(f"{storage.url}: {MANIFEST_NAME} went away: run again")
     manifest = Manifest.from_bytes(content)
     return {
         "uri": storage.url,
@@ -241,7 +237,8 @@ def _run_export(props: Mapping[str, Any]) -> None:
             _stop(process)
         if code != 0:
             errors.seek(0)
-            raise ModelExportError(_reason(errors.read(), code))
+            # Of a RuntimeError the embedded engine shows the message alone.
+            raise RuntimeError(_reason(errors.read(), code))
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
