@@ -33,7 +33,7 @@ endif
 export ENGINE PROMPT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up preview refresh render down generate status logs env \
+.PHONY: help setup setup-dev up preview refresh render down generate status logs env \
         test test-long lint clean \
         _ready _engine _stack _destroy _down_local
 
@@ -51,6 +51,8 @@ $(VENV)/.installed: requirements.txt constraints.txt
 	@"$(FOUND_PYTHON)" -m venv $(VENV)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
 	@touch $@
+
+setup-dev: $(VENV)/.installed-dev ## the same, and what tests and training need
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt

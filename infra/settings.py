@@ -122,7 +122,7 @@ def _model(values: Mapping[str, str]) -> ModelSpec:
             sampler=values["sampler"],
             max_steps=(most := integer(values, "maxSteps", range(1, 51), "50")),
             steps=integer(values, "steps", range(1, most + 1), "20"),
-            guidance_scale=number(values, "guidanceScale", 1.0, MAX_GUIDANCE_SCALE, "2"),
+            guidance_scale=number(values, "guidanceScale", 1.0, MAX_GUIDANCE_SCALE, "3"),
             negative_prompt=values.get("negativePrompt", ""),
         )
     except SpecError as error:

@@ -54,7 +54,7 @@ class ModelSpec:
     sampler: str = "dpmpp_2m_trailing"
     steps: int = 20
     max_steps: int = 50
-    guidance_scale: float = 2.0
+    guidance_scale: float = 3.0
     negative_prompt: str = ""
 
     def __post_init__(self) -> None:

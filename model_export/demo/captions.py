@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.demo.scenes import BACKGROUNDS, COLOURS, SHAPES, Scene, Shape, sample_scene
+from model_export.demo.scenes import BACKGROUNDS, CELLS, COLOURS, SHAPES, Scene, Shape, sample_scene
 from model_export.spec import MAX_PROMPT_TOKENS
 
 START_TOKEN, END_TOKEN = 49406, 49407
@@ -156,7 +156,12 @@ class Said:
 
 
 def caption(scene: Scene, rng: np.random.Generator, *, complete: bool = False) -> tuple[str, Said]:
-    """A training wording for a scene. `complete` captions leave nothing out."""
+    """A training wording for a scene. `complete` captions leave nothing out.
+
+    The place is left out only where it is the one to expect: in the middle, or side by side in the
+    order said. Left out anywhere, the model would have to make up its mind from noise alone, and
+    draws a shape in two places or mixes two.
+    """
     words = _Words(scene, rng, complete)
     text = words.pair() if len(scene.shapes) == 2 else words.single()
     return text, words.said()
@@ -208,15 +213,23 @@ def held_out_caption(scene: Scene, rng: np.random.Generator) -> tuple[str, Said]
 
 
 def training_tokens(
-    scene: Scene, rng: np.random.Generator, empty_share: float
+    scene: Scene,
+    rng: np.random.Generator,
+    *,
+    empty_share: float,
+    complete_share: float = 0,
 ) -> NDArray[np.int32]:
-    """CLIP token ids int32[77] of a random caption, at times empty or with unknown words."""
+    """CLIP token ids int32[77] of a random caption, at times empty or with unknown words.
+
+    At least `complete_share` of the others leave nothing out.
+    """
     draw = rng.random()
     if draw < empty_share:
         return tokens("")
     if draw < empty_share + 0.03:
         return _framed([_unknown_token(rng) for _ in range(int(rng.integers(1, 10)))])
-    body = _encode(caption(scene, rng)[0])
+    complete = rng.random() < complete_share
+    body = _encode(caption(scene, rng, complete=complete)[0])
     if rng.random() < UNKNOWN_TOKENS_SHARE:
         for _ in range(int(rng.integers(1, 5))):
             known = rng.random() < 0.4
@@ -250,7 +263,7 @@ class _Words:
         self._scene, self._rng = scene, rng
         self._says_background = complete or rng.random() < 0.65
         self._says_size = complete or rng.random() < 0.45
-        self._says_place = complete or rng.random() < 0.65
+        self._says_place = complete or rng.random() < 0.25 or not self._is_as_expected()
         self._says_colour = complete or rng.random() < 0.92
         self._says_shape = complete or rng.random() < 0.97
         self._is_bare = rng.random() < 0.15
@@ -269,6 +282,11 @@ class _Words:
             first.cell if single and self._says_place else None,
             self._scene.arrangement if self._says_place else None,
         )
+
+    def _is_as_expected(self) -> bool:
+        if self._scene.arrangement is None:
+            return self._scene.shapes[0].cell == CELLS.index("centre")
+        return self._scene.arrangement == "side by side"
 
     def single(self) -> str:
         shape = self._scene.shapes[0]
@@ -296,7 +314,7 @@ class _Words:
         first, second = self._scene.shapes
         if first.kind == second.kind:
             return self._framed(self._two_alike(first) + self._background())
-        swapped = self._rng.random() < 0.5
+        swapped = self._rng.random() < 0.5 and self._says_place
         a, b = (second, first) if swapped else (first, second)
         one, two = self._subject(a), self._subject(b)
         if not self._says_place:

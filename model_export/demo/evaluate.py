@@ -21,7 +21,7 @@ from model_export.spec import ModelSpec
 
 PROMPT_SETS = ("held-out combinations", "held-out wording")
 DEFAULT_PROMPTS = 256
-PROMPTS_SEED = 20_240_601
+PROMPTS_SEED = 52_711
 FIRST_IMAGE_SEED = 7_000
 BATCH = 16
 
@@ -143,15 +143,20 @@ def score_set(
     return scoring.percentages(scores), [requests[i] for i in failed], pictures[failed]
 
 
+def bars(name: str) -> dict[str, float]:
+    """What a release reaches on a set of prompts, percent by attribute."""
+    allowance = 0.0 if name == PROMPT_SETS[0] else WORDING_ALLOWANCE
+    return {attribute: bar - allowance for attribute, bar in BARS.items()}
+
+
 def shortfalls(results: dict[str, dict[str, tuple[float, int]]]) -> list[str]:
     """One line for each bar that is not reached; empty when all are."""
     missed: list[str] = []
     for name, results_of_set in results.items():
-        allowance = 0.0 if name == PROMPT_SETS[0] else WORDING_ALLOWANCE
-        for attribute, bar in BARS.items():
+        for attribute, bar in bars(name).items():
             percent, _ = results_of_set[attribute]
-            if percent < bar - allowance:
-                missed.append(f"{name}: {attribute} {percent:.1f} % is under {bar - allowance:g} %")
+            if percent < bar:
+                missed.append(f"{name}: {attribute} {percent:.1f} % is under {bar:g} %")
     return missed
 
 

@@ -36,9 +36,13 @@ TIMESTEP_EMBEDDING_WIDTH = 128
 TEXT_WIDTH = 128
 TEXT_LAYERS = 3
 TEXT_HEADS = 4
+CELL_TOKENS = slice(-10, -1)
+"""The places in the text encoder's output that tell one cell of the picture each, row by row. The
+last place, behind them, tells everything."""
 UNET_CHANNELS = (48, 96, 128)
 UNET_HEADS = 4
 UNET_EMBEDDING_WIDTH = 256
+SKETCH_WIDTH = 128
 DECODER_CHANNELS = (64, 48, 16)
 ENCODER_CHANNELS = (32, 64)
 NORM_GROUPS = 8
@@ -239,7 +243,8 @@ def _build_unet() -> tuple[keras.Model, keras.Model]:
     def block(x: Any, channels: int) -> Any:
         x = _with_groups(ResBlock(channels))([x, t])
         if channels == UNET_CHANNELS[0]:
-            return x  # attention over 256 places costs more than it brings
+            # Attention over 256 places costs more than it brings; the sketch is made for them.
+            return x + PaddedConv2D(channels, 1)(sketch)
         transformer = SpatialTransformer(UNET_HEADS, channels // UNET_HEADS)
         return _with_groups(transformer)([x, context])
 
@@ -256,7 +261,15 @@ def _build_unet() -> tuple[keras.Model, keras.Model]:
     summary = keras.layers.Dense(UNET_EMBEDDING_WIDTH, activation="swish")(context[:, -1])
     t = t + keras.layers.Dense(UNET_EMBEDDING_WIDTH)(summary)
 
-    x = _place_embedding()(PaddedConv2D(UNET_CHANNELS[0], 3, padding=1)(latent * scale))
+    # What the caption puts where, sketched over the whole latent: learned stamps, one for each of
+    # the 3x3 cells, 8 places wide and 4 apart, which makes 16.
+    told = keras.layers.Dense(SKETCH_WIDTH)(context[:, CELL_TOKENS])
+    told = told + keras.layers.Dense(SKETCH_WIDTH)(summary)[:, None]
+    told = keras.layers.Reshape((3, 3, SKETCH_WIDTH))(keras.layers.Activation("swish")(told))
+    sketch = keras.layers.Conv2DTranspose(UNET_CHANNELS[0], 8, strides=4)(told)
+
+    x = PaddedConv2D(UNET_CHANNELS[0], 3, padding=1)(latent * scale) + sketch
+    x = _place_embedding()(x)
     outputs = [x]
     for channels in UNET_CHANNELS:
         x = block(x, channels)

@@ -52,6 +52,8 @@ CELL_BORDERS_PX = (25.0, 39.0)
 PAIR_CENTRES_PX = (16.5, 47.5)
 JITTER_PX = 1.5
 RADIUS_JITTER = 0.07
+OUTER_RADIUS = 1.3
+"""How far the points of a triangle and of a star reach, in radii."""
 HELD_OUT_SHARE = 10
 """One combination in this many is never drawn for training."""
 
@@ -157,6 +159,17 @@ def render_clutter(count: int, rng: np.random.Generator) -> Images:
     return _draw([int(rng.integers(3)) for _ in range(count)], drawings)
 
 
+def surroundings(scene: Scene, places: int, margin_px: float = 4.0) -> NDArray[np.bool_]:
+    """Which places of a grid lie on one of the shapes or beside it, bool[places, places]."""
+    centres = (np.arange(places, dtype=np.float32) + 0.5) * (IMAGE_SIZE_PX / places)
+    near = np.zeros((places, places), np.bool_)
+    for shape in scene.shapes:
+        x, y, radius = _place(scene, shape)
+        distance = np.hypot((centres - x)[None, :], (centres - y)[:, None])
+        near |= distance <= OUTER_RADIUS * radius + margin_px
+    return near
+
+
 def coverage(shape: int, x: float, y: float, radius: float) -> Images:
     """How much of every pixel a shape covers, float32[64, 64] in 0..1."""
     dx, dy = (_CENTRES - x)[None, :], (_CENTRES - y)[:, None]
@@ -166,12 +179,12 @@ def coverage(shape: int, x: float, y: float, radius: float) -> Images:
     elif name == "square":
         distance = np.maximum(np.abs(dx), np.abs(dy)) - 0.9 * radius
     elif name == "triangle":
-        inradius = 1.3 * radius / 2
+        inradius = OUTER_RADIUS * radius / 2
         slope = math.sqrt(3) / 2
         sides = np.maximum(-0.5 * dy + slope * dx, -0.5 * dy - slope * dx)
         distance = np.maximum(dy, sides) - inradius
     else:
-        distance = _star_distance(dx, dy, 1.3 * radius)
+        distance = _star_distance(dx, dy, OUTER_RADIUS * radius)
     return np.clip(0.5 - distance, 0, 1).astype(np.float32)
 
 

@@ -40,11 +40,14 @@ class Recipe:
     text_steps: int = 2000
     text_batch: int = 96
     text_peak_rate: float = 1e-3
-    unet_steps: int = 5000
+    unet_steps: int = 7000
     unet_batch: int = 32
     unet_peak_rate: float = 1e-3
     timestep_bias: float = 1.0
     empty_captions: float = 0.10
+    complete_captions: float = 0.5
+    shape_weight: float = 5.0
+    """How much more an error counts at a shape than elsewhere, where there is no noise."""
 
 
 class Stage:

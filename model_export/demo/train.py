@@ -85,7 +85,9 @@ def train_text_encoder(folder: Path, recipe: Recipe, report: Report) -> None:
         entropy = tf.nn.sparse_softmax_cross_entropy_with_logits
         with tf.GradientTape() as tape:
             context = encoder([tokens, positions], training=True)
-            colours, shapes = tf.split(cell_head(context[:, -1 - cells : -1]), choices, axis=-1)
+            colours, shapes = tf.split(
+                cell_head(context[:, networks.CELL_TOKENS]), choices, axis=-1
+            )
             one_by_one = tf.reduce_sum(entropy(colour, colours) + entropy(shape, shapes), -1)
             colours, shapes, behind, large = tf.split(head(context[:, -1]), parts, axis=-1)
             colours = tf.reshape(colours, [-1, cells, choices[0]])
@@ -113,7 +115,8 @@ def train_text_encoder(folder: Path, recipe: Recipe, report: Report) -> None:
         for i, scene in enumerate(drawn):
             for s in scene.shapes:
                 colour[i, s.cell], shape[i, s.cell] = 1 + s.colour, 1 + s.shape
-        tokens = [captions.training_tokens(s, rng, recipe.empty_captions) for s in drawn]
+        share = recipe.empty_captions
+        tokens = [captions.training_tokens(s, rng, empty_share=share) for s in drawn]
         background = np.array([s.background for s in drawn], np.int32)
         size = np.array([s.shapes[0].size for s in drawn], np.int32)
         return [np.stack(tokens), colour, shape, background, size]
@@ -129,6 +132,7 @@ def train_unet(folder: Path, recipe: Recipe, report: Report) -> None:
     with np.load(folder / "latents.npz") as stored:
         latents = stored["latents"].astype(np.float32)
     drawn = [s for start in range(0, len(latents), 250) for s in training_scenes(start, 250)]
+    at_shapes = np.stack([scenes.surroundings(s, networks.LATENT_SHAPE[0]) for s in drawn])
     vocabulary = captions.vocabulary()
     keras.utils.set_random_seed(UNET_SEED)
     models = networks.build(vocabulary)
@@ -146,7 +150,7 @@ def train_unet(folder: Path, recipe: Recipe, report: Report) -> None:
     embeddings = tf.constant(networks.timestep_embedding(np.arange(networks.TRAINED_TIMESTEPS)))
     positions = tf.tile(tf.range(77)[None], [recipe.unet_batch // TOWERS, 1])
 
-    def half_step(x0: Any, tokens: Any, timesteps: Any, eps: Any) -> tuple[Any, Any]:
+    def half_step(x0: Any, near: Any, tokens: Any, timesteps: Any, eps: Any) -> tuple[Any, Any]:
         level = tf.gather(levels, timesteps)[:, None, None, :]
         a, b, a_unit, b_unit = tf.split(level, 4, axis=-1)
         noisy = a * x0 + b * eps
@@ -155,31 +159,47 @@ def train_unet(folder: Path, recipe: Recipe, report: Report) -> None:
         context = models.text_encoder([tokens, positions], training=False)
         with tf.GradientTape() as tape:
             predicted = models.velocity([noisy, embedding, context], training=True)
-            errors = tf.reduce_mean(tf.square(predicted - target), [1, 2, 3])
-            loss = tf.reduce_mean(errors)
+            errors = tf.reduce_mean(tf.square(predicted - target), -1)
+            # Most of a picture is flat, and what counts is at its shapes. Only where the signal is
+            # strong: as long as a shape may be anywhere, the weight would make the model expect it
+            # in too many places.
+            weight = 1 + recipe.shape_weight * tf.square(tf.squeeze(a, -1)) * near
+            loss = tf.reduce_mean(weight * errors)
         return tape.gradient(loss, variables), errors
 
     @tf.function
-    def step(index: Any, x0: Any, tokens: Any, timesteps: Any) -> Any:
+    def step(index: Any, x0: Any, near: Any, tokens: Any, timesteps: Any) -> Any:
         eps = tf.random.stateless_normal(tf.shape(x0), tf.stack([UNET_SEED, index]))
-        split = [tf.split(v, TOWERS) for v in (x0, tokens, timesteps, eps)]
+        split = [tf.split(v, TOWERS) for v in (x0, near, tokens, timesteps, eps)]
         halves = [half_step(*half) for half in zip(*split, strict=True)]
         stage.apply(mean_gradients([gradients for gradients, _ in halves]), average=0.9985)
         errors = tf.concat([errors for _, errors in halves], 0)
-        parts = {"t<250": timesteps < 250, "t>=750": timesteps >= 750}
-        means = {f"loss {k}": tf.reduce_mean(errors[chosen]) for k, chosen in parts.items()}
-        return {"loss": tf.reduce_mean(errors), **means}
+        clear, noisy = timesteps < 250, timesteps >= 750
+        return {
+            "loss": tf.reduce_mean(errors),
+            "at shapes": tf.reduce_sum(errors * near) / tf.reduce_sum(near),
+            "t<250": tf.reduce_mean(errors[clear]),
+            "t>=750": tf.reduce_mean(errors[noisy]),
+        }
 
-    def batch(index: int) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]]:
+    def batch(index: int) -> tuple[NDArray[Any], ...]:
         rng = np.random.default_rng([UNET_SEED, index])
         n = recipe.unet_batch
         chosen = rng.integers(0, len(latents), n)
         tokens = np.stack(
-            [captions.training_tokens(drawn[i], rng, recipe.empty_captions) for i in chosen]
+            [
+                captions.training_tokens(
+                    drawn[i],
+                    rng,
+                    empty_share=recipe.empty_captions,
+                    complete_share=recipe.complete_captions,
+                )
+                for i in chosen
+            ]
         )
         spread = (rng.permutation(n) + rng.random(n)) / n
         timesteps = np.minimum(spread**recipe.timestep_bias * 1000, 999).astype(np.int32)
-        return latents[chosen], tokens, timesteps
+        return latents[chosen], at_shapes[chosen].astype(np.float32), tokens, timesteps
 
     stage.run(batch, step, recipe.unet_peak_rate, report)
 

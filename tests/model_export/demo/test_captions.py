@@ -67,3 +67,35 @@ def test_a_long_text_is_cut_at_77_tokens_with_the_end_kept() -> None:
 @pytest.mark.slow
 def test_the_stored_vocabulary_is_the_one_of_the_grammar() -> None:
     assert np.array_equal(networks.read_vocabulary(), captions.vocabulary())
+
+
+def test_as_many_training_captions_as_asked_leave_nothing_out() -> None:
+    scene = Scene(0, (Shape(0, 0, 0, 4),))
+    named = ("red", "circle", "white")
+    words = [set(captions.tokens(name)) - {captions.END_TOKEN} for name in named]
+
+    def share(complete_share: float) -> float:
+        rng = np.random.default_rng(8)
+        rows = [
+            captions.training_tokens(scene, rng, empty_share=0.1, complete_share=complete_share)
+            for _ in range(400)
+        ]
+        return float(np.mean([all(word <= set(row) for word in words) for row in rows]))
+
+    assert share(0.0) < 0.7 < share(1.0)
+
+
+def test_a_caption_leaves_the_place_out_only_where_it_is_the_one_to_expect() -> None:
+    rng = np.random.default_rng(9)
+    silent = 0
+    for _ in range(400):
+        scene = scenes.sample_scene(rng)
+        text, said = captions.caption(scene, rng)
+        if said.cell is None and said.arrangement is None:
+            silent += 1
+            first, *others = scene.shapes
+            assert scene.arrangement == "side by side" if others else first.cell == 4, text
+            if others and said.shapes[0][1] != said.shapes[1][1] and said.shapes[0][1] is not None:
+                names = [scenes.SHAPES[s.shape] for s in scene.shapes]
+                assert text.index(names[0]) < text.index(names[1]), text
+    assert silent > 20

@@ -43,6 +43,17 @@ def test_a_shape_lies_in_its_cell(cell: int) -> None:
     assert abs(xs.mean() + 0.5 - x) < 2 and abs(ys.mean() + 0.5 - y) < 2
 
 
+def test_surroundings_hold_the_shapes_and_leave_out_half_of_the_picture_or_more() -> None:
+    rng = np.random.default_rng(2)
+    drawn = [scenes.sample_scene(rng) for _ in range(100)]
+    for picture, scene in zip(scenes.render(drawn, rng), drawn, strict=True):
+        near = scenes.surroundings(scene, 16)
+        shaped = (np.abs(picture - picture[0, 0]) > 1).any(-1)
+        outside = shaped & ~near.repeat(4, axis=0).repeat(4, axis=1)
+        assert outside.sum() <= 0.01 * shaped.sum(), scene
+        assert near.mean() <= 0.5
+
+
 def test_two_shapes_never_touch() -> None:
     rng = np.random.default_rng(4)
     pairs = [scenes.sample_scene(rng, pair_share=1.0) for _ in range(200)]
