@@ -118,7 +118,7 @@ def test_a_pod_that_fits_on_no_node_is_told_with_the_schedulers_words(
     assert said(ran, "log") == []
 
 
-CRASHED = {"terminated": {"exitCode": 255, "reason": "Error"}}
+CRASHED: dict[str, object] = {"terminated": {"exitCode": 255, "reason": "Error"}}
 BACK_OFF: dict[str, object] = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m"}}
 
 
@@ -315,7 +315,7 @@ def test_the_cluster_is_read_from_the_command_that_the_stack_exports() -> None:
     command = kubeconfig_command("diffusion-1a2b3c4", "us-central1", "my-project-1")
     cluster = cluster_of(command)
     assert cluster == ClusterName("my-project-1", "us-central1", "diffusion-1a2b3c4")
-    assert cluster.region == "us-central1"
+    assert cluster is not None and cluster.region == "us-central1"
     assert ClusterName("p", "us-central1-c", "c").region == "us-central1"
     for wrong in ("", "rm -rf /", "gcloud container clusters get-credentials", "'", f"x {command}"):
         assert cluster_of(wrong) is None
