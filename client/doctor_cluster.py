@@ -36,6 +36,7 @@ LOG_LINES = 8
 _CREDENTIALS = ("gcloud", "container", "clusters", "get-credentials")
 
 _LOGIN = "`gcloud auth login`, or ask for the roles that docs/gke.md lists"
+_NOT_FOUND = re.compile(r"\b404\b|NOT_FOUND|not found")
 _LOG_CAUSES = (
     (
         re.compile(r"HTTP response code 40[13]|storage\.objects\.\w+ access|PERMISSION_DENIED"),
@@ -150,11 +151,10 @@ class _Examination:
         try:
             self._gcloud("storage", "objects", "describe", url)
         except ToolError as error:
-            return Finding(
-                "files",
-                State.WRONG,
-                f"{url} cannot be found ({error}): `{self.make_up}` exports it",
-            )
+            if _NOT_FOUND.search(str(error)):
+                message = f"{url} is not there: `{self.make_up}` exports the model"
+                return Finding("files", State.WRONG, message)
+            return Finding("files", State.UNKNOWN, f"{error}: {_LOGIN}")
         return Finding("files", State.OK, f"the model is in {self.stack.model_uri}")
 
     def _reach(self) -> Finding:

@@ -96,13 +96,14 @@ def test_a_model_that_is_not_in_the_bucket_is_found(run: CommandLine, tools: Stu
     tools.fails(
         "gcloud",
         "storage objects describe",
-        "WARNING: see the docs\nERROR: (gcloud.storage.objects.describe) NOT_FOUND: 404.\n",
+        "WARNING: see the docs\nERROR: (gcloud.storage.objects.describe) gs://x not found: 404.\n",
     )
     state, message = one(run("doctor", "--stack", "dev"), "files")
     assert state == "wrong"
-    assert f"{stub_tools.MODEL_URI}/1/saved_model.pb cannot be found" in message
-    assert "(gcloud.storage.objects.describe) NOT_FOUND" in message
-    assert "WARNING" not in message
+    assert message == (
+        f"{stub_tools.MODEL_URI}/1/saved_model.pb is not there: "
+        "`make up STACK=dev` exports the model"
+    )
 
 
 def test_a_pod_that_fits_on_no_node_is_told_with_the_schedulers_words(
@@ -245,7 +246,11 @@ def test_a_pool_that_cannot_grow_needs_no_quota(run: CommandLine, tools: StubToo
 
 
 def test_who_is_not_logged_in_is_told_to(run: CommandLine, tools: StubTools) -> None:
-    complaint = "ERROR: (gcloud.auth) You do not currently have an active account selected.\n"
+    complaint = (
+        "WARNING: see the docs\n"
+        "ERROR: (gcloud.x) You do not currently have an active account selected.\n"
+        "Please run:\n\n  $ gcloud auth login\n"
+    )
     for beginning in (
         "storage buckets get-iam-policy",
         "storage objects describe",
@@ -257,9 +262,10 @@ def test_who_is_not_logged_in_is_told_to(run: CommandLine, tools: StubTools) -> 
         tools.fails("gcloud", beginning, complaint)
     ran = run("doctor", "--stack", "dev")
     assert ran.code == 4
-    assert one(ran, "bucket")[0] == "unknown"
-    for check in ("bucket", "cluster", "quota"):
-        assert "active account" in one(ran, check)[1]
+    assert one(ran, "bucket")[0] == one(ran, "files")[0] == "unknown"
+    for check in ("bucket", "files", "cluster", "quota"):
+        assert "(gcloud.x) You do not currently have an active account" in one(ran, check)[1]
+        assert "WARNING" not in one(ran, check)[1]
         assert "`gcloud auth login`" in one(ran, check)[1]
     assert said(ran, "pods") == []
 
