@@ -33,7 +33,7 @@ endif
 export ENGINE PROMPT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up preview refresh render down generate status logs env \
+.PHONY: help setup setup-dev up preview refresh render down generate status doctor logs env \
         test test-long lint clean \
         _ready _engine _stack _destroy _down_local
 
@@ -104,6 +104,9 @@ generate: _ready ## draw a picture: make generate PROMPT="a small red circle on 
 
 status: _ready ## is the service up, and which model does it serve?
 	@$(PYTHON) -m client status --stack $(STACK)
+
+doctor: _ready ## what is wrong with STACK's service, and what to do
+	@$(PYTHON) -m client doctor --stack $(STACK)
 
 logs: ## the end of the local server's log; FOLLOW=1 follows it
 	@if [ -f .state/server/server.log ]; then tail -n 100 $(if $(FOLLOW),-f) .state/server/server.log; \

@@ -8,6 +8,7 @@ import pulumi
 
 from infra import settings
 from infra.outputs import curl_command, limits
+from infra.sdk_imports import import_on_demand
 from infra.startup import without_garbage_collection
 from model_export.resource import ModelExport
 from model_export.spec import MODEL_NAME
@@ -38,6 +39,7 @@ if configured.gke is None:
 else:
     # The cloud SDKs are imported here only: the stack `local` runs without them.
     with without_garbage_collection():
+        import_on_demand()
         from infra.platform import Platform, PlatformArgs
         from serving.service import Service, ServiceArgs
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from client import pictures
 from client.api import Client
 from client.discovery import LOCAL_STACK, StackOutputs, read_stack
+from client.doctor_finding import Finding
 from client.errors import (
     ClientError,
     InputRefusedError,
@@ -172,6 +173,26 @@ def status(arguments: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
+def doctor(arguments: argparse.Namespace) -> int:
+    """Check what the service stands on, and say what is wrong and what to do."""
+    # psutil and the HTTP library, which `--help` and `show` do without.
+    from client.doctor import State, examine, verdict
+
+    findings: list[Finding] = []
+    for finding in examine(arguments.stack):
+        findings.append(finding)
+        print(f"{finding.state:7}  {finding.check:7}  {finding.message}", flush=True)
+        for line in finding.lines:
+            print(f"{'':18}| {line}", flush=True)
+    match verdict(findings):
+        case State.OK:
+            return EXIT_DONE
+        case State.WAIT:
+            return EXIT_CODES[ModelLoadingError]
+        case State.WRONG | State.UNKNOWN:
+            return EXIT_CODES[UnreachableError]
+
+
 def connect(arguments: argparse.Namespace) -> Service:
     """The service at `--endpoint`, else the one that `--stack` deployed."""
     model_name: str | None = arguments.model_name
@@ -231,4 +252,5 @@ COMMANDS = {
     "again": again,
     "show": show,
     "status": status,
+    "doctor": doctor,
 }

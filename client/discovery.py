@@ -27,13 +27,18 @@ STACK_OUTPUT_TIMEOUT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class StackOutputs:
-    """What a deployed stack says of its service."""
+    """What a deployed stack says of its service.
+
+    bucket and kubeconfig_command are empty for a stack without a cloud.
+    """
 
     endpoint: str
     model_name: str
     fingerprint: str
     model_uri: str
     limits: Limits
+    bucket: str
+    kubeconfig_command: str
 
 
 def read_stack(stack: str = LOCAL_STACK, root: Path = PROJECT_ROOT) -> StackOutputs:
@@ -130,12 +135,18 @@ def _outputs(stack: str, document: object) -> StackOutputs:
         fingerprint=one_line(text("fingerprint")),
         model_uri=one_line(text("modelUri")),
         limits=Limits.from_output(cast("dict[str, object]", limits)),
+        bucket=one_line(text("bucket")),
+        kubeconfig_command=one_line(text("kubeconfigCommand")),
     )
 
 
+def make_up_command(stack: str) -> str:
+    """What a person types to deploy `stack`."""
+    return "make up" if stack == LOCAL_STACK else f"make up STACK={stack}"
+
+
 def _remedy(stack: str) -> str:
-    make = "make up" if stack == LOCAL_STACK else f"make up STACK={stack}"
-    return f"`{make}` starts it, or give --endpoint"
+    return f"`{make_up_command(stack)}` starts it, or give --endpoint"
 
 
 def _complaint(stderr: str) -> str:

@@ -58,6 +58,19 @@ Exits with 0 if the service is ready.
 
 """
 
+DOCTOR_HELP = """\
+examples:
+  python -m client doctor
+  python -m client doctor --stack dev
+
+A line for each check: ok, wait, wrong or unknown, what was checked, what is so, what to do. For a
+stack on GKE it asks gcloud and kubectl with your own rights: tools, bucket (may the pods read it),
+files, cluster, pods (do they fit on a node, did the model load), log, quota, service. Nothing is
+changed, your kubeconfig included. Exits with 0 if all is well, with 5 if it only takes time, and
+with 4 if something is wrong or could not be asked.
+
+"""
+
 
 class OneLineParser(argparse.ArgumentParser):
     """argparse, with a wrong command line answered in one line and help texts left as written."""
@@ -135,13 +148,17 @@ def _add_out(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_service_options(parser: argparse.ArgumentParser) -> None:
+def _add_stack(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stack",
         default=LOCAL_STACK,
         metavar="NAME",
         help="the stack whose outputs say where the service is, and its limits [local]",
     )
+
+
+def _add_service_options(parser: argparse.ArgumentParser) -> None:
+    _add_stack(parser)
     parser.add_argument(
         "--endpoint", metavar="URL", help="the service itself, such as http://127.0.0.1:8501"
     )
@@ -174,5 +191,6 @@ COMMANDS: dict[str, tuple[str, str, tuple[AddOptions, ...]]] = {
     ),
     "show": ("print what a file says of itself", "", (_add_file,)),
     "status": ("say whether the service is ready", STATUS_HELP, (_add_service_options,)),
+    "doctor": ("find out what is wrong, and what to do", DOCTOR_HELP, (_add_stack,)),
 }
 """For each command: its line in the list of commands, the end of its help, its options."""

@@ -91,12 +91,14 @@ def run_program(
     *,
     outputs: Mapping[str, Any] | None = None,
     fill_in: bool = True,
+    first_preview: bool = False,
     **changes: str,
 ) -> Run:
     """Run `__main__.py` with a stack's own configuration and some changed keys.
 
     `outputs` are what a provider would add to a resource's state, by resource type. What a stack's
-    file leaves to whoever deploys it is filled in with stand-ins, unless `fill_in` is off.
+    file leaves to whoever deploys it is filled in with stand-ins, unless `fill_in` is off. In the
+    `first_preview` of a stack nothing exists yet: all that a provider would add is unknown.
     """
     run = Run()
     config = stack_config(stack) | {f"{PROJECT}:{key}": value for key, value in changes.items()}
@@ -104,7 +106,8 @@ def run_program(
         config |= placeholders.missing_settings(config, PROJECT)
     imported = _take_fresh_packages()
     try:
-        contextvars.Context().run(_run, run, config, stack, outputs or {})
+        mocked = _Mocks(outputs or {}, run, first_preview)
+        contextvars.Context().run(_run, run, config, stack, mocked)
     finally:
         # Others hold classes of these modules: a second copy would not be equal to them.
         _take_fresh_packages()
@@ -119,12 +122,15 @@ def _take_fresh_packages() -> dict[str, ModuleType]:
 
 
 class _Mocks(mocks.Mocks):
-    def __init__(self, outputs: Mapping[str, Any], run: Run) -> None:
+    def __init__(self, outputs: Mapping[str, Any], run: Run, first_preview: bool) -> None:
         self._outputs = outputs
         self._run = run
+        self.first_preview = first_preview
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         added = placeholders.outputs(args) | self._outputs.get(args.typ, {})
+        if self.first_preview:
+            return None, {**args.inputs, **dict.fromkeys(added, rpc.UNKNOWN)}
         return f"{args.name}-id", {**args.inputs, **added}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
@@ -177,7 +183,7 @@ def _registered(request: Any, response: resource_pb2.RegisterResourceResponse) -
     )
 
 
-def _run(run: Run, config: dict[str, str], stack: str, outputs: Mapping[str, Any]) -> None:
+def _run(run: Run, config: dict[str, str], stack: str, mocked: _Mocks) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     thread_loops: list[asyncio.AbstractEventLoop] = []
@@ -193,9 +199,12 @@ def _run(run: Run, config: dict[str, str], stack: str, outputs: Mapping[str, Any
         # set_mocks makes and finishes a stack of its own unless there is one, and exports after
         # that are lost: something stands there while the mocks go in.
         settings.set_root_resource(object())  # pyright: ignore[reportArgumentType]
-        mocked = _Mocks(outputs, run)
         pulumi.runtime.set_mocks(
-            mocked, project=PROJECT, stack=stack, preview=False, monitor=_Monitor(mocked, run)
+            mocked,
+            project=PROJECT,
+            stack=stack,
+            preview=mocked.first_preview,
+            monitor=_Monitor(mocked, run),
         )
         settings.set_root_resource(None)  # pyright: ignore[reportArgumentType]
         loop.run_until_complete(pulumi.runtime.run_in_stack(_program))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pulumi
 import pytest
+from pulumi.output import Unknown
 
 from infra.identity import principal
 from infra.kubeconfig import kubeconfig
@@ -181,3 +182,16 @@ def test_the_graph_is_the_same_in_every_run() -> None:
         )
 
     assert key(run_program("dev")) == key(run_of("dev"))
+
+
+@pytest.mark.parametrize("stack", GKE_STACKS)
+def test_a_first_preview_in_which_nothing_is_known_has_the_same_graph(stack: str) -> None:
+    def edges(one: Run) -> list[Any]:
+        return sorted((r.urn, r.parent, r.protect, sorted(needs(one, r))) for r in one.resources)
+
+    preview = run_program(stack, first_preview=True)
+    assert edges(preview) == edges(run_of(stack))
+    # What the program itself knows is there, and what a provider would add is not.
+    unknown = {key for key, value in preview.outputs.items() if isinstance(value, Unknown)}
+    assert {"endpoint", "bucket", "modelUri", "kubeconfigCommand"} <= unknown
+    assert preview.outputs["limits"] == run_of(stack).outputs["limits"]

@@ -70,6 +70,12 @@ def test_the_monitoring_file_is_read_strictly_and_switches_metrics_on() -> None:
     assert parsed.prometheus_config.path == METRICS_PATH
 
 
+def test_a_misspelt_field_of_the_monitoring_file_is_noticed() -> None:
+    wrong = monitoring_config().replace("path", "paht")
+    with pytest.raises(text_format.ParseError, match="paht"):
+        text_format.Parse(wrong, protos.MonitoringConfig())
+
+
 def test_config_files_are_mounted_where_the_flags_say(run: Run) -> None:
     data = run.one("ConfigMap").inputs["data"]
     (folder,) = (m["mountPath"] for m in container(run)["volumeMounts"] if m["name"] == "config")

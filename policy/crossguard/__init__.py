@@ -1,0 +1,1 @@
+"""The rules of `policy.rules` as a CrossGuard pack."""
