@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from engine import snapshot as snapshots
+from engine import checkpoint
 from engine.display import Display
 from engine.property_diff import changed_names
 from engine.snapshot import Resource
@@ -87,15 +87,15 @@ def _step(step: Step) -> dict[str, Any]:
     if resource.provider:
         shown["provider"] = resource.provider
     if step.op is Op.DELETE:
-        shown["oldState"] = snapshots.dump_blinded(resource)
+        shown["oldState"] = checkpoint.dump_blinded(resource)
     else:
         if step.old is not None:
-            shown["oldState"] = snapshots.dump_blinded(step.old)
+            shown["oldState"] = checkpoint.dump_blinded(step.old)
         # Until the provider was called there is no id, and the outputs are guesses.
         outputs: PropertyMap = resource.outputs if step.is_refresh else {}
         identity = resource.id if step.is_refresh else ""
         planned = dataclasses.replace(resource, id=identity, outputs=outputs)
-        shown["newState"] = snapshots.dump_blinded(planned)
+        shown["newState"] = checkpoint.dump_blinded(planned)
     if step.old is not None and step.op is not Op.SAME:
         shown["diffReasons"] = sorted(changed_names(*step.comparison()))
     if step.replace_keys:

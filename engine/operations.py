@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from engine import snapshot as snapshots
+from engine import checkpoint
 from engine.deployment import Deployment
 from engine.diff_display import DiffDisplay
 from engine.display import Display
@@ -291,7 +291,7 @@ class Operation:
                 "message": self.options.message,
                 "environment": {
                     "exec.kind": "embedded",
-                    "pulumi.version": snapshots.engine_version(),
+                    "pulumi.version": checkpoint.engine_version(),
                 },
                 "config": dict(self.stack.config.recorded),
                 "version": 0,

@@ -22,6 +22,8 @@ UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 PROVIDER_KEY = "__provider"  # the pickled provider object, an input of every dynamic resource
 
 BLINDED = "[secret]"
+# Where a float stops holding every integer.
+_EXACT_INTEGER_LIMIT = 2**53
 
 PropertyValue: TypeAlias = (
     "bool | int | float | str | Secret | list[PropertyValue] | dict[str, PropertyValue] | None"
@@ -41,6 +43,11 @@ class Secret:
         return isinstance(other, Secret) and self.value == other.value
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def whole_number(value: float) -> int | float:
+    """All numbers travel as doubles; whole ones are written without a point."""
+    return int(value) if value.is_integer() and abs(value) < _EXACT_INTEGER_LIMIT else value
 
 
 def plain(value: PropertyValue) -> PropertyValue:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from engine import snapshot as snapshots
+from engine import checkpoint
 from engine.cli import main
 from engine.passphrase import Crypter
 from tests.engine import states
@@ -110,7 +110,7 @@ class Lane:
         deployment = self.deployment()
         return Outcome(
             succeeded=code == 0,
-            rows=states.comparable(deployment, _crypter(snapshots.salt_of(deployment))),
+            rows=states.comparable(deployment, _crypter(checkpoint.salt_of(deployment))),
             cloud={file.name: file.read_text() for file in (self.folder / "cloud").iterdir()},
             calls=sorted(calls.read_text().splitlines()),
             output=output,
@@ -124,8 +124,8 @@ class Lane:
         (self.folder / "trouble.json").write_text(json.dumps(trouble))
 
     def deployment(self) -> dict[str, Any]:
-        checkpoint = self.folder / "state/.pulumi/stacks/things/dev.json"
-        return json.loads(checkpoint.read_text())["checkpoint"].get("latest") or {}
+        file = self.folder / "state/.pulumi/stacks/things/dev.json"
+        return json.loads(file.read_text())["checkpoint"].get("latest") or {}
 
     def engine(self, engine: str, *arguments: str) -> tuple[int, str]:
         """Run a command of an engine; its exit code and what it says."""

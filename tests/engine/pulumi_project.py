@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from engine import snapshot as snapshots
+from engine import checkpoint
 from engine.cli import main
 from engine.passphrase import Crypter
 from engine.snapshot import Resource
@@ -218,8 +218,8 @@ class PulumiProject:
     def resources(self) -> dict[str, Resource]:
         """The state, decrypted, by name; what waits for deletion is left out."""
         deployment = self.deployment()
-        crypter = Crypter("", snapshots.salt_of(deployment))
-        entries = snapshots.load(deployment, crypter).resources
+        crypter = Crypter("", checkpoint.salt_of(deployment))
+        entries = checkpoint.load(deployment, crypter).resources
         return {entry.name: entry for entry in entries if not entry.delete}
 
     # -- commands ---------------------------------------------------------------------------
