@@ -20,7 +20,7 @@ from engine.snapshot import Resource, Snapshot, now
 from engine.step_executor import StepExecutor
 from engine.steps import Op
 from engine.target import Target
-from engine.values import UNKNOWN, PropertyMap, changed_keys, plain, with_secrets_of
+from engine.values import UNKNOWN, PropertyMap, changed_keys, equal, plain, with_secrets_of
 
 _INIT_ERROR_PATH: paths.PropertyPath = ["#initerror"]
 
@@ -105,7 +105,9 @@ class Deployment:
         )
         if not goal.custom:
             kept = paths.restore(goal.inputs, old.inputs, goal.ignore_changes) if old else {}
-            return self._executor.component(new, old, changes=old is None or kept != old.inputs)
+            return self._executor.component(
+                new, old, changes=old is None or not equal(kept, old.inputs)
+            )
         new.provider = self._default_provider()
         return self._register_custom(new, old, goal)
 

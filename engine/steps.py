@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from engine.snapshot import Resource
-from engine.values import PropertyMap, plain_map
+from engine.values import PropertyMap, changed_keys
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Step:
         Where these are the same, what the provider found to differ is in the outputs.
         """
         old, new = self.old or self.resource, self.resource
-        if plain_map(old.inputs) != plain_map(new.inputs):
+        if changed_keys(old.inputs, new.inputs):
             return old.inputs, new.inputs
         if self.is_refresh:
             return old.outputs, new.outputs

@@ -16,7 +16,7 @@ from engine.monitor import Answer, Registrar
 from engine.registry import RegistrationError, Registry
 from engine.snapshot import Resource
 from engine.steps import StepFailedError
-from engine.values import PropertyMap, plain
+from engine.values import PropertyMap, equal, plain
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,11 @@ def _likely_answer(urn: str, inputs: PropertyMap, old: Resource | None) -> Answe
     if old is None:
         return Answer(urn, "", inputs)
     unchanged = all(
-        key in old.inputs and plain(old.inputs[key]) == plain(value)
+        key in old.inputs and equal(plain(old.inputs[key]), plain(value))
         for key, value in inputs.items()
     )
     return Answer(urn, old.id, old.outputs if unchanged else inputs)
+
+
+def _are_same(one: Answer, other: Answer) -> bool:
+    return (one.urn, one.id) == (other.urn, other.id) and equal(one.outputs, other.outputs)

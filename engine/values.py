@@ -33,14 +33,14 @@ PropertyMap: TypeAlias = dict[str, PropertyValue]
 
 @dataclass(eq=False)
 class Secret:
-    """A secret value; equal to another secret of the same value."""
+    """A secret value; equal to another secret of an equal value."""
 
     value: PropertyValue
     # The text in the checkpoint it was read from, kept so that it need not be encrypted afresh.
     ciphertext: str | None = field(default=None, repr=False)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self.value == other.value
+        return isinstance(other, Secret) and equal(self.value, other.value)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -133,11 +133,20 @@ def with_secrets_of(outputs: PropertyMap, inputs: PropertyMap) -> PropertyMap:
     return marked
 
 
+def equal(one: PropertyValue, other: PropertyValue) -> bool:
+    """Whether two values are the same to Pulumi, to which, unlike Python, `true` is not 1."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return isinstance(one, bool) is isinstance(other, bool) and one == other
+
+
 def changed_keys(old: Mapping[str, PropertyValue], new: Mapping[str, PropertyValue]) -> list[str]:
     """The top-level keys whose values differ, secrets compared by their values."""
     before, after = plain_map(old), plain_map(new)
     return sorted(
         key
         for key in {*before, *after}
-        if (key in before) != (key in after) or before.get(key) != after.get(key)
+        if (key in before) != (key in after) or not equal(before.get(key), after.get(key))
     )

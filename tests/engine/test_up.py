@@ -168,6 +168,28 @@ def test_the_provider_changes_inputs_in_check_and_the_preview_sees_it(
     assert "    2 unchanged" in project.up().out
 
 
+def test_true_and_one_are_different_values(project: PulumiProject) -> None:
+    body = 'PlainThing("a", given={0})\npulumi.ComponentResource("t:i:C", "c", {{"given": {0}}})'
+    project.program(body.format(True))
+    project.up()
+    project.program(body.format(1))
+    assert "    ~ 2 updated" in project.up().out
+    assert project.cloud["a"]["given"] is not True
+    project.program(body.format(1.0))
+    assert "    3 unchanged" in project.up().out
+
+
+def test_without_a_preview_the_program_is_heard_once(project: PulumiProject) -> None:
+    # The provider changes inputs, so that a second dry run is needed.
+    project.change_provider("CheckResult(news,", 'CheckResult({**news, "more": 1},')
+    project.program('print("hello")\nThing("a")')
+    created = project.up("--skip-preview").out
+    unchanged = project.up("--skip-preview").out
+    assert "    + 2 created" in created and "    2 unchanged" in unchanged
+    for out in (created, unchanged):
+        assert "Preview" not in out and out.count("hello") == 1
+
+
 def test_config_reaches_the_provider_and_a_change_of_it_is_quiet(project: PulumiProject) -> None:
     project.program('Thing("a")')
     project.config(prefix="one-")
