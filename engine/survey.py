@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from engine.display import Display
 from engine.goal import Goal
 from engine.monitor import Answer, Registrar
 from engine.registry import RegistrationError, Registry
@@ -51,6 +52,14 @@ class Messages:
 
     def log(self, severity: str, text: str, urn: str = "") -> None:
         self.said.append(Message(severity, text, urn))
+
+    def show(self, display: Display) -> None:
+        """Say everything again."""
+        for message in self.said:
+            if message.severity:
+                display.log(message.severity, message.text, message.urn)
+            else:
+                display.output(message.text)
 
 
 class Survey(Registrar):
@@ -93,7 +102,7 @@ class Survey(Registrar):
         for event in self._events:
             if isinstance(event, _Outputs):
                 registrar.register_outputs(event.urn, event.outputs)
-            elif registrar.register(event.goal) != event.answer:
+            elif not _are_same(registrar.register(event.goal), event.answer):
                 return False
         return True
 
