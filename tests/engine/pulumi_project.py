@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,10 +238,15 @@ class PulumiProject:
         return ran
 
     @contextmanager
-    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """A command of the engine in a process of its own, ended at the latest at the end."""
+    def started(
+        self, *arguments: str, through: Sequence[str] = ()
+    ) -> Iterator[subprocess.Popen[str]]:
+        """A command of the engine in a process of its own, ended at the latest at the end.
+
+        through: a command that becomes the engine's, as `nohup` does.
+        """
         process = subprocess.Popen(
-            [sys.executable, "-m", "engine", *arguments, "-C", str(self.folder)],
+            [*through, sys.executable, "-m", "engine", *arguments, "-C", str(self.folder)],
             cwd=REPOSITORY,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
