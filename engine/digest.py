@@ -12,11 +12,8 @@ from engine import checkpoint
 from engine.display import Display
 from engine.property_diff import changed_names
 from engine.snapshot import Resource
-from engine.steps import Op, Step
+from engine.steps import PARTS_OF_A_REPLACEMENT, Op, Step
 from engine.values import PropertyMap
-
-# What stands in the digest for the parts of a replacement is the replacement itself.
-_PARTS_OF_A_REPLACEMENT = (Op.CREATE_REPLACEMENT, Op.DELETE_REPLACED)
 
 
 class DigestDisplay(Display):
@@ -70,7 +67,7 @@ class DigestDisplay(Display):
         counted = [
             (op, count)
             for op, count in self.counts.items()
-            if count and op not in _PARTS_OF_A_REPLACEMENT
+            if count and op not in PARTS_OF_A_REPLACEMENT
         ]
         return sorted(counted, key=lambda item: item[0].value)
 
@@ -78,7 +75,7 @@ class DigestDisplay(Display):
 def _is_shown(step: Step) -> bool:
     if step.op is Op.SAME:
         return step.resource.is_root_stack
-    return step.op not in _PARTS_OF_A_REPLACEMENT
+    return step.op not in PARTS_OF_A_REPLACEMENT
 
 
 def _step(step: Step) -> dict[str, Any]:

@@ -59,6 +59,8 @@ _WORDS = {
     Op.REFRESH: _Words("~", "refresh", "refreshing", "refreshed"),
 }
 
+# What a replacement consists of; it is counted, and may be shown, as one step.
+PARTS_OF_A_REPLACEMENT = (Op.CREATE_REPLACEMENT, Op.DELETE_REPLACED)
 # The order in which the summary lists what was done.
 COUNTED = (Op.CREATE, Op.UPDATE, Op.REPLACE, Op.DELETE)
 

@@ -29,6 +29,19 @@ def test_up_creates_in_order_and_again_changes_nothing(project: PulumiProject) -
     assert project.resources()["a"].id == state["a"].id
 
 
+def test_an_up_that_changes_nothing_runs_the_program_dry_and_once(project: PulumiProject) -> None:
+    project.program(
+        'Thing("a")\nwith open("runs.txt", "a") as runs:\n'
+        '    print("dry" if pulumi.runtime.is_dry_run() else "real", file=runs)'
+    )
+    runs = project.folder / "runs.txt"
+    project.up()
+    assert runs.read_text().split() == ["dry", "real"]
+    runs.unlink()
+    project.up("--refresh")
+    assert runs.read_text().split() == ["dry"]
+
+
 def test_an_unchanged_up_writes_the_same_state(project: PulumiProject) -> None:
     project.program(TWO_THINGS + 'Thing("c", hidden=pulumi.Output.secret("x"))')
     project.up()
