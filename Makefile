@@ -34,7 +34,7 @@ export ENGINE PROMPT
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev up preview refresh render down generate status doctor logs env \
-        test test-long lint clean \
+        test test-long bench-engine lint clean \
         _ready _engine _stack _destroy _down_local
 
 help: ## list the commands
@@ -123,6 +123,9 @@ test: $(VENV)/.installed-dev ## all tests
 
 test-long: $(VENV)/.installed-dev ## the long forms too
 	@$(PYTHON) -m pytest $(ARGS)
+
+bench-engine: $(VENV)/.installed-dev ## an `up` with nothing to do, by both engines in turns
+	@$(PYTHON) bench/engine_noop.py $(ARGS)
 
 lint: $(VENV)/.installed-dev ## ruff and pyright
 	@$(PYTHON) -m ruff check .

@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from engine import files, locks
-from engine import snapshot as snapshots
+from engine import checkpoint, files, locks
 from engine.errors import ConfigurationError, EngineError, StackNotFoundError, UnsupportedError
 from engine.project import Project
 from engine.workspace import logged_in_backend
@@ -161,7 +160,7 @@ class StackFiles:
                 f"{self.checkpoint} is not valid JSON ({error}); restore it from "
                 f"{self.checkpoint.name}.bak beside it"
             ) from None
-        return snapshots.deployment_of(content, str(self.checkpoint))
+        return checkpoint.deployment_of(content, str(self.checkpoint))
 
     def write_deployment(self, deployment: Mapping[str, Any] | None) -> None:
         """Replace the checkpoint, keeping the one before as .bak."""
@@ -171,7 +170,7 @@ class StackFiles:
         if self.checkpoint.exists():
             before = self.checkpoint.read_text(encoding="utf-8")
             files.write_atomically(self._backup_of_checkpoint, before, durable=False)
-        text = snapshots.document(self.name, self.project, deployment)
+        text = checkpoint.document(self.name, self.project, deployment)
         files.write_atomically(self.checkpoint, text)
 
     @property

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except errors.EngineError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):  # Ctrl-C, or Ctrl-D where an answer is wanted
         print("error: interrupted; nothing was changed", file=sys.stderr)
         return errors.EXIT_CANCELLED
     except OSError as error:
@@ -64,7 +64,7 @@ def _operate(kind: str, *, only_preview: bool = False) -> Callable[[argparse.Nam
         what = operations.Options(
             yes=getattr(options, "yes", False),
             skip_preview=getattr(options, "skip_preview", False),
-            refresh=getattr(options, "refresh", False),
+            refresh=getattr(options, "refresh", False) or files.backend.project.refreshes_always,
             expect_no_changes=getattr(options, "expect_no_changes", False),
             clear_pending_creates=getattr(options, "clear_pending_creates", False),
             message=options.message,
@@ -116,7 +116,8 @@ def _cancel(options: argparse.Namespace) -> None:
         print(f"held by {lock}")
     if held:
         confirm(options, f"This removes the locks of '{files.name}', whoever holds them.")
-    locks.remove_all_locks(files.lock_folder)
+    for lock in held:
+        locks.remove(lock)
     print(f"The currently running update for '{files.name}' has been canceled!")
 
 

@@ -10,17 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine import paths
+from engine import urn as urns
 from engine.display import Display
 from engine.errors import ProviderError
 from engine.goal import Goal
 from engine.provider import DIFF_SOME, DIFF_UNKNOWN, DynamicProvider
 from engine.registry import RegistrationError, Registry
 from engine.snapshot import Resource, Snapshot, now
-from engine.step_executor import StepExecutor, default_provider_urn
+from engine.step_executor import StepExecutor
 from engine.steps import Op
 from engine.target import Target
-from engine.urn import DYNAMIC_PROVIDER_TYPE
-from engine.values import UNKNOWN, PropertyMap, changed_keys, plain, with_secrets_of
+from engine.values import UNKNOWN, PropertyMap, changed_keys, equal, plain, with_secrets_of
 
 _INIT_ERROR_PATH: paths.PropertyPath = ["#initerror"]
 
@@ -105,7 +105,9 @@ class Deployment:
         )
         if not goal.custom:
             kept = paths.restore(goal.inputs, old.inputs, goal.ignore_changes) if old else {}
-            return self._executor.component(new, old, changes=old is None or kept != old.inputs)
+            return self._executor.component(
+                new, old, changes=old is None or not equal(kept, old.inputs)
+            )
         new.provider = self._default_provider()
         return self._register_custom(new, old, goal)
 
@@ -123,7 +125,7 @@ class Deployment:
         """The reference of the provider entry, which is registered with its first resource."""
         if self._provider_reference:
             return self._provider_reference
-        urn = default_provider_urn(self._target.stack, self._target.project)
+        urn = urns.default_provider(self._target.stack, self._target.project)
         old = self._registry.old(urn)
         inputs = dict(self._target.provider_inputs)
         if old is not None and old.outputs == inputs and old.inputs == inputs:
@@ -133,7 +135,7 @@ class Deployment:
             entry = Resource(
                 urn=urn,
                 custom=True,
-                type=DYNAMIC_PROVIDER_TYPE,
+                type=urns.DYNAMIC_PROVIDER_TYPE,
                 id=old.id if old else str(uuid.uuid4()),
                 inputs=inputs,
                 outputs=inputs,

@@ -8,13 +8,11 @@ from typing import TextIO
 from engine.display import Display
 from engine.property_diff import PropertyWriter
 from engine.snapshot import Resource
-from engine.steps import Op, Step
+from engine.steps import PARTS_OF_A_REPLACEMENT, Op, Step
 from engine.values import PropertyMap
 
 _INDENT = "    "
 _OUTPUTS = "--outputs:--"
-# A replacement is shown as one step: what it creates, compared with what it deletes.
-_PARTS_OF_A_REPLACEMENT = (Op.CREATE_REPLACEMENT, Op.DELETE_REPLACED)
 
 
 class DiffDisplay(Display):
@@ -29,7 +27,7 @@ class DiffDisplay(Display):
             self._show_block(Op.SAME, step)
 
     def _show_planned(self, step: Step) -> None:
-        if step.op not in _PARTS_OF_A_REPLACEMENT:
+        if step.op not in PARTS_OF_A_REPLACEMENT:
             self._show_block(step.op, step)
 
     def _show_started(self, step: Step) -> None:
@@ -40,7 +38,7 @@ class DiffDisplay(Display):
 
     def _show_done(self, step: Step, seconds: float | None) -> None:
         was_started = seconds is not None
-        if not was_started and step.op not in (*_PARTS_OF_A_REPLACEMENT, Op.REPLACE):
+        if not was_started and step.op not in (*PARTS_OF_A_REPLACEMENT, Op.REPLACE):
             self._show_block(step.op, step)
         if was_started and step.op in (Op.CREATE, Op.CREATE_REPLACEMENT, Op.UPDATE):
             self._show_outputs_of(step)

@@ -8,15 +8,12 @@ import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from engine import snapshot as snapshots
+from engine import checkpoint
 from engine.display import Display
 from engine.property_diff import changed_names
 from engine.snapshot import Resource
-from engine.steps import Op, Step
+from engine.steps import PARTS_OF_A_REPLACEMENT, Op, Step
 from engine.values import PropertyMap
-
-# What stands in the digest for the parts of a replacement is the replacement itself.
-_PARTS_OF_A_REPLACEMENT = (Op.CREATE_REPLACEMENT, Op.DELETE_REPLACED)
 
 
 class DigestDisplay(Display):
@@ -70,7 +67,7 @@ class DigestDisplay(Display):
         counted = [
             (op, count)
             for op, count in self.counts.items()
-            if count and op not in _PARTS_OF_A_REPLACEMENT
+            if count and op not in PARTS_OF_A_REPLACEMENT
         ]
         return sorted(counted, key=lambda item: item[0].value)
 
@@ -78,7 +75,7 @@ class DigestDisplay(Display):
 def _is_shown(step: Step) -> bool:
     if step.op is Op.SAME:
         return step.resource.is_root_stack
-    return step.op not in _PARTS_OF_A_REPLACEMENT
+    return step.op not in PARTS_OF_A_REPLACEMENT
 
 
 def _step(step: Step) -> dict[str, Any]:
@@ -87,15 +84,15 @@ def _step(step: Step) -> dict[str, Any]:
     if resource.provider:
         shown["provider"] = resource.provider
     if step.op is Op.DELETE:
-        shown["oldState"] = snapshots.dump_blinded(resource)
+        shown["oldState"] = checkpoint.dump_blinded(resource)
     else:
         if step.old is not None:
-            shown["oldState"] = snapshots.dump_blinded(step.old)
+            shown["oldState"] = checkpoint.dump_blinded(step.old)
         # Until the provider was called there is no id, and the outputs are guesses.
         outputs: PropertyMap = resource.outputs if step.is_refresh else {}
         identity = resource.id if step.is_refresh else ""
         planned = dataclasses.replace(resource, id=identity, outputs=outputs)
-        shown["newState"] = snapshots.dump_blinded(planned)
+        shown["newState"] = checkpoint.dump_blinded(planned)
     if step.old is not None and step.op is not Op.SAME:
         shown["diffReasons"] = sorted(changed_names(*step.comparison()))
     if step.replace_keys:

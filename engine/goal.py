@@ -10,8 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from engine import urn as urns
-from engine.snapshot import whole_number
-from engine.values import PropertyMap, PropertyValue, special_form_in
+from engine.values import PropertyMap, PropertyValue, special_form_in, whole_number
 from engine.wire import from_struct
 
 _DURATION = re.compile(r"([\d.]+)(h|ms|m|us|µs|ns|s)")

@@ -78,9 +78,14 @@ class Interrupts:
 
     @contextlib.contextmanager
     def handled(self) -> Generator[None]:
-        """Handle the signals while an operation runs."""
+        """Handle the signals while an operation runs.
+
+        As by the official CLI, SIGINT and SIGTERM are taken even by a process that was started
+        with them ignored, as a script's background job is: whoever sends them means it. A SIGHUP
+        that is ignored stays so: the command was run with nohup, to outlive its terminal.
+        """
         numbers = [signal.SIGINT, signal.SIGTERM]
-        if hasattr(signal, "SIGHUP"):
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             numbers.append(signal.SIGHUP)
         before = {number: signal.signal(number, self._handle) for number in numbers}
         try:

@@ -58,11 +58,7 @@ class Lock:
 
 
 def _seconds(timestamp: str) -> float | None:
-    """RFC 3339, with up to nanoseconds, as seconds since the epoch."""
-    whole, dot, rest = timestamp.partition(".")
-    if dot:
-        digits = len(rest) - len(rest.lstrip("0123456789"))
-        timestamp = f"{whole}.{rest[:digits][:6]:0<6}{rest[digits:]}"
+    """RFC 3339 as seconds since the epoch."""
     try:
         return datetime.datetime.fromisoformat(timestamp).timestamp()
     except ValueError:
@@ -131,14 +127,6 @@ def remove_dead_locks(folder: Path) -> list[Lock]:
     for lock in dead:
         remove(lock)
     return dead
-
-
-def remove_all_locks(folder: Path) -> list[Lock]:
-    """Remove every lock, whoever holds it."""
-    locks = read_locks(folder)
-    for lock in locks:
-        remove(lock)
-    return locks
 
 
 @contextmanager

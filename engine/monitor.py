@@ -48,20 +48,15 @@ _FEATURES = (
     "ERROR_HOOKS",
     "STATE_MIGRATIONS",
 )
-_FEATURE_IDS = {
-    "secrets",
-    "resourceReferences",
-    "aliasSpecs",
-    "deletedWith",
-    "replaceWith",
-    "replacementTrigger",
-    "transforms",
-    "invokeTransforms",
-    "parameterization",
-    "resourceHooks",
-    "errorHooks",
-    "stateMigrations",
-}
+
+
+def _feature_id(name: str) -> str:
+    """What SupportsFeature calls a feature: DELETED_WITH is deletedWith."""
+    first, *rest = name.lower().split("_")
+    return first + "".join(map(str.title, rest))
+
+
+_FEATURE_IDS = {_feature_id(name) for name in _FEATURES}
 
 
 @dataclass(frozen=True)

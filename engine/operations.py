@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 import time
 from collections.abc import Callable, Generator
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from engine import snapshot as snapshots
+from engine import checkpoint
 from engine.deployment import Deployment
 from engine.diff_display import DiffDisplay
 from engine.display import Display
@@ -130,7 +131,8 @@ class Operation:
         """
         if not shown and self.kind != "update":
             return Preview(None, failed=False)
-        display = self._show_on(self._display_form(self.stack.root_urn, dry_run=True))
+        form = self._display_form if shown else _unseen
+        display = self._show_on(form(self.stack.root_urn, dry_run=True))
         display.header(_PREVIEW_LABELS[self.kind], self.stack.name, self.stack.config.blinded())
         display.hold_back()
         dry_run = DryRun(self.stack, self._provider, self._runner, self.interrupts, display)
@@ -142,7 +144,6 @@ class Operation:
             preview = dry_run.refresh()
         self.interrupts.raise_if_requested("interrupted during the preview; nothing was changed")
         if not shown:
-            display.close()
             return preview
         display.release()
         display.diagnostics()
@@ -220,6 +221,8 @@ class Operation:
     def _update(self, display: Display, preview: Preview) -> tuple[bool, Deployment | None]:
         unchanged = preview.deployment if preview.unchanged else None
         if unchanged is not None and not self.stack.snapshot.pending_operations:
+            if self.options.skip_preview:
+                preview.messages.show(display)
             display.counts.update(unchanged.display.counts)
             unchanged.commit(self.stack.save)
             return True, unchanged
@@ -291,7 +294,7 @@ class Operation:
                 "message": self.options.message,
                 "environment": {
                     "exec.kind": "embedded",
-                    "pulumi.version": snapshots.engine_version(),
+                    "pulumi.version": checkpoint.engine_version(),
                 },
                 "config": dict(self.stack.config.recorded),
                 "version": 0,
@@ -302,6 +305,10 @@ class Operation:
                 },
             }
         )
+
+
+def _unseen(root_urn: str, *, dry_run: bool) -> Display:
+    return Display(root_urn, dry_run=dry_run, stream=io.StringIO())
 
 
 def _show_outputs(preview: Preview, display: Display) -> None:

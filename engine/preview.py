@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engine import refresh as refreshing
 from engine.deployment import Deployment
@@ -17,7 +17,7 @@ from engine.provider import DynamicProvider
 from engine.snapshot import Snapshot
 from engine.stack import Stack
 from engine.steps import StepFailedError
-from engine.survey import Survey
+from engine.survey import Messages, Survey
 from engine.values import PropertyMap, contains_unknowns
 
 
@@ -29,6 +29,8 @@ class Preview:
     failed: bool
     # Nothing at all changes, so that the update has the results of this dry run.
     unchanged: bool = False
+    # What the program said in it.
+    messages: Messages = field(default_factory=Messages)
 
 
 _FAILED = Preview(None, failed=True)
@@ -119,7 +121,7 @@ class DryRun:
         except StepFailedError:
             succeeded = False
         if confirmed:
-            self._show(survey)
+            survey.messages.show(self._display)
         else:
             # The program has to see what the provider makes of its inputs.
             self._display.begin_again()
@@ -141,17 +143,11 @@ class DryRun:
                 and outputs is not None
                 and not contains_unknowns(outputs)
             ),
+            messages=survey.messages,
         )
 
     def _deployment(self, snapshot: Snapshot) -> Deployment:
         return Deployment(self._stack.target, snapshot, self._provider, self._display, None)
-
-    def _show(self, survey: Survey) -> None:
-        for message in survey.messages.said:
-            if message.severity:
-                self._display.log(message.severity, message.text, message.urn)
-            else:
-                self._display.output(message.text)
 
 
 def refresh_from_state(

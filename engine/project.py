@@ -36,6 +36,7 @@ class Project:
     backend_url: str
     config: Mapping[str, ConfigDeclaration]
     stack_config_folder: Path
+    refreshes_always: bool
 
     @property
     def root(self) -> Path:
@@ -108,8 +109,6 @@ def _load(file: Path) -> Project:
         runtime = described.get("name")
     if runtime != "python":
         raise UnsupportedError(f"{file} has the runtime {runtime!r}, and only python is built in")
-    backend = content.get("backend")
-    url = cast("dict[str, Any]", backend).get("url") if isinstance(backend, dict) else ""
     declared: object = content.get("config") or {}
     if not isinstance(declared, dict):
         raise ConfigurationError(f"{file}: `config` must be a mapping of keys")
@@ -118,13 +117,19 @@ def _load(file: Path) -> Project:
         name=name,
         main=str(content.get("main") or "."),
         virtualenv=str(options.get("virtualenv") or ""),
-        backend_url=str(url or ""),
+        backend_url=str(_mapping(content, "backend").get("url") or ""),
         config={
             str(key): _declaration(value)
             for key, value in cast("dict[object, object]", declared).items()
         },
         stack_config_folder=file.parent / str(content.get("stackConfigDir") or ""),
+        refreshes_always=_mapping(content, "options").get("refresh") == "always",
     )
+
+
+def _mapping(content: dict[str, Any], key: str) -> dict[str, Any]:
+    value: object = content.get(key)
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _declaration(value: object) -> ConfigDeclaration:

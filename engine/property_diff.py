@@ -9,7 +9,16 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from engine.values import BLINDED, PROVIDER_KEY, UNKNOWN, PropertyMap, PropertyValue, Secret, plain
+from engine.values import (
+    BLINDED,
+    PROVIDER_KEY,
+    UNKNOWN,
+    PropertyMap,
+    PropertyValue,
+    Secret,
+    equal,
+    plain,
+)
 
 CUT_CHARACTERS = 150
 # How much of what two long texts have in common is shown before they part.
@@ -35,7 +44,7 @@ def diff_info(old: Mapping[str, PropertyValue], new: Mapping[str, PropertyValue]
 
 def changed(old: Mapping[str, PropertyValue], new: Mapping[str, PropertyValue]) -> set[str]:
     """The keys both have, with different values."""
-    return {key for key in old.keys() & new.keys() if plain(old[key]) != plain(new[key])}
+    return {key for key in old.keys() & new.keys() if not equal(plain(old[key]), plain(new[key]))}
 
 
 def changed_names(old: Mapping[str, PropertyValue], new: Mapping[str, PropertyValue]) -> set[str]:
@@ -109,7 +118,7 @@ class PropertyWriter:
                 yield from self._value("-", label, old[index], level)
             elif index >= len(old):
                 yield from self._value("+", label, new[index], level)
-            elif plain(old[index]) != plain(new[index]):
+            elif not equal(plain(old[index]), plain(new[index])):
                 yield from self._change(label, old[index], new[index], level)
             else:
                 yield from self._value("", label, new[index], level)

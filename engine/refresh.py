@@ -10,7 +10,7 @@ from engine.errors import ProviderError
 from engine.provider import DynamicProvider
 from engine.snapshot import Resource, Snapshot, now
 from engine.steps import Op, Step, StepFailedError
-from engine.values import with_secrets_of
+from engine.values import equal, with_secrets_of
 
 
 def refresh(
@@ -56,7 +56,8 @@ def _read(entry: Resource, provider: DynamicProvider, display: Display) -> Resou
         return None
     outputs = with_secrets_of(outputs, entry.outputs)
     inputs = entry.inputs if inputs is None else with_secrets_of(inputs, entry.inputs)
-    if resource_id == entry.id and outputs == entry.outputs and inputs == entry.inputs:
+    same_properties = equal(outputs, entry.outputs) and equal(inputs, entry.inputs)
+    if resource_id == entry.id and same_properties:
         display.refreshed(Step(Op.SAME, entry, entry))
         return entry
     found = dataclasses.replace(

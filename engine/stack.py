@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine import snapshot as snapshots
+from engine import checkpoint
 from engine import urn as urns
 from engine.backend import StackFiles
 from engine.errors import EngineError
@@ -53,8 +53,8 @@ class Stack:
         """Read the stack's files; refuses a state this engine was not written for."""
         project = files.backend.project
         deployment = files.read_deployment()
-        crypters = open_crypters(project, files.name, snapshots.salt_of(deployment))
-        snapshot = snapshots.load(
+        crypters = open_crypters(project, files.name, checkpoint.salt_of(deployment))
+        snapshot = checkpoint.load(
             deployment,
             crypters.checkpoint,
             # What was encrypted with another key cannot be written again as it is.
@@ -81,7 +81,7 @@ class Stack:
     def save(self, snapshot: Snapshot) -> None:
         """Write the checkpoint."""
         try:
-            self.files.write_deployment(snapshots.dump(snapshot, self.crypter))
+            self.files.write_deployment(checkpoint.dump(snapshot, self.crypter))
         except OSError as error:
             raise EngineError(
                 f"cannot write {self.files.checkpoint}: {error.strerror or error}; mend that and "

@@ -11,11 +11,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from engine import errors, workspace
-from engine import snapshot as snapshots
+from engine import checkpoint, errors, workspace
 from engine.backend import Backend, StackFiles, parse_stack_name
 from engine.project import Project
 from engine.selection import confirm, project_here, stack_files
+from engine.snapshot import Snapshot
 from engine.values import PropertyMap, PropertyValue, blinded, plain
 
 
@@ -33,7 +33,7 @@ def _create_stack(files: StackFiles) -> None:
 
     crypter = open_crypters(files.backend.project, files.name, "").config
     files.write_deployment(None)
-    files.write_deployment(snapshots.dump(snapshots.Snapshot(), crypter))
+    files.write_deployment(checkpoint.dump(Snapshot(), crypter))
     print(f"Created stack '{files.name}'", file=sys.stderr)
 
 
@@ -65,11 +65,11 @@ def output(options: argparse.Namespace) -> None:
     if options.show_secrets:
         from engine.stack import open_crypters
 
-        salt = snapshots.salt_of(deployment)
+        salt = checkpoint.salt_of(deployment)
         crypter = (
             open_crypters(files.backend.project, files.name, salt).checkpoint if salt else None
         )
-    root = snapshots.load(deployment, crypter).root_stack()
+    root = checkpoint.load(deployment, crypter).root_stack()
     outputs: PropertyMap = {
         key: plain(value) if options.show_secrets else blinded(value)
         for key, value in sorted((root.outputs if root else {}).items())
@@ -109,9 +109,9 @@ def remove(options: argparse.Namespace) -> None:
     project = files.backend.project
     confirm(options, f"This will permanently remove the '{files.name}' stack!")
     with files.lock():
-        entries: list[Any] = files.read_deployment().get("resources") or []
-        only_root = len(entries) == 1 and snapshots.load(files.read_deployment(), None).root_stack()
-        if entries and not only_root and not options.force:
+        resources = checkpoint.load(files.read_deployment(), None).resources
+        only_root = len(resources) == 1 and resources[0].is_root_stack
+        if resources and not only_root and not options.force:
             raise errors.EngineError(
                 f"'{files.name}' still has resources: run `python -m engine destroy` first, or "
                 "give up on them with --force"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 
-from engine import urn as urns
 from engine.display import Display
 from engine.errors import ProviderError
 from engine.provider import DynamicProvider
@@ -248,11 +247,6 @@ class StepExecutor:
             self.display.planned(step)
         else:
             self.display.done(step)
-
-
-def default_provider_urn(stack: str, project: str) -> str:
-    """The entry all dynamic resources refer to."""
-    return urns.make(stack, project, "", urns.DYNAMIC_PROVIDER_TYPE, "default")
 
 
 def _mark_secret_outputs(resource: Resource) -> None:

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from engine.snapshot import Resource
-from engine.values import PropertyMap, plain_map
+from engine.values import PropertyMap, changed_keys
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ _WORDS = {
     Op.REFRESH: _Words("~", "refresh", "refreshing", "refreshed"),
 }
 
+# What a replacement consists of; it is counted, and may be shown, as one step.
+PARTS_OF_A_REPLACEMENT = (Op.CREATE_REPLACEMENT, Op.DELETE_REPLACED)
 # The order in which the summary lists what was done.
 COUNTED = (Op.CREATE, Op.UPDATE, Op.REPLACE, Op.DELETE)
 
@@ -79,7 +81,7 @@ class Step:
         Where these are the same, what the provider found to differ is in the outputs.
         """
         old, new = self.old or self.resource, self.resource
-        if plain_map(old.inputs) != plain_map(new.inputs):
+        if changed_keys(old.inputs, new.inputs):
             return old.inputs, new.inputs
         if self.is_refresh:
             return old.outputs, new.outputs

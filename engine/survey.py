@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from engine.display import Display
 from engine.goal import Goal
 from engine.monitor import Answer, Registrar
 from engine.registry import RegistrationError, Registry
 from engine.snapshot import Resource
 from engine.steps import StepFailedError
-from engine.values import PropertyMap, plain
+from engine.values import PropertyMap, equal, plain
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,14 @@ class Messages:
 
     def log(self, severity: str, text: str, urn: str = "") -> None:
         self.said.append(Message(severity, text, urn))
+
+    def show(self, display: Display) -> None:
+        """Say everything again."""
+        for message in self.said:
+            if message.severity:
+                display.log(message.severity, message.text, message.urn)
+            else:
+                display.output(message.text)
 
 
 class Survey(Registrar):
@@ -93,7 +102,7 @@ class Survey(Registrar):
         for event in self._events:
             if isinstance(event, _Outputs):
                 registrar.register_outputs(event.urn, event.outputs)
-            elif registrar.register(event.goal) != event.answer:
+            elif not _are_same(registrar.register(event.goal), event.answer):
                 return False
         return True
 
@@ -102,7 +111,11 @@ def _likely_answer(urn: str, inputs: PropertyMap, old: Resource | None) -> Answe
     if old is None:
         return Answer(urn, "", inputs)
     unchanged = all(
-        key in old.inputs and plain(old.inputs[key]) == plain(value)
+        key in old.inputs and equal(plain(old.inputs[key]), plain(value))
         for key, value in inputs.items()
     )
     return Answer(urn, old.id, old.outputs if unchanged else inputs)
+
+
+def _are_same(one: Answer, other: Answer) -> bool:
+    return (one.urn, one.id) == (other.urn, other.id) and equal(one.outputs, other.outputs)

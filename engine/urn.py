@@ -35,6 +35,17 @@ def root_stack(stack: str, project: str) -> str:
     return make(stack, project, "", ROOT_STACK_TYPE, f"{project}-{stack}")
 
 
+def default_provider(stack: str, project: str) -> str:
+    """The entry that all dynamic resources refer to."""
+    return make(stack, project, "", DYNAMIC_PROVIDER_TYPE, "default")
+
+
+def below(urn: str, parent: str) -> str:
+    """The URN of the same resource as a child of another parent."""
+    stack, project = urn.removeprefix("urn:pulumi:").split("::")[:2]
+    return make(stack, project, parent, type_of(urn), name_of(urn))
+
+
 def of_provider_reference(reference: str) -> str:
     """The URN in a provider reference `URN::ID`."""
     return reference.rpartition("::")[0]

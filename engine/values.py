@@ -22,6 +22,8 @@ UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 PROVIDER_KEY = "__provider"  # the pickled provider object, an input of every dynamic resource
 
 BLINDED = "[secret]"
+# Where a float stops holding every integer.
+_EXACT_INTEGER_LIMIT = 2**53
 
 PropertyValue: TypeAlias = (
     "bool | int | float | str | Secret | list[PropertyValue] | dict[str, PropertyValue] | None"
@@ -31,16 +33,21 @@ PropertyMap: TypeAlias = dict[str, PropertyValue]
 
 @dataclass(eq=False)
 class Secret:
-    """A secret value; equal to another secret of the same value."""
+    """A secret value; equal to another secret of an equal value."""
 
     value: PropertyValue
     # The text in the checkpoint it was read from, kept so that it need not be encrypted afresh.
     ciphertext: str | None = field(default=None, repr=False)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self.value == other.value
+        return isinstance(other, Secret) and equal(self.value, other.value)
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def whole_number(value: float) -> int | float:
+    """All numbers travel as doubles; whole ones are written without a point."""
+    return int(value) if value.is_integer() and abs(value) < _EXACT_INTEGER_LIMIT else value
 
 
 def plain(value: PropertyValue) -> PropertyValue:
@@ -126,11 +133,20 @@ def with_secrets_of(outputs: PropertyMap, inputs: PropertyMap) -> PropertyMap:
     return marked
 
 
+def equal(one: PropertyValue, other: PropertyValue) -> bool:
+    """Whether two values are the same to Pulumi, to which, unlike Python, `true` is not 1."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return isinstance(one, bool) is isinstance(other, bool) and one == other
+
+
 def changed_keys(old: Mapping[str, PropertyValue], new: Mapping[str, PropertyValue]) -> list[str]:
     """The top-level keys whose values differ, secrets compared by their values."""
     before, after = plain_map(old), plain_map(new)
     return sorted(
         key
         for key in {*before, *after}
-        if (key in before) != (key in after) or before.get(key) != after.get(key)
+        if (key in before) != (key in after) or not equal(before.get(key), after.get(key))
     )

@@ -11,7 +11,6 @@ from typing import Any
 
 from google.protobuf import struct_pb2
 
-from engine.snapshot import whole_number
 from engine.values import (
     SECRET_SIGNATURE,
     SIGNATURE_KEY,
@@ -19,6 +18,7 @@ from engine.values import (
     PropertyValue,
     Secret,
     plain_map,
+    whole_number,
 )
 
 grpc: Any = importlib.import_module("grpc")

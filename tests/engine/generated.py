@@ -11,7 +11,7 @@ import hypothesis
 from hypothesis import strategies as st
 
 # A resource's option is drawn as often as its inputs are changed.
-EDITS = ("input", "input", "option", "option", "add", "remove", "rename")
+EDITS = ("input", "input", "option", "option", "add", "remove", "rename", "move")
 TROUBLES = ("fail", "fail", "drop", "kind")
 FAILING_METHODS = ("create", "update", "delete", "check", "diff")
 # Hypothesis begins with its smallest examples.
@@ -24,7 +24,8 @@ class Spec:
 
     label: what other resources refer to it by, whatever it is renamed to.
     form: thing (compares itself), plain (leaves that to the engine) or group (a component).
-    formerly: earlier names and types, which become aliases.
+    formerly: earlier names and types, which become aliases: with the label of another parent, or
+        None for none, if there is a `parent`, and as whole URNs if there is `by_urn`.
     """
 
     label: str
@@ -33,7 +34,7 @@ class Spec:
     type: str
     inputs: dict[str, Any]
     options: dict[str, Any]
-    formerly: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    formerly: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def references(self) -> set[str]:
         """The labels of everything this one refers to."""
@@ -162,9 +163,11 @@ class _Writer:
     def _value(self, key: str, before: list[Spec]) -> Any:
         things = [spec.label for spec in before if spec.form != "group"]
         if key == "size":
-            return self._one_of((0, 1, 2.5, -3, None))
+            return self._one_of((0, 1, True, 2.5, -3, None))
         if key == "tags":
-            return self._one_of(({"x": 1}, {"x": 2}, {"x": 1, "y": [1]}, {"y": [1, {"z": True}]}))
+            return self._one_of(
+                ({"x": 1}, {"x": 2}, {"x": True, "y": [1]}, {"x": 1, "y": [1, {"z": True}]})
+            )
         if key == "word":
             return self._one_of(("plain", {"$secret": "hush"}, {"$secret": {"x": [1, "<&>"]}}))
         if key == "first":
@@ -216,6 +219,9 @@ class _Writer:
             return self.with_one_more(specs)
         if edit == "rename":
             return _replaced(specs, self._renamed(self._one_of(specs)))
+        if edit == "move":
+            spec = self._one_of(specs)
+            return _replaced(specs, self._moved(spec, specs[: specs.index(spec)]))
         if not free:
             return _replaced(specs, _without_option(self._one_of(specs), "protect"))
         spec = self._one_of(free)
@@ -234,11 +240,26 @@ class _Writer:
         return self._with_option(spec, option, before)
 
     def _renamed(self, spec: Spec) -> Spec:
-        former = {"name": spec.name, "type": spec.type}
+        former: dict[str, Any] = {"name": spec.name, "type": spec.type}
+        if "parent" not in spec.options and self._chance(3):
+            former["by_urn"] = True
         kept = spec.formerly if self._chance(2) else []
         if spec.form == "group" and self._chance(2):
             return dataclasses.replace(spec, type=f"{spec.type}X", formerly=[former, *kept])
         return dataclasses.replace(spec, name=f"{spec.name}x", formerly=[former, *kept])
+
+    def _moved(self, spec: Spec, before: list[Spec]) -> Spec:
+        """The same below another parent, or below none."""
+        here = spec.options.get("parent")
+        parents = [None, *(one.label for one in before if one.form == "group")]
+        others = [label for label in parents if label != here]
+        if not others:
+            return self._renamed(spec)
+        former = {"name": spec.name, "type": spec.type, "parent": here}
+        moved = _without_option(spec, "parent")
+        there = self._one_of(others)
+        options = {**moved.options, "parent": there} if there else moved.options
+        return dataclasses.replace(moved, options=options, formerly=[former, *spec.formerly])
 
     # -- trouble ------------------------------------------------------------------------------
 
@@ -296,7 +317,8 @@ def without(specs: list[Spec], label: str) -> list[Spec]:
         options = {
             key: value for key, value in spec.options.items() if value not in (label, [label])
         }
-        left.append(dataclasses.replace(spec, inputs=inputs, options=options))
+        formerly = [former for former in spec.formerly if former.get("parent") != label]
+        left.append(dataclasses.replace(spec, inputs=inputs, options=options, formerly=formerly))
     return left
 
 

@@ -1,7 +1,7 @@
 """Lanes: copies of one stack, each brought forward by the embedded engine, the official, or both.
 
 A batch is several independent programs in one stack, so that the start of an engine is paid once
-for all of them. What makes the official one start quickly is here too.
+for all of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from engine import snapshot as snapshots
+from engine import checkpoint
 from engine.cli import main
 from engine.passphrase import Crypter
 from tests.engine import states
@@ -44,15 +44,6 @@ STARTED_AS_COPY_OF = {
 RUN_SECONDS = 600.0
 SHOWN_CHARACTERS = 2000
 
-# Asked for its packages, pip takes longer than a whole update.
-_QUICK_PYTHON = """#!/bin/sh
-case "$*" in
-"-m pip --version") echo "pip 25.0 from {prefix} (python 3.11)" ;;
-"-m pip list"*) echo "[]" ;;
-*) exec {python} "$@" ;;
-esac
-"""
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -65,35 +56,32 @@ class Outcome:
     output: str
 
 
-def quick_python(folder: Path) -> Path:
-    """A Python for the official language host that answers its questions at once."""
-    script = folder / "python"
-    script.write_text(_QUICK_PYTHON.format(prefix=sys.prefix, python=sys.executable))
-    script.chmod(0o755)
-    return script
-
-
 class Lane:
     """A project folder with its own state and cloud."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], python: Path) -> None:
         self.folder = folder
-        self.environment = {**environment, "PULUMI_BACKEND_URL": f"file://{folder}/state"}
+        self.environment = {
+            **environment,
+            "PULUMI_BACKEND_URL": f"file://{folder}/state",
+            "PULUMI_PYTHON_CMD": str(python),
+        }
+        self._python = python
 
     @staticmethod
-    def make(folder: Path, environment: Mapping[str, str]) -> Lane:
-        """A lane with the empty stack `dev`."""
+    def make(folder: Path, environment: Mapping[str, str], python: Path) -> Lane:
+        """A lane with the empty stack `dev`. python: what both engines take for Python."""
         shutil.copytree(INTERPRETER, folder, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("cloud", "serials"):
             (folder / name).mkdir()
-        lane = Lane(folder, environment)
+        lane = Lane(folder, environment, python)
         code, output = lane.engine(EMBEDDED, "stack", "select", "--create", "dev")
         assert code == 0, output
         return lane
 
     def copy(self, folder: Path) -> Lane:
         shutil.copytree(self.folder, folder)
-        return Lane(folder, self.environment)
+        return Lane(folder, self.environment, self._python)
 
     def run(
         self,
@@ -110,7 +98,7 @@ class Lane:
         deployment = self.deployment()
         return Outcome(
             succeeded=code == 0,
-            rows=states.comparable(deployment, _crypter(snapshots.salt_of(deployment))),
+            rows=states.comparable(deployment, _crypter(checkpoint.salt_of(deployment))),
             cloud={file.name: file.read_text() for file in (self.folder / "cloud").iterdir()},
             calls=sorted(calls.read_text().splitlines()),
             output=output,
@@ -124,8 +112,8 @@ class Lane:
         (self.folder / "trouble.json").write_text(json.dumps(trouble))
 
     def deployment(self) -> dict[str, Any]:
-        checkpoint = self.folder / "state/.pulumi/stacks/things/dev.json"
-        return json.loads(checkpoint.read_text())["checkpoint"].get("latest") or {}
+        file = self.folder / "state/.pulumi/stacks/things/dev.json"
+        return json.loads(file.read_text())["checkpoint"].get("latest") or {}
 
     def engine(self, engine: str, *arguments: str) -> tuple[int, str]:
         """Run a command of an engine; its exit code and what it says."""
@@ -135,6 +123,7 @@ class Lane:
         output = io.StringIO()
         with (
             mock.patch.dict(os.environ, self.environment),
+            mock.patch.object(sys, "executable", str(self._python)),
             contextlib.chdir(self.folder),
             contextlib.redirect_stdout(output),
             contextlib.redirect_stderr(output),

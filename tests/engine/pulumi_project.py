@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from engine import snapshot as snapshots
+from engine import checkpoint
 from engine.cli import main
 from engine.passphrase import Crypter
 from engine.snapshot import Resource
@@ -218,8 +218,8 @@ class PulumiProject:
     def resources(self) -> dict[str, Resource]:
         """The state, decrypted, by name; what waits for deletion is left out."""
         deployment = self.deployment()
-        crypter = Crypter("", snapshots.salt_of(deployment))
-        entries = snapshots.load(deployment, crypter).resources
+        crypter = Crypter("", checkpoint.salt_of(deployment))
+        entries = checkpoint.load(deployment, crypter).resources
         return {entry.name: entry for entry in entries if not entry.delete}
 
     # -- commands ---------------------------------------------------------------------------
@@ -238,10 +238,15 @@ class PulumiProject:
         return ran
 
     @contextmanager
-    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """A command of the engine in a process of its own, ended at the latest at the end."""
+    def started(
+        self, *arguments: str, through: Sequence[str] = ()
+    ) -> Iterator[subprocess.Popen[str]]:
+        """A command of the engine in a process of its own, ended at the latest at the end.
+
+        through: a command that becomes the engine's, as `nohup` does.
+        """
         process = subprocess.Popen(
-            [sys.executable, "-m", "engine", *arguments, "-C", str(self.folder)],
+            [*through, sys.executable, "-m", "engine", *arguments, "-C", str(self.folder)],
             cwd=REPOSITORY,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

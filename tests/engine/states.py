@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from engine import snapshot as snapshots
+from engine import checkpoint
 from engine.passphrase import Crypter
 from engine.values import Secret
 
@@ -16,9 +16,9 @@ _NOT_COMPARED = ("created", "modified", "source_position", "stack_trace", "other
 
 def comparable(deployment: dict[str, Any], crypter: Crypter | None = None) -> list[dict[str, Any]]:
     """The entries, decrypted, without times, positions and random names; sorted."""
-    opened = crypter or Crypter("", snapshots.salt_of(deployment))
+    opened = crypter or Crypter("", checkpoint.salt_of(deployment))
     rows: list[dict[str, Any]] = []
-    for entry in snapshots.load(deployment, opened).resources:
+    for entry in checkpoint.load(deployment, opened).resources:
         row = {key: value for key, value in vars(entry).items() if value}
         for key in _NOT_COMPARED:
             row.pop(key, None)

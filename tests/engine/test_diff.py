@@ -200,3 +200,14 @@ def test_details_are_shown_before_the_answer(
     assert ran.code == 8 and "declined" in ran.err and project.cloud == {}
     assert asked == ["Do you want to perform this update? [yes/no/details] "] * 2
     assert "        size : 7" in ran.out and "    --outputs:--\n    new: 1" in ran.out
+
+
+def test_no_answer_at_all_is_a_no(project: PulumiProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(prompt: str) -> str:
+        raise EOFError  # Ctrl-D
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", answer)
+    project.program('Thing("a")')
+    ran = project.run("up")
+    assert ran.code == 8 and "nothing was changed" in ran.err and project.cloud == {}

@@ -50,6 +50,20 @@ def test_a_failed_update_and_a_failed_delete_keep_the_old_entry(project: PulumiP
     assert "a" in project.resources() and "a" in project.cloud
 
 
+def test_what_an_unfinished_replacement_has_deleted_is_not_deleted_again(
+    project: PulumiProject,
+) -> None:
+    project.program('Thing("a", kind="x", first="delete")')
+    project.up()
+    project.program('Thing("a", kind="y", first="delete", fails="create")')
+    project.calls()
+    assert project.run("up", "--yes").code == 1
+    assert "delete a" in project.calls() and project.cloud == {}
+    assert project.resources()["a"].pending_replacement
+    assert project.run("destroy", "--yes").code == 0
+    assert project.calls() == [] and project.resources() == {}
+
+
 def test_invalid_inputs_stop_the_preview(project: PulumiProject) -> None:
     project.program('Thing("a", size=-1)')
     ran = project.run("up", "--yes")
@@ -100,13 +114,25 @@ def test_output_of_a_step_is_shown_while_it_runs(exact_project: PulumiProject) -
         assert process.wait() == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+# Starts a command as a script starts its background jobs.
+IN_THE_BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+
+
+@pytest.mark.parametrize(
+    ("number", "through"),
+    [
+        (signal.SIGINT, ()),
+        (signal.SIGTERM, ()),
+        (signal.SIGHUP, ()),
+        (signal.SIGINT, IN_THE_BACKGROUND),
+    ],
+)
 def test_an_interrupt_finishes_the_step_in_flight_and_saves(
-    exact_project: PulumiProject, number: int
+    exact_project: PulumiProject, number: int, through: tuple[str, ...]
 ) -> None:
     project = exact_project
     project.program(WAITING)
-    with project.started("up", "--yes") as process:
+    with project.started("up", "--yes", through=through) as process:
         provider = project.wait_until_waiting(process)
         pending = project.deployment()["pending_operations"]
         assert [operation["type"] for operation in pending] == ["creating"]
@@ -122,6 +148,18 @@ def test_an_interrupt_finishes_the_step_in_flight_and_saves(
     assert "pending_operations" not in project.deployment()
     assert not is_running(provider) and not list(project.locks.iterdir())
     project.up()
+    assert set(project.cloud) == {"a", "b", "c"}
+
+
+def test_an_update_run_with_nohup_outlives_its_terminal(exact_project: PulumiProject) -> None:
+    project = exact_project
+    project.program(WAITING)
+    with project.started("up", "--yes", through=("nohup",)) as process:
+        project.wait_until_waiting(process)
+        os.killpg(process.pid, signal.SIGHUP)  # as a terminal does that is closed
+        project.go()
+        out = process.communicate()[0]
+        assert process.returncode == 0, out
     assert set(project.cloud) == {"a", "b", "c"}
 
 

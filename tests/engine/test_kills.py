@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from engine import passphrase
+from tests.engine import forks
 from tests.engine.lanes import EMBEDDED, Lane
 from tests.engine.pulumi_project import REPOSITORY, wait_for
 
@@ -45,14 +46,15 @@ Happened = Callable[[], bool]
 
 
 @pytest.fixture
-def lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lane:
+def lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lane]:
     """A stack whose secrets are cheap, and whose provider takes its time."""
     monkeypatch.setattr(passphrase, "_PBKDF2_ITERATIONS", 1)
     environment = {"PULUMI_HOME": str(tmp_path / "home"), "PULUMI_CONFIG_PASSPHRASE": ""}
-    lane = Lane.make(tmp_path / "project", environment)
-    (lane.folder / "pause").write_text(str(PAUSE_SECONDS))
-    (lane.folder / "serials").rmdir()  # ids that follow from the inputs
-    return lane
+    with forks.interpreter(tmp_path) as python:
+        lane = Lane.make(tmp_path / "project", environment, python)
+        (lane.folder / "pause").write_text(str(PAUSE_SECONDS))
+        (lane.folder / "serials").rmdir()  # ids that follow from the inputs
+        yield lane
 
 
 def some_program(chance: random.Random) -> Programs:

@@ -45,6 +45,18 @@ def test_up_with_refresh_mends_the_drift_in_one_go(project: PulumiProject) -> No
     assert "    3 unchanged" in project.up("--refresh").out
 
 
+def test_a_project_can_ask_for_a_refresh_every_time(project: PulumiProject) -> None:
+    project.program('Thing("a")')
+    project.up()
+    project.change_cloud(dict.clear)
+    assert project.run("preview", "--expect-no-changes").code == 0
+    file = project.folder / "Pulumi.yaml"
+    file.write_text(file.read_text() + "options: {refresh: always}\n")
+    assert project.run("preview", "--expect-no-changes").code == 7
+    project.up()
+    assert set(project.cloud) == {"a"}
+
+
 def test_a_lost_dependency_leaves_no_reference_behind(project: PulumiProject) -> None:
     project.program(PAIR)
     project.up()

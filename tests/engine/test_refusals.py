@@ -67,6 +67,10 @@ class Remote(pulumi.ComponentResource):
         super().__init__("pkg:index:Remote", "r", {}, None, True)
 Remote()
 """,
+    "byte string": (
+        'Thing("b", data={"4dabf18193072939515e22adb298388d": '
+        '"803fd3297a5875dc03ca845dda5d2a98", "value": "AA=="})'
+    ),
     "replace with": 'Thing("b", opts=Options(replace_with=[a]))',
     "replacement trigger": 'Thing("b", opts=Options(replacement_trigger=1))',
 }
@@ -168,10 +172,11 @@ def test_a_checkpoint_is_refused(project: PulumiProject, change: str) -> None:
 def test_other_backends_and_layouts_are_refused(
     project: PulumiProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compressed = project.checkpoint.with_name("dev.json.gz")
-    compressed.write_bytes(b"")
-    assert_refused(project.run("preview"))
-    compressed.unlink()
+    for suffix in (".gz", ".zst"):
+        compressed = project.checkpoint.with_name(f"dev.json{suffix}")
+        compressed.write_bytes(b"")
+        assert_refused(project.run("preview"))
+        compressed.unlink()
     meta = project.backend / "meta.yaml"
     meta.write_text("version: 2\n")
     assert_refused(project.run("preview"))

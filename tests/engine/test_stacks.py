@@ -184,6 +184,8 @@ def test_a_changed_passphrase_reencrypts_the_state(
     [
         ('"magic":"', '"magic":"0', "tampered"),
         ('"urn:pulumi:dev::things::pulumi:pulumi:Stack', '"urn:x', "corrupt"),
+        ('"urn":"urn:pulumi:dev::things::pulumi:pulumi:Stack', '"u":"x', "has no URN or no type"),
+        ('"checkpoint":{', '"point":{', "dev.json is not a checkpoint"),
     ],
 )
 def test_a_state_that_does_not_hold_together_is_refused(

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import ast
+import sys
+
 import pytest
 
 from engine import paths, urn
 from engine.goal import duration_seconds
 from engine.passphrase import Crypter, WrongPassphraseError
-from engine.values import PropertyMap, Secret, with_secrets_of
+from engine.values import PropertyMap, PropertyValue, Secret, equal, with_secrets_of
+from tests.engine.pulumi_project import REPOSITORY
+
+PACKAGES = {"cryptography", "google", "pulumi", "rich", "yaml"}  # google: protobuf
+
+
+def test_the_engine_imports_nothing_of_this_project() -> None:
+    """So that it can be lifted out. What starts the other processes imports only Pulumi's SDK."""
+    for file in (REPOSITORY / "engine").glob("*.py"):
+        imported: set[str] = set()
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                assert node.module and node.level == 0
+                imported.add(node.module.partition(".")[0])
+        foreign = imported - sys.stdlib_module_names - {"engine"}
+        assert foreign <= ({"pulumi"} if file.name == "child.py" else PACKAGES), file
+        assert file.name != "child.py" or "engine" not in imported
 
 
 @pytest.mark.parametrize(
@@ -69,6 +90,29 @@ def test_outputs_of_secret_inputs_are_secret() -> None:
         "b": {"c": Secret(2), "d": 3},
         "e": Secret([4]),
     }
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (1, 1.0, True),
+        (True, 1, False),
+        (False, 0.0, False),
+        (None, False, False),
+        ({"x": [{"y": True}]}, {"x": [{"y": 1}]}, False),
+        ({"x": [{"y": 2}]}, {"x": [{"y": 2.0}]}, True),
+        ({"x": None}, {}, False),
+        ([1], [1, 1], False),
+        ([], {}, False),
+        (Secret(1), Secret(1.0), True),
+        (Secret([True]), Secret([1]), False),
+        (Secret(1), 1, False),
+    ],
+)
+def test_values_are_equal_as_they_are_to_pulumi(
+    one: PropertyValue, other: PropertyValue, expected: bool
+) -> None:
+    assert equal(one, other) is equal(other, one) is expected
 
 
 def test_secrets_go_round_and_keep_their_ciphertext() -> None:

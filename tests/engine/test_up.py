@@ -29,6 +29,19 @@ def test_up_creates_in_order_and_again_changes_nothing(project: PulumiProject) -
     assert project.resources()["a"].id == state["a"].id
 
 
+def test_an_up_that_changes_nothing_runs_the_program_dry_and_once(project: PulumiProject) -> None:
+    project.program(
+        'Thing("a")\nwith open("runs.txt", "a") as runs:\n'
+        '    print("dry" if pulumi.runtime.is_dry_run() else "real", file=runs)'
+    )
+    runs = project.folder / "runs.txt"
+    project.up()
+    assert runs.read_text().split() == ["dry", "real"]
+    runs.unlink()
+    project.up("--refresh")
+    assert runs.read_text().split() == ["dry"]
+
+
 def test_an_unchanged_up_writes_the_same_state(project: PulumiProject) -> None:
     project.program(TWO_THINGS + 'Thing("c", hidden=pulumi.Output.secret("x"))')
     project.up()
@@ -166,6 +179,28 @@ def test_the_provider_changes_inputs_in_check_and_the_preview_sees_it(
     project.up()
     assert project.resources()["a"].inputs["more"] == 1
     assert "    2 unchanged" in project.up().out
+
+
+def test_true_and_one_are_different_values(project: PulumiProject) -> None:
+    body = 'PlainThing("a", given={0})\npulumi.ComponentResource("t:i:C", "c", {{"given": {0}}})'
+    project.program(body.format(True))
+    project.up()
+    project.program(body.format(1))
+    assert "    ~ 2 updated" in project.up().out
+    assert project.cloud["a"]["given"] is not True
+    project.program(body.format(1.0))
+    assert "    3 unchanged" in project.up().out
+
+
+def test_without_a_preview_the_program_is_heard_once(project: PulumiProject) -> None:
+    # The provider changes inputs, so that a second dry run is needed.
+    project.change_provider("CheckResult(news,", 'CheckResult({**news, "more": 1},')
+    project.program('print("hello")\nThing("a")')
+    created = project.up("--skip-preview").out
+    unchanged = project.up("--skip-preview").out
+    assert "    + 2 created" in created and "    2 unchanged" in unchanged
+    for out in (created, unchanged):
+        assert "Preview" not in out and out.count("hello") == 1
 
 
 def test_config_reaches_the_provider_and_a_change_of_it_is_quiet(project: PulumiProject) -> None:

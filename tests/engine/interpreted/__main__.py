@@ -11,6 +11,10 @@ import pulumi
 from folder_cloud import PlainThing, Thing
 
 GROUP_TYPE = "things:index:"
+DYNAMIC_TYPES = {
+    "thing": "pulumi-python:dynamic/things:Thing",
+    "plain": "pulumi-python:dynamic/things:PlainThing",
+}
 
 
 class Program:
@@ -59,14 +63,21 @@ class Program:
             options["depends_on"] = [self._resources[label] for label in options["depends_on"]]
         if "custom_timeouts" in options:
             options["custom_timeouts"] = pulumi.CustomTimeouts(**options["custom_timeouts"])
-        options["aliases"] = [
-            pulumi.Alias(
-                name=f"{self.name}-{former['name']}",
-                **({"type_": GROUP_TYPE + former["type"]} if spec["form"] == "group" else {}),
-            )
-            for former in spec["formerly"]
-        ]
+        options["aliases"] = [self._alias(spec["form"], former) for former in spec["formerly"]]
         return pulumi.ResourceOptions(**options)
+
+    def _alias(self, form: str, former: dict[str, Any]) -> pulumi.Alias | str:
+        name = f"{self.name}-{former['name']}"
+        type_ = GROUP_TYPE + former["type"] if form == "group" else DYNAMIC_TYPES[form]
+        if former.get("by_urn"):
+            return f"urn:pulumi:{pulumi.get_stack()}::{pulumi.get_project()}::{type_}::{name}"
+        elsewhere: dict[str, Any] = {}
+        if "parent" in former:
+            parent = former["parent"]
+            elsewhere["parent"] = self._resources[parent] if parent else pulumi.ROOT_STACK_RESOURCE
+        if form == "group":
+            elsewhere["type_"] = type_
+        return pulumi.Alias(name=name, **elsewhere)
 
 
 async def register_all() -> dict[str, Any]:

@@ -1,0 +1,57 @@
+"""One running local stack, two engines: either one takes over what the other has deployed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.checkout import Checkout, copy_checkout
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.long,
+    pytest.mark.timeout(1500),
+    pytest.mark.skipif(
+        shutil.which("pulumi") is None, reason="the official Pulumi CLI is not on PATH"
+    ),
+]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    made = copy_checkout(tmp_path / "checkout", "embedded")
+    yield made
+    if (made.folder / ".state").exists():
+        made.make("down")
+
+
+def take_over(checkout: Checkout, engine: str) -> None:
+    """Bring the stack up by this engine, which has nothing to do and leaves the server alone."""
+    pid, models = checkout.server_pid(), checkout.models()
+    output = checkout.make("up", ENGINE=engine)
+    assert "unchanged" in output
+    for word in ("created", "updated", "replaced", "deleted"):
+        assert word not in output
+    assert (checkout.server_pid(), checkout.models()) == (pid, models)
+
+
+@pytest.mark.parametrize(("first", "second"), [("embedded", "pulumi"), ("pulumi", "embedded")])
+def test_a_running_stack_goes_to_the_other_engine_and_back(
+    checkout: Checkout, first: str, second: str
+) -> None:
+    checkout.make("up", ENGINE=first)
+    take_over(checkout, second)
+
+    old = checkout.models()
+    checkout.set("steps", 4)
+    assert "created" in checkout.make("up", ENGINE=second)
+    assert len(checkout.models()) == 1 and checkout.models() != old
+    assert "state        ready" in checkout.make("status", ENGINE=second)
+
+    take_over(checkout, first)
+    checkout.make("down", ENGINE=first)
+    assert not (checkout.folder / ".state").exists()
+    assert checkout.processes() == []
