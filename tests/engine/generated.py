@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 EDITS = ("input", "input", "option", "option", "add", "remove", "rename", "move")
 TROUBLES = ("fail", "fail", "drop", "kind")
 FAILING_METHODS = ("create", "update", "delete", "check", "diff")
+# Where the state is refreshed first, and resources may have drifted.
+REFRESHED_STEPS = (4,)
 # Hypothesis begins with its smallest examples.
 SMALL_EXAMPLES = 20
 
@@ -50,11 +52,13 @@ class Version:
 
     fails: label and method of the provider's one failure.
     troubled: something here may be refused or fail, which stops what comes after it.
+    drift: label of a resource, and whether it is `gone` or `changed` by the time of this version.
     """
 
     specs: list[Spec]
     fails: tuple[str, str] | None = None
     troubled: bool = False
+    drift: tuple[str, str] | None = None
 
 
 History = list[Version]
@@ -84,6 +88,7 @@ def from_json(versions: list[dict[str, Any]]) -> History:
             [Spec(**spec) for spec in version["specs"]],
             tuple(version["fails"]) if version["fails"] else None,
             version["troubled"],
+            tuple(version["drift"]) if version["drift"] else None,
         )
         for version in versions
     ]
@@ -122,7 +127,8 @@ def histories(draw: st.DrawFn, edits: int) -> Written:
     for step in range(edits + 1):
         if step:
             specs = writer.edited(specs)
-        calm.append(Version(specs))
+        drift = writer.drift(specs) if step in REFRESHED_STEPS else None
+        calm.append(Version(specs, drift=drift))
         troubled.append(writer.in_trouble(specs))
     return Written(calm, troubled)
 
@@ -262,6 +268,12 @@ class _Writer:
         return dataclasses.replace(moved, options=options, formerly=[former, *spec.formerly])
 
     # -- trouble ------------------------------------------------------------------------------
+
+    def drift(self, specs: list[Spec]) -> tuple[str, str] | None:
+        things = [spec.label for spec in specs if spec.form != "group"]
+        if not things or self._chance(3):
+            return None
+        return self._one_of(things), self._one_of(("gone", "changed"))
 
     def in_trouble(self, specs: list[Spec]) -> Version:
         """A version that may fail, for one step."""

@@ -26,7 +26,7 @@ from engine import checkpoint
 from engine.cli import main
 from engine.passphrase import Crypter
 from tests.engine import states
-from tests.engine.generated import History
+from tests.engine.generated import REFRESHED_STEPS, History
 
 INTERPRETER = Path(__file__).with_name("interpreted")
 EMBEDDED, OFFICIAL = "embedded", "official"
@@ -42,6 +42,7 @@ STARTED_AS_COPY_OF = {
     "in turns, official first": "official only",
 }
 RUN_SECONDS = 600.0
+DRIFTED_SIZE = 99
 SHOWN_CHARACTERS = 2000
 
 
@@ -89,12 +90,15 @@ class Lane:
         verb: str,
         programs: Mapping[str, list[dict[str, Any]]],
         trouble: list[str] | None,
+        *,
+        refresh: bool,
     ) -> Outcome:
         """Bring the stack to the programs, and say what that led to."""
         self.write(programs, trouble)
         calls = self.folder / "calls.txt"
         calls.write_text("")
-        code, output = self.engine(engine, verb, "--yes", "--skip-preview", "--stack", "dev")
+        flags = ["--yes", "--skip-preview", "--stack", "dev", *(["--refresh"] if refresh else [])]
+        code, output = self.engine(engine, verb, *flags)
         deployment = self.deployment()
         return Outcome(
             succeeded=code == 0,
@@ -110,6 +114,15 @@ class Lane:
         """Set what the program registers, and what fails."""
         (self.folder / "programs.json").write_text(json.dumps(programs))
         (self.folder / "trouble.json").write_text(json.dumps(trouble))
+
+    def drift(self, label: str, how: str) -> None:
+        """Let something happen to a resource outside of the engines."""
+        for file in list((self.folder / "cloud").iterdir()):
+            props = json.loads(file.read_text())
+            if props["label"] == label and how == "gone":
+                file.unlink()
+            elif props["label"] == label:
+                file.write_text(json.dumps({**props, "size": DRIFTED_SIZE}, sort_keys=True))
 
     def deployment(self) -> dict[str, Any]:
         file = self.folder / "state/.pulumi/stacks/things/dev.json"
@@ -188,9 +201,15 @@ def compare(histories: Mapping[str, History], folder: Path, first: Lane) -> Iter
                 continue
             if step == 0:
                 lanes[name] = first.copy(folder / name.replace(" ", "-"))
-            verb = "destroy" if is_last else "up"
-            engine = engine_at(step)
-            outcomes[name] = lanes[name].run(engine, verb, programs, None if is_last else trouble)
+            for label, how in [] if is_last else _drifts_at(histories, step):
+                lanes[name].drift(label, how)
+            outcomes[name] = lanes[name].run(
+                engine_at(step),
+                "destroy" if is_last else "up",
+                programs,
+                None if is_last else trouble,
+                refresh=step in REFRESHED_STEPS,
+            )
         found = list(_differences(step, outcomes, {} if is_last else programs, trouble))
         if found:
             yield from found
@@ -212,6 +231,12 @@ def _programs_at(
         None,
     )
     return {name: [vars(spec) for spec in versions[name].specs] for name in order}, trouble
+
+
+def _drifts_at(histories: Mapping[str, History], step: int) -> Iterator[tuple[str, str]]:
+    for name, history in histories.items():
+        if step < len(history) and (drift := history[step].drift):
+            yield f"{name}-{drift[0]}", drift[1]
 
 
 def _differences(
