@@ -1,7 +1,8 @@
 """The U-Net's self-attention with a bound on its memory.
 
-keras_cv's layer holds the scores of all queries against all keys, three times over: at 768 px that
-is 16 GB for one pair of rows. Queries do not see each other, so they can be answered in portions.
+keras_cv's layer holds the scores of all queries against all keys, and a scaled copy of them. In
+float32 at 768 px one such tensor takes 5.4 GB for one pair of rows. Queries do not see each other,
+so they can be answered in portions.
 
 Imports TensorFlow at the top: import this module where it is needed.
 """
@@ -9,7 +10,6 @@ Imports TensorFlow at the top: import this module where it is needed.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -20,29 +20,21 @@ MAX_SCORE_BYTES = 192 * 2**20
 _ROWS = 2
 
 
-def bound_attention_memory(unet: Any, max_score_bytes: int = MAX_SCORE_BYTES) -> None:
-    """Makes every self-attention of a keras_cv U-Net work in portions where it has to."""
+def bound_attention_memory(unet: Any) -> None:
+    """Makes every attention of a keras_cv U-Net work in portions where it has to."""
     for layer in unet._flatten_layers():
         if isinstance(layer, CrossAttention):
-            layer.call = types.MethodType(_attend_within(max_score_bytes), layer)
+            layer.call = types.MethodType(_attend, layer)
 
 
-def _attend_within(max_score_bytes: int) -> Callable[..., Any]:
+def _attend(layer: Any, inputs: Any, context: Any = None) -> Any:
     """CrossAttention.call: inputs [B, n, C] ask context [B, m, K], or themselves."""
-
-    def call(layer: Any, inputs: Any, context: Any = None) -> Any:
-        return _attend(layer, inputs, context, max_score_bytes)
-
-    return call
-
-
-def _attend(layer: Any, inputs: Any, context: Any, max_score_bytes: int) -> Any:
     context = inputs if context is None else context
     # Scaling the queries costs less than scaling the scores, which are n times as many.
     queries = _heads(layer.to_q(inputs) * layer.scale, layer)
     keys = _heads(layer.to_k(context), layer)
     values = _heads(layer.to_v(context), layer)
-    answers = _in_portions(queries, keys, values, max_score_bytes)
+    answers = in_portions(queries, keys, values, MAX_SCORE_BYTES)
     answers = tf.transpose(answers, [0, 2, 1, 3])
     flat = tf.reshape(answers, [-1, inputs.shape[1], layer.num_heads * layer.head_size])
     return layer.out_proj(flat)
@@ -54,7 +46,8 @@ def _heads(tensor: Any, layer: Any) -> Any:
     return tf.transpose(tf.reshape(tensor, shape), [0, 2, 1, 3])
 
 
-def _in_portions(queries: Any, keys: Any, values: Any, max_score_bytes: int) -> Any:
+def in_portions(queries: Any, keys: Any, values: Any, max_score_bytes: int) -> Any:
+    """Attention of queries [B, heads, n, d], so many at a time that the scores fit."""
     _, heads, length, width = queries.shape
     score_bytes = _ROWS * heads * length * keys.shape[2] * queries.dtype.size
     portions = _divisor_of(length, at_least=-(-score_bytes // max_score_bytes))

@@ -35,7 +35,7 @@ LARGE = "shard " * 120_000
 CHUNK_BYTES = 256 * 1024
 REQUESTS = 24
 """More than one publishing takes, so that some runs are not cut at all."""
-CUTS = 150
+CUTS = 130
 REPLACING_CUTS = 50
 DELETING_CUTS = 30
 

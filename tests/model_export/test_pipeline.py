@@ -197,13 +197,15 @@ def test_a_traced_model_prints_every_step_and_draws_the_same(
     inputs = token_batch(num_steps=tf.constant([3]))
     networks = tiny_networks()
     capfd.readouterr()
-    image = TextToImage(traced, networks, "f" * 16).tokens(**inputs)["images"].numpy()
+    model = TextToImage(traced, networks, "f" * 16)
+    image = model.tokens(**inputs)["images"].numpy()
     lines = [s for s in capfd.readouterr().err.splitlines() if s.startswith("trace: ")]
     assert [line.partition(" timestep ")[0] for line in lines] == [
         f"trace: step {i} of 3" for i in (1, 2, 3)
     ]
     assert lines[0].startswith("trace: step 1 of 3 timestep 999 latent mean ")
-    expected = TextToImage(plain, networks, "f" * 16).tokens(**inputs)["images"].numpy()
+    model = TextToImage(plain, networks, "f" * 16)
+    expected = model.tokens(**inputs)["images"].numpy()
     assert capfd.readouterr().err.count("trace: ") == 0
     assert (image == expected).all()
 
