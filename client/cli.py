@@ -27,7 +27,7 @@ from client.options import EXAMPLE_PROMPT, build_parser
 from client.pictures import Picture
 from client.progress import Progress
 from client.transport import ModelStatus, not_ready
-from model_export.spec import MODEL_NAME
+from model_export.spec import MODEL_NAME, RANDOM_WEIGHTS_MARK
 
 FIRST_SEED = 1
 
@@ -229,6 +229,11 @@ def print_warnings(picture: Picture, request: PictureRequest, client: Client) ->
     if picture.num_steps != request.num_steps:
         print(
             f"warning: the server ran {picture.num_steps} steps, not {request.num_steps}",
+            file=sys.stderr,
+        )
+    if picture.fingerprint.endswith(RANDOM_WEIGHTS_MARK):
+        print(
+            "warning: this model has RANDOM WEIGHTS: it was never trained, and draws noise",
             file=sys.stderr,
         )
 

@@ -6,7 +6,7 @@ names the key, what it may be, and the command that sets it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -15,19 +15,33 @@ from pulumi.runtime import config as runtime_config
 
 from infra import gke_settings
 from infra.gke_settings import GkeSettings
-from infra.values import SettingsError, choice, integer, number, required
-from model_export.spec import FAMILIES, MAX_GUIDANCE_SCALE, SAMPLERS, ModelSpec, SpecError
+from infra.values import SettingsError, boolean, choice, integer, number, required
+from model_export import precision
+from model_export.precision import AUTO
+from model_export.spec import (
+    FAMILIES,
+    MAX_GUIDANCE_SCALE,
+    PRECISIONS,
+    SAMPLERS,
+    WEIGHTS_LICENCE,
+    ModelSpec,
+    SpecError,
+)
 
 Target = Literal["local", "gke"]
 
 _SPEC_KEYS = {
     "family": "modelFamily",
     "image_size": "imageSize",
+    "precision": "precision",
     "sampler": "sampler",
     "steps": "steps",
     "max_steps": "maxSteps",
     "guidance_scale": "guidanceScale",
     "negative_prompt": "negativePrompt",
+    "weights": "weights",
+    "accept_licence": "acceptLicence",
+    "trace": "trace",
 }
 _SERVER_KEYS = ("queue", "requestTimeoutSeconds")
 _LOCAL_KEYS = ("restPort", "grpcPort")
@@ -113,20 +127,42 @@ def _target(values: Mapping[str, str]) -> Target:
 
 
 def _model(values: Mapping[str, str]) -> ModelSpec:
-    choice(values, "modelFamily", FAMILIES)
-    choice(values, "sampler", SAMPLERS)
+    family = choice(values, "modelFamily", FAMILIES)
+    readers: dict[str, Callable[[str], int | float | str]] = {
+        "image_size": lambda key: integer(values, key, range(1, 4097), AUTO),
+        "guidance_scale": lambda key: number(values, key, 1.0, MAX_GUIDANCE_SCALE, AUTO),
+        "negative_prompt": lambda key: values[key],
+        "weights": lambda key: values[key],
+    }
+    chosen = {
+        field: read(_SPEC_KEYS[field])
+        for field, read in readers.items()
+        if required(values, _SPEC_KEYS[field], AUTO) != AUTO
+    }
     try:
-        return ModelSpec(
-            family=values["modelFamily"],
-            image_size=integer(values, "imageSize", range(1, 4097), "64"),
-            sampler=values["sampler"],
+        return ModelSpec.for_family(
+            family,
+            precision=_precision(values, family),
+            sampler=choice(values, "sampler", SAMPLERS),
             max_steps=(most := integer(values, "maxSteps", range(1, 51), "50")),
             steps=integer(values, "steps", range(1, most + 1), "20"),
-            guidance_scale=number(values, "guidanceScale", 1.0, MAX_GUIDANCE_SCALE, "3"),
-            negative_prompt=values.get("negativePrompt", ""),
+            accept_licence=required(values, "acceptLicence", '""'),
+            trace=boolean(values, "trace"),
+            **chosen,
         )
     except SpecError as error:
-        raise SettingsError(_SPEC_KEYS[error.key], error.reason, "VALUE") from None
+        example = f'"{WEIGHTS_LICENCE}"' if error.key == "accept_licence" else "VALUE"
+        raise SettingsError(_SPEC_KEYS[error.key], error.reason, example) from None
+
+
+def _precision(values: Mapping[str, str], family: str) -> str:
+    """What is set, or what the machines that will serve are good at."""
+    asked = choice(values, "precision", (AUTO, *PRECISIONS))
+    if asked != AUTO:
+        return asked
+    if values["target"] == "gke":
+        return precision.of_machine_type(required(values, "machineType", "n2-standard-4"), family)
+    return precision.of_this_machine(family)
 
 
 def _local(values: Mapping[str, str]) -> LocalSettings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -14,13 +15,22 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from model_export import owners, publish
-from model_export.export import Stage, export
-from model_export.families import fingerprint
-from model_export.manifest import ManifestError
+from model_export import inspection, owners, precision, publish
+from model_export.download import WeightsError
+from model_export.export import ExportError, Stage, export
+from model_export.families import family, fingerprint
+from model_export.manifest import FileEntry, ManifestError
 from model_export.parent import exit_with_parent
+from model_export.precision import AUTO
 from model_export.progress import reporter
-from model_export.spec import FAMILIES, SAMPLERS, ModelSpec, SpecError
+from model_export.spec import (
+    FAMILIES,
+    PRECISIONS,
+    SAMPLERS,
+    WEIGHTS_LICENCE,
+    ModelSpec,
+    SpecError,
+)
 from model_export.staging import remove_abandoned, staging_folder
 from model_export.storage import (
     StorageError,
@@ -38,14 +48,16 @@ examples:
   python -m model_export export --to file:///srv/models
   python -m model_export export --sampler ddim --steps 30 --to file:///srv/models
   python -m model_export fingerprint --steps 30
-  python -m model_export verify file:///srv/models/0123456789abcdef
+  python -m model_export export --family sd14 --weights random --image-size 256 --to gs://b/models
+  python -m model_export inspect file:///srv/models/0123456789abcdef
+  python -m model_export verify --json gs://b/models/0123456789abcdef
   python -m model_export delete file:///srv/models/0123456789abcdef
 
 exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted
 """
 
 
-class ExportFailedError(RuntimeError):
+class CommandError(RuntimeError):
     """A command could not do what was asked; the message is the line to show."""
 
 
@@ -60,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(f"{_flag(error.key)}: {error.reason}", USAGE)
     except UrlError as error:
         return _complain(str(error), USAGE)
-    except (ExportFailedError, StorageError, ManifestError) as error:
+    except (CommandError, ExportError, WeightsError, StorageError, ManifestError) as error:
         return _complain(str(error), FAILED)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
@@ -79,7 +91,7 @@ def _export(options: argparse.Namespace) -> None:
     spec, base = _spec(options), normalised_url(options.to)
     name = fingerprint(spec)
     if options.expect_fingerprint not in (None, name):
-        raise ExportFailedError(
+        raise CommandError(
             f"the model here is {name}, not {options.expect_fingerprint}: its spec or weights "
             "changed meanwhile; run again"
         )
@@ -87,44 +99,75 @@ def _export(options: argparse.Namespace) -> None:
     if not publish.problems(storage):
         print(f"{storage.url} is already there, whole")
         return
+    storage.check_access()
     _quiet_tensorflow()
-    with staging_folder(_staging_parent(storage.url)) as folder, reporter() as progress:
+    with staging_folder(_staging_parent(storage.url)) as folder, reporter(spec) as progress:
+        _check_room(spec, folder, storage.url)
         manifest = export(spec, folder, progress=progress)
         progress(Stage.PUBLISH)
+        sent_bytes = 0
+
+        def sent(file: FileEntry) -> None:
+            nonlocal sent_bytes
+            sent_bytes += file.size_bytes
+            progress(Stage.PUBLISH, sent_bytes / manifest.size_bytes)
+
         try:
-            publish.publish(folder, manifest, storage)
+            publish.publish(folder, manifest, storage, sent)
         except KeyboardInterrupt:
             if publish.is_unfinished(storage):
                 publish.delete(storage)
             raise
     seconds = time.monotonic() - began
     print(f"exported {storage.url} ({manifest.size_bytes / 1e6:.1f} MB) in {seconds:.0f} s")
+    if spec.random_seed is not None:
+        print("ITS WEIGHTS ARE RANDOM: it draws noise, at the real model's speed")
 
 
 def _fingerprint(options: argparse.Namespace) -> None:
     print(fingerprint(_spec(options)))
 
 
+def _inspect(options: argparse.Namespace) -> None:
+    storage = open_storage(_url(options.url))
+    found = inspection.inspect(storage)
+    print(found.to_json() if options.json else found.to_text())
+    if found.problems:
+        raise CommandError(_summary(storage.url, found.problems))
+
+
 def _verify(options: argparse.Namespace) -> None:
-    storage = open_storage(options.url)
-    found = publish.problems(storage)
-    if found:
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise ExportFailedError(f"{storage.url}: {found[0]}{more}: export it again")
-    manifest = publish.read_manifest(storage)
-    assert manifest is not None
-    print(f"{storage.url} is whole: {len(manifest.files)} files, {manifest.size_bytes} bytes")
+    storage = open_storage(_url(options.url))
+    found = inspection.inspect(storage, checksums=True)
+    if options.json:
+        print(found.to_json())
+    if found.problems:
+        raise CommandError(_summary(storage.url, found.problems))
+    if not options.json:
+        assert found.manifest is not None
+        size = found.manifest.size_bytes
+        print(f"{storage.url} is whole: {len(found.manifest.files)} files, {size} bytes")
+
+
+def _summary(url: str, problems: Sequence[str]) -> str:
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{url}: {problems[0]}{more}: export it again"
+
+
+def _url(place: str) -> str:
+    """A published model's URL; a plain path is one of this machine."""
+    return place if "://" in place else Path(place).absolute().as_uri()
 
 
 def _delete(options: argparse.Namespace) -> None:
-    storage = open_storage(options.url)
+    storage = open_storage(_url(options.url))
     users = owners.owners(storage)
     if users and not options.force:
-        raise ExportFailedError(
+        raise CommandError(
             f"{storage.url} belongs to {', '.join(users)}: destroy that, or delete with --force"
         )
     if not (storage.read(publish.MANIFEST_NAME) or storage.read(publish.PARTIAL_MANIFEST_NAME)):
-        raise ExportFailedError(f"{storage.url}: no manifest there, so nothing is deleted")
+        raise CommandError(f"{storage.url}: no manifest there, so nothing is deleted")
     owners.remove_all(storage)
     print(f"deleted {publish.delete(storage)} files of {storage.url}")
 
@@ -138,6 +181,18 @@ def _clean(options: argparse.Namespace) -> None:
             publish.delete(storage)
             removed.append(folder.parent.name)
     print(f"removed {', '.join(removed) or 'nothing'}")
+
+
+def _check_room(spec: ModelSpec, staging: Path, url: str) -> None:
+    """Minutes of work should not end on a full disk that could be seen before."""
+    copies = 2 if url.startswith("file:") else 1  # the staged files, and the published ones
+    needed_bytes = copies * family(spec.family).size_bytes(spec)
+    free_bytes = shutil.disk_usage(staging).free
+    if free_bytes < needed_bytes:
+        raise CommandError(
+            f"{staging.parent}: the export takes {needed_bytes / 1e9:.1f} GB while it runs, and "
+            f"{free_bytes / 1e9:.1f} GB are free: make room"
+        )
 
 
 def _staging_parent(url: str) -> Path:
@@ -161,6 +216,10 @@ def _spec(options: argparse.Namespace) -> ModelSpec:
     unknown = sorted(set(values) - set(names))
     if unknown:
         raise SpecError("spec", f"has no key {unknown[0]!r}; it has {', '.join(names)}")
+    if values.get("precision") == AUTO:
+        values["precision"] = precision.of_this_machine(str(values.get("family", "demo")))
+    if options.spec is None:
+        return ModelSpec.for_family(values.pop("family", ModelSpec.family), **values)
     return ModelSpec.from_json(values)
 
 
@@ -199,7 +258,9 @@ def _parser() -> argparse.ArgumentParser:
 
     exporting = command("export", _export, "export a model and publish it under its fingerprint")
     _add_spec_options(exporting)
-    exporting.add_argument("--to", required=True, metavar="URL", help="file:///folder for models")
+    exporting.add_argument(
+        "--to", required=True, metavar="URL", help="file:///folder or gs://bucket/folder"
+    )
     exporting.add_argument(
         "--expect-fingerprint", metavar="HEX", help="fail unless the model has this fingerprint"
     )
@@ -208,11 +269,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     naming = command("fingerprint", _fingerprint, "print the name a model would be published under")
     _add_spec_options(naming)
-    verifying = command("verify", _verify, "check a published model against its manifest")
+    inspecting = command("inspect", _inspect, "show what a published model is, and if it is whole")
+    verifying = command("verify", _verify, "recompute every checksum of a published model")
+    for reading in (inspecting, verifying):
+        reading.add_argument("--json", action="store_true", help="print it as JSON")
     deleting = command("delete", _delete, "delete a published model, and nothing else")
     deleting.add_argument("--force", action="store_true", help="even if a stack still needs it")
-    for published in (verifying, deleting):
-        published.add_argument("url", metavar="URL", help="file:///folder/FINGERPRINT")
+    for published in (inspecting, verifying, deleting):
+        published.add_argument(
+            "url", metavar="PATH|URL", help="/folder/FINGERPRINT or gs://bucket/folder/FINGERPRINT"
+        )
     cleaning = command("clean", _clean, "remove what interrupted exports left in a folder")
     cleaning.add_argument("url", metavar="URL", help="file:///folder for models")
     return parser
@@ -230,8 +296,27 @@ def _add_spec_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--steps", type=int, help=f"when unasked, default {defaults.steps}")
     group.add_argument("--max-steps", type=int, help=f"the most, default {defaults.max_steps}")
+    group.add_argument("--guidance-scale", type=float, help="when unasked, default the family's")
     group.add_argument(
-        "--guidance-scale", type=float, help=f"when unasked, default {defaults.guidance_scale:g}"
+        "--negative-prompt", metavar="TEXT", help="when unasked, default the family's"
     )
-    group.add_argument("--negative-prompt", metavar="TEXT", help="when unasked, default none")
-    group.add_argument("--image-size", type=int, help=f"in pixels, default {defaults.image_size}")
+    group.add_argument("--image-size", type=int, help="in pixels, default the family's")
+    group.add_argument(
+        "--precision",
+        metavar="NAME",
+        help=f"{', '.join(PRECISIONS)}, or {AUTO} for what suits this machine; default float32",
+    )
+    group.add_argument(
+        "--weights",
+        metavar="WHICH",
+        help="for sd14: official (downloaded), the absolute path of a folder with the official "
+        "files, random, or random:SEED",
+    )
+    group.add_argument(
+        "--accept-licence",
+        metavar="NAME",
+        help=f'"{WEIGHTS_LICENCE}" accepts the licence of the official weights',
+    )
+    group.add_argument(
+        "--trace", action="store_true", default=None, help="make the server print every step"
+    )

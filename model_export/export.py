@@ -6,16 +6,15 @@ TensorFlow is imported inside the functions, so that importing this module stays
 from __future__ import annotations
 
 import platform
-import shutil
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from model_export.families import Family, family
-from model_export.manifest import MANIFEST_NAME, Manifest, describe_files
+from model_export.families import family
+from model_export.manifest import MANIFEST_NAME, Manifest, Signature, describe_files
 from model_export.spec import EXPORTER_VERSION, ModelSpec
 from model_export.vocabulary import VOCABULARY_LICENCE_FILE
 from model_export.warmup import write_warmup_requests
@@ -29,9 +28,14 @@ VERSION_FOLDER = "1"
 MAX_SHARD_BYTES = 256 * 2**20
 
 
-class Stage(Enum):
-    """The parts of an export, in order."""
+class ExportError(RuntimeError):
+    """A model that could not be written; the message is the line to show."""
 
+
+class Stage(Enum):
+    """The parts of an export, in order. Families whose weights are here skip the first."""
+
+    FETCH = "get the weights and check them"
     LOAD = "load TensorFlow and the networks"
     TRACE = "trace the graph"
     SAVE = "save the model"
@@ -39,7 +43,20 @@ class Stage(Enum):
     PUBLISH = "publish"
 
 
-Progress = Callable[[Stage], None]
+class Progress(Protocol):
+    """Told when a stage begins, and now and then how much of it is done, from 0 to 1."""
+
+    def __call__(self, stage: Stage, done: float = 0.0) -> None: ...
+
+
+def no_progress(stage: Stage, done: float = 0.0) -> None:
+    """For those who do not want to know."""
+
+
+def stages(spec: ModelSpec) -> list[Stage]:
+    """The stages that an export of this spec goes through."""
+    skipped = set() if family(spec.family).needs_fetching(spec) else {Stage.FETCH}
+    return [stage for stage in Stage if stage not in skipped]
 
 
 def export(
@@ -48,33 +65,41 @@ def export(
     *,
     networks: Networks | None = None,
     weights_sha256: str | None = None,
-    progress: Progress = lambda _stage: None,
+    progress: Progress = no_progress,
 ) -> Manifest:
     """Writes folder/1/… and, last, folder/manifest.json. The folder must be empty or missing.
 
-    The networks are the spec's family's, unless given together with their checksum.
+    The networks are the spec's family's, unless given together with their checksum. Raises
+    ExportError, WeightsError or OSError.
     """
     chosen = family(spec.family)
-    weights_sha256 = weights_sha256 or chosen.weights_sha256()
+    weights_sha256 = weights_sha256 or chosen.weights_sha256(spec)
     fingerprint = spec.fingerprint(weights_sha256)
     version_folder = folder / VERSION_FOLDER
     version_folder.mkdir(parents=True)
 
-    progress(Stage.LOAD)
-    networks = networks or chosen.load(spec)
-    _save(spec, networks, fingerprint, version_folder, progress)
+    if networks is None:
+        if chosen.needs_fetching(spec):
+            progress(Stage.FETCH)
+            chosen.fetch(spec, lambda done: progress(Stage.FETCH, done))
+        progress(Stage.LOAD)
+        networks = chosen.load(spec, lambda done: progress(Stage.LOAD, done))
+    parameter_count = networks.parameter_count
+    signatures = _save(spec, networks, fingerprint, version_folder, progress)
+    del networks  # the weights are on disk: a large model's memory is better given back
 
     progress(Stage.DESCRIBE)
-    write_warmup_requests(version_folder)
-    _write_licences(chosen, version_folder / "assets.extra")
+    write_warmup_requests(version_folder, spec)
+    _write_licences(chosen.licence_files(spec), version_folder / "assets.extra")
     manifest = Manifest(
         fingerprint=fingerprint,
         exporter_version=EXPORTER_VERSION,
-        spec=spec,
+        spec=spec.published(),
         weights_sha256=weights_sha256,
         versions=_versions(),
-        parameter_count=networks.parameter_count,
-        licence=chosen.licence,
+        parameter_count=parameter_count,
+        licence=chosen.licence(spec),
+        signatures=signatures,
         files=describe_files(folder),
     )
     (folder / MANIFEST_NAME).write_bytes(manifest.to_bytes())
@@ -83,14 +108,33 @@ def export(
 
 def _save(
     spec: ModelSpec, networks: Networks, fingerprint: str, folder: Path, progress: Progress
-) -> None:
+) -> dict[str, Signature]:
     from model_export.pipeline import TextToImage
 
     progress(Stage.TRACE)
     model = TextToImage(spec, networks, fingerprint)
-    signatures = model.signatures()
+    functions = model.signatures()
     progress(Stage.SAVE)
-    write_saved_model(model.state(), signatures, folder)
+    write_saved_model(model.state(), functions, folder)
+    return {name: _described(function) for name, function in functions.items()}
+
+
+def _described(function: Any) -> Signature:
+    def texts(specs: Mapping[str, Any]) -> dict[str, str]:
+        return {
+            name: f"{spec.dtype.name}[{', '.join(_axis(size) for size in spec.shape)}]"
+            for name, spec in sorted(specs.items())
+        }
+
+    return Signature(
+        inputs=texts(function.structured_input_signature[1])
+        or texts({spec.name: spec for spec in function.structured_input_signature[0]}),
+        outputs=texts(function.structured_outputs),
+    )
+
+
+def _axis(size: int | None) -> str:
+    return "B" if size is None else str(size)
 
 
 def write_saved_model(
@@ -107,14 +151,20 @@ def write_saved_model(
 
     shards = tf.train.experimental.MaxShardSizePolicy(max_shard_size=max_shard_bytes)
     options = tf.saved_model.SaveOptions(experimental_sharding_callback=shards)
-    tf.saved_model.save(state, str(folder), signatures=dict(signatures), options=options)
+    try:
+        tf.saved_model.save(state, str(folder), signatures=dict(signatures), options=options)
+    except tf.errors.OpError as error:
+        # The runtime writes the variables itself: a full disk comes back as its own error.
+        reason = " ".join(error.message.split())[:200]
+        raise ExportError(f"{folder} cannot be written: {reason}: make room there") from error
 
 
-def _write_licences(chosen: Family, folder: Path) -> None:
+def _write_licences(texts: Mapping[str, str], folder: Path) -> None:
     """The weights' licence, and the notice of all that the model is made of."""
-    shutil.copyfile(chosen.licence_file, folder / "LICENSE")
+    for name, text in texts.items():
+        (folder / name).write_text(text)
     parts = [
-        chosen.notice,
+        texts["NOTICE"],
         "The networks are built from layers of KerasCV, Copyright The KerasCV Authors,\n"
         "licensed under the Apache License, Version 2.0.\n",
         VOCABULARY_LICENCE_FILE.read_text(),

@@ -6,52 +6,105 @@ Imports neither TensorFlow nor a family's code until a function is called.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol
 
 from model_export.networks import Networks
 from model_export.spec import ModelSpec
 
-_ASSETS = Path(__file__).parent / "assets"
+OnProgress = Callable[[float], None]
+"""Told how much is done, from 0 to 1."""
 
 
-@dataclass(frozen=True)
-class Family:
-    """module has `load(spec) -> Networks` and `weights_sha256() -> str`.
+class Family(Protocol):
+    """Networks, the checksum that stands for their weights, and the licence of those."""
 
-    licence is the SPDX name of the weights' licence, licence_file its text; notice goes into
-    every exported model.
-    """
+    def weights_sha256(self, spec: ModelSpec) -> str:
+        """Part of every fingerprint. Needs neither TensorFlow nor the weights themselves."""
+        ...
 
-    module: str
-    licence: str
-    licence_file: Path
-    notice: str
+    def size_bytes(self, spec: ModelSpec) -> int:
+        """About how much room the exported model takes."""
+        ...
 
-    def load(self, spec: ModelSpec) -> Networks:
-        return self._import().load(spec)
+    def needs_fetching(self, spec: ModelSpec) -> bool: ...
 
-    def weights_sha256(self) -> str:
-        """The checksum that stands for the weights in a fingerprint. Needs no TensorFlow."""
-        return self._import().weights_sha256()
+    def fetch(self, spec: ModelSpec, on_progress: OnProgress) -> None:
+        """Brings the weights to this machine and checks them."""
+        ...
 
-    def _import(self) -> ModuleType:
-        return importlib.import_module(self.module)
+    def load(self, spec: ModelSpec, on_progress: OnProgress) -> Networks: ...
+
+    def licence(self, spec: ModelSpec) -> str:
+        """The name of the weights' licence."""
+        ...
+
+    def licence_files(self, spec: ModelSpec) -> Mapping[str, str]:
+        """Texts by file name, which travel with the model: LICENSE and NOTICE at least."""
+        ...
 
 
-_FAMILIES = {
-    "demo": Family(
-        module="model_export.demo.networks",
-        licence="Apache-2.0",
-        licence_file=_ASSETS / "Apache-2.0.txt",
-        notice=(
-            "The demo model of diffusion-serving.\n"
-            "Its weights were trained by that project on pictures it draws itself, and are\n"
-            "licensed under the Apache License, Version 2.0 (see LICENSE).\n"
-        ),
-    ),
-}
+class _Demo:
+    """The model that ships with this project."""
+
+    _LICENCE_FILE = Path(__file__).parent / "assets" / "Apache-2.0.txt"
+    _SIZE_BYTES = 20_000_000
+    _NOTICE = (
+        "The demo model of diffusion-serving.\n"
+        "Its weights were trained by that project on pictures it draws itself, and are\n"
+        "licensed under the Apache License, Version 2.0 (see LICENSE).\n"
+    )
+
+    def weights_sha256(self, spec: ModelSpec) -> str:
+        return _module("model_export.demo.networks").weights_sha256()
+
+    def size_bytes(self, spec: ModelSpec) -> int:
+        return self._SIZE_BYTES
+
+    def needs_fetching(self, spec: ModelSpec) -> bool:
+        return False
+
+    def fetch(self, spec: ModelSpec, on_progress: OnProgress) -> None:
+        """Nothing to do: the weights are in the checkout."""
+
+    def load(self, spec: ModelSpec, on_progress: OnProgress) -> Networks:
+        return _module("model_export.demo.networks").load(spec)
+
+    def licence(self, spec: ModelSpec) -> str:
+        return "Apache-2.0"
+
+    def licence_files(self, spec: ModelSpec) -> Mapping[str, str]:
+        return {"LICENSE": self._LICENCE_FILE.read_text(), "NOTICE": self._NOTICE}
+
+
+class _Sd14:
+    """Stable Diffusion 1.4, by keras_cv's classes."""
+
+    def weights_sha256(self, spec: ModelSpec) -> str:
+        return _module("model_export.sd14.weights").checksum(spec)
+
+    def size_bytes(self, spec: ModelSpec) -> int:
+        return _module("model_export.sd14.weights").size_bytes(spec)
+
+    def needs_fetching(self, spec: ModelSpec) -> bool:
+        return spec.random_seed is None
+
+    def fetch(self, spec: ModelSpec, on_progress: OnProgress) -> None:
+        _module("model_export.sd14.weights").fetch(spec, on_progress)
+
+    def load(self, spec: ModelSpec, on_progress: OnProgress) -> Networks:
+        return _module("model_export.sd14.networks").load(spec, on_progress)
+
+    def licence(self, spec: ModelSpec) -> str:
+        return _module("model_export.sd14.licence").name(spec)
+
+    def licence_files(self, spec: ModelSpec) -> Mapping[str, str]:
+        return _module("model_export.sd14.licence").files(spec)
+
+
+_FAMILIES: dict[str, Family] = {"demo": _Demo(), "sd14": _Sd14()}
 
 
 def family(name: str) -> Family:
@@ -60,5 +113,9 @@ def family(name: str) -> Family:
 
 
 def fingerprint(spec: ModelSpec) -> str:
-    """The name of the folder this spec is exported to, with the weights at hand."""
-    return spec.fingerprint(family(spec.family).weights_sha256())
+    """The name of the folder this spec is exported to."""
+    return spec.fingerprint(family(spec.family).weights_sha256(spec))
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(name)

@@ -1,29 +1,36 @@
 """Models in Google Cloud Storage, with the credentials of whoever runs the program.
 
-Objects appear whole or not at all. Each carries its SHA-256 as metadata, written together with
-the content, whose transfer the service checks by CRC32C: so a checksum costs no download.
+Objects appear whole or not at all. Each carries its SHA-256 and its CRC32C as metadata, written
+together with the content. The service computes a CRC32C of what it holds: while the two agree, the
+SHA-256 is that of the content, and costs no download.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import google_crc32c
 from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, Unauthorized
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
+from google.cloud.storage import transfer_manager
 
 from model_export.manifest import checked_path, sha256_of
 from model_export.storage import StorageError
 
-_SHA256 = "sha256"
+_SHA256, _CRC32C = "sha256", "crc32c"
+_PARALLEL_UPLOADS = 8
+_PERMISSIONS = tuple(f"storage.objects.{verb}" for verb in ("list", "get", "create", "delete"))
 _CHUNK_BYTES = 32 * 2**20
 """How much of a large file is sent at a time, and again when a connection breaks."""
+_READ_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 300.0
 
 
@@ -36,6 +43,13 @@ class GcsStorage:
         self._bucket_name = parts.netloc
         self._prefix = unquote(parts.path).strip("/") + "/"
 
+    def check_access(self) -> None:
+        with self._explained():
+            granted = self._bucket().test_iam_permissions(list(_PERMISSIONS))
+            missing = [name for name in _PERMISSIONS if name not in granted]
+            if missing:
+                raise StorageError(self._refusal(f"{missing[0]} is not granted"))
+
     def sizes(self) -> dict[str, int]:
         with self._explained(), contextlib.suppress(NotFound):
             blobs = _client().list_blobs(self._bucket_name, prefix=self._prefix)
@@ -47,8 +61,10 @@ class GcsStorage:
             blob = self._bucket().get_blob(self._name(path))
             if blob is None:
                 raise StorageError(f"{self.url}/{path} is not there")
-            known = (blob.metadata or {}).get(_SHA256)
-            return known or sha256(blob.download_as_bytes()).hexdigest()
+            known = blob.metadata or {}
+            if _SHA256 in known and known.get(_CRC32C) == blob.crc32c:
+                return known[_SHA256]
+            return sha256(blob.download_as_bytes()).hexdigest()
 
     def read(self, path: str) -> bytes | None:
         with self._explained(), contextlib.suppress(NotFound):
@@ -56,22 +72,27 @@ class GcsStorage:
         return None
 
     def put(self, source: Path, path: str) -> None:
-        self._upload(
-            path,
-            sha256_of(source),
-            lambda blob: blob.upload_from_filename(
-                str(source), checksum="crc32c", timeout=_TIMEOUT_SECONDS
-            ),
-        )
+        self.put_all([(source, path)], lambda _path: None)
+
+    def put_all(self, files: Sequence[tuple[Path, str]], on_put: Callable[[str], None]) -> None:
+        for i in range(0, len(files), _PARALLEL_UPLOADS):
+            portion = files[i : i + _PARALLEL_UPLOADS]
+            pairs = [(str(source), self._new_blob(path, source)) for source, path in portion]
+            with self._explained():
+                transfer_manager.upload_many(
+                    pairs,
+                    worker_type=transfer_manager.THREAD,
+                    max_workers=_PARALLEL_UPLOADS,
+                    raise_exception=True,
+                    upload_kwargs={"checksum": "crc32c", "timeout": _TIMEOUT_SECONDS},
+                )
+            for _, path in portion:
+                on_put(path)
 
     def write(self, content: bytes, path: str) -> None:
-        self._upload(
-            path,
-            sha256(content).hexdigest(),
-            lambda blob: blob.upload_from_string(
-                content, checksum="crc32c", timeout=_TIMEOUT_SECONDS
-            ),
-        )
+        with self._explained():
+            blob = self._blob(path)
+            blob.upload_from_string(content, checksum="crc32c", timeout=_TIMEOUT_SECONDS)
 
     def delete(self, path: str) -> None:
         with self._explained(), contextlib.suppress(NotFound):
@@ -80,12 +101,11 @@ class GcsStorage:
     def remove_empty_folders(self) -> None:
         """Nothing to do: a bucket has no folders, only names with slashes."""
 
-    def _upload(self, path: str, checksum: str, send: Callable[[Any], object]) -> None:
-        with self._explained():
-            # Only for sending: a download in chunks would lose its check by CRC32C.
-            blob = self._bucket().blob(self._name(path), chunk_size=_CHUNK_BYTES)
-            blob.metadata = {_SHA256: checksum}
-            send(blob)
+    def _new_blob(self, path: str, source: Path) -> Any:
+        # Chunks are only for sending: a download in chunks would lose its check by CRC32C.
+        blob = self._bucket().blob(self._name(path), chunk_size=_CHUNK_BYTES)
+        blob.metadata = {_SHA256: sha256_of(source), _CRC32C: _crc32c_of(source)}
+        return blob
 
     def _blob(self, path: str) -> Any:
         return self._bucket().blob(self._name(path))
@@ -95,6 +115,12 @@ class GcsStorage:
 
     def _name(self, path: str) -> str:
         return self._prefix + str(checked_path(path))
+
+    def _refusal(self, reason: str) -> str:
+        return (
+            f"{self.url}: you may not read and write there ({reason}): it takes "
+            f"roles/storage.objectUser on gs://{self._bucket_name}"
+        )
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -107,10 +133,7 @@ class GcsStorage:
                 "application-default login`"
             ) from error
         except (Forbidden, Unauthorized) as error:
-            raise StorageError(
-                f"{self.url}: you may not read and write there ({_one_line(error)}): it takes "
-                f"roles/storage.objectUser on gs://{self._bucket_name}"
-            ) from error
+            raise StorageError(self._refusal(_one_line(error))) from error
         except NotFound as error:
             raise StorageError(f"{self.url}: there is no bucket {self._bucket_name}") from error
         except GoogleAPIError as error:
@@ -120,6 +143,15 @@ class GcsStorage:
 @functools.cache
 def _client() -> Any:
     return storage.Client()
+
+
+def _crc32c_of(path: Path) -> str:
+    """In the service's own notation."""
+    checksum = google_crc32c.Checksum()
+    with path.open("rb") as file:
+        while chunk := file.read(_READ_BYTES):
+            checksum.update(chunk)
+    return base64.b64encode(checksum.digest()).decode()
 
 
 def _one_line(error: Exception) -> str:

@@ -33,6 +33,14 @@ class FileEntry:
 
 
 @dataclass(frozen=True)
+class Signature:
+    """The inputs and outputs of one entry point by name, like "int32[B, 77]"."""
+
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Manifest:
     """versions: of Python, its Unicode data, regex, tensorflow, keras and keras_cv at export."""
 
@@ -43,6 +51,7 @@ class Manifest:
     versions: dict[str, str]
     parameter_count: int
     licence: str
+    signatures: dict[str, Signature]
     files: tuple[FileEntry, ...]
 
     @property
@@ -59,7 +68,9 @@ class Manifest:
             "versions": self.versions,
             "parameterCount": self.parameter_count,
             "licence": self.licence,
+            "randomWeights": self.spec.random_seed is not None,
             "sizeBytes": self.size_bytes,
+            "signatures": {name: asdict(found) for name, found in self.signatures.items()},
             "files": [asdict(file) for file in self.files],
         }
         return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
@@ -81,6 +92,10 @@ class Manifest:
                 versions=dict(document["versions"]),
                 parameter_count=int(document["parameterCount"]),
                 licence=str(document["licence"]),
+                signatures={
+                    str(name): Signature(dict(found["inputs"]), dict(found["outputs"]))
+                    for name, found in document.get("signatures", {}).items()
+                },
                 files=tuple(_entry(file) for file in document["files"]),
             )
         except ManifestError:

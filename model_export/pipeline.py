@@ -10,6 +10,7 @@ Imports TensorFlow at the top: import this module where it is needed.
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,20 @@ import tensorflow as tf
 
 from model_export import samplers
 from model_export.networks import Networks
-from model_export.spec import MAX_GUIDANCE_SCALE, MAX_PROMPT_TOKENS, SEED_LIMIT, ModelSpec
+from model_export.spec import (
+    MAX_GUIDANCE_SCALE,
+    MAX_PROMPT_TOKENS,
+    RANDOM_WEIGHTS_MARK,
+    SEED_LIMIT,
+    ModelSpec,
+)
 from model_export.tokenizer import ClipTokenizer
 from model_export.vocabulary import END_OF_TEXT, VOCABULARY_SIZE
 
 _EMBEDDING_MAX_PERIOD = 10000
 _GUIDANCE_PAIR = 2
+_PROMPT_FIRST_SAMPLER = "ddim_tutorial"
+"""The published tutorial has the prompt first in the pair; everybody else has it second."""
 
 _PROMPT = tf.TensorSpec([None], tf.string, "prompt")
 _NEGATIVE_PROMPT = tf.TensorSpec([None], tf.string, "negative_prompt")
@@ -48,7 +57,9 @@ class TextToImage(tf.Module):
         # Variables only: an attached Keras model would be saved with all its own traces.
         self.weights = list(networks.variables)
         self._spec = spec
-        self._fingerprint = fingerprint
+        # Whoever gets a picture of random weights should see it in the answer itself.
+        mark = "" if spec.random_seed is None else RANDOM_WEIGHTS_MARK
+        self._fingerprint = fingerprint + mark
         self._tokenizer = ClipTokenizer()
         # Functions that the signatures call, so that each is in the file once.
         self._tokenize = tf.function(
@@ -229,6 +240,7 @@ def _row_function(spec: ModelSpec, networks: Networks) -> Any:
     table = tf.constant(samplers.table(spec.sampler, spec.max_steps))
     frequencies = _embedding_frequencies(networks.timestep_embedding_width)
     latent_shape = (1, *networks.latent_shape)
+    prompt_first = spec.sampler == _PROMPT_FIRST_SAMPLER
 
     def timestep_embedding(timestep: tf.Tensor) -> tf.Tensor:
         angles = timestep * frequencies
@@ -242,7 +254,8 @@ def _row_function(spec: ModelSpec, networks: Networks) -> Any:
         guidance_scale: tf.Tensor,
         seed: tf.Tensor,
     ) -> tf.Tensor:
-        context = networks.text_encoder(tf.stack([negative_tokens, tokens]))
+        pair_of_tokens = [tokens, negative_tokens] if prompt_first else [negative_tokens, tokens]
+        context = networks.text_encoder(tf.stack(pair_of_tokens))
 
         def step(
             i: tf.Tensor, latent: tf.Tensor, clean_before: tf.Tensor
@@ -251,11 +264,15 @@ def _row_function(spec: ModelSpec, networks: Networks) -> Any:
             timestep, inverse_alpha, sigma_over_alpha, a, b, c = tf.unstack(row)
             pair = tf.repeat(latent, _GUIDANCE_PAIR, axis=0)
             noise = networks.unet(pair, timestep_embedding(timestep), context)
-            unconditional, conditional = tf.split(noise, _GUIDANCE_PAIR)
+            halves = tf.split(noise, _GUIDANCE_PAIR)
+            unconditional, conditional = reversed(halves) if prompt_first else halves
             # Classifier-free guidance, arXiv:2207.12598, in the form Stable Diffusion uses.
             eps = unconditional + guidance_scale * (conditional - unconditional)
             clean = inverse_alpha * latent - sigma_over_alpha * eps
             following = a * latent + b * clean + c * clean_before
+            if spec.trace:
+                with tf.control_dependencies([_print_step(i, num_steps, timestep, following)]):
+                    following = tf.identity(following)
             return i + 1, tf.ensure_shape(following, latent_shape), clean
 
         noise = initial_noise(seed, networks.latent_shape)[tf.newaxis]
@@ -268,6 +285,17 @@ def _row_function(spec: ModelSpec, networks: Networks) -> Any:
         return _to_pixels(networks.decoder(latent)[0], spec.image_size)
 
     return draw_row
+
+
+def _print_step(i: tf.Tensor, num_steps: tf.Tensor, timestep: tf.Tensor, latent: tf.Tensor) -> Any:
+    """To the server's standard error: where the loop is, and what the latent looks like."""
+    mean, variance = tf.nn.moments(latent, axes=list(range(len(latent.shape))))
+    return tf.print(
+        *("trace: step", i + 1, "of", num_steps, "timestep", timestep),
+        *("latent mean", mean, "std", tf.sqrt(variance)),
+        *("min", tf.reduce_min(latent), "max", tf.reduce_max(latent)),
+        output_stream=sys.stderr,
+    )
 
 
 def initial_noise(seed: tf.Tensor, latent_shape: tuple[int, int, int]) -> tf.Tensor:

@@ -4,68 +4,132 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from model_export.export import Progress, Stage
+from model_export.export import Progress, Stage, stages
+from model_export.spec import ModelSpec
 
-_EXPECTED_SECONDS = {
-    Stage.LOAD: 15.0,
-    Stage.TRACE: 9.0,
-    Stage.SAVE: 7.0,
-    Stage.DESCRIBE: 0.5,
-    Stage.PUBLISH: 0.5,
+_EXPECTED_SECONDS: Mapping[str, Mapping[Stage, float]] = {
+    "demo": {
+        Stage.LOAD: 15.0,
+        Stage.TRACE: 9.0,
+        Stage.SAVE: 7.0,
+        Stage.DESCRIBE: 0.5,
+        Stage.PUBLISH: 0.5,
+    },
+    "sd14": {
+        Stage.FETCH: 300.0,
+        Stage.LOAD: 60.0,
+        Stage.TRACE: 60.0,
+        Stage.SAVE: 40.0,
+        Stage.DESCRIBE: 20.0,
+        Stage.PUBLISH: 40.0,
+    },
 }
-"""The demo model's on two cores. Only their proportions matter once the first stage is over."""
+"""Rough, and only their proportions matter once the first stage is over."""
+
+_LIVE_SECONDS = 0.5
+_PLAIN_SECONDS = 10.0
+"""How often the time left is said again while a stage lasts."""
 
 
 class Estimate:
     """The time left, from the stages' usual durations and how this run compares so far."""
 
-    def __init__(self, now: float) -> None:
-        self._began = now
+    def __init__(self, expected: Mapping[Stage, float], now: float) -> None:
+        self._expected = dict(expected)
+        self._began = self._stage_began = now
         self._pace = 1.0
+        self._stage: Stage | None = None
+        self._done = 0.0
 
-    def remaining_seconds(self, stage: Stage, now: float) -> float:
-        """At the moment when stage begins."""
-        stages = list(Stage)
-        done = sum(_EXPECTED_SECONDS[s] for s in stages[: stages.index(stage)])
-        if done:
-            self._pace = (now - self._began) / done
-        return self._pace * (sum(_EXPECTED_SECONDS.values()) - done)
+    def update(self, stage: Stage, done: float, now: float) -> None:
+        """done, from 0 to 1, is how much of the stage is over, as far as that is known."""
+        if stage is not self._stage:
+            before = self._before(stage)
+            if before:
+                self._pace = (now - self._began) / before
+            self._stage, self._stage_began = stage, now
+        self._done = done
+
+    def remaining_seconds(self, now: float) -> float:
+        if self._stage is None:
+            return sum(self._expected.values())
+        later = sum(self._expected.values()) - self._before(self._stage)
+        later -= self._expected[self._stage]
+        spent = now - self._stage_began
+        if self._done > 0:
+            here = spent * (1 - self._done) / self._done
+        else:
+            here = max(0.0, self._pace * self._expected[self._stage] - spent)
+        return here + self._pace * later
+
+    def _before(self, stage: Stage) -> float:
+        order = list(self._expected)
+        return sum(self._expected[s] for s in order[: order.index(stage)])
+
+
+class _Reporter:
+    """Says the stage, what is known to be done of it, and the time left."""
+
+    def __init__(self, spec: ModelSpec, say: Callable[[str], None]) -> None:
+        self._stages = stages(spec)
+        expected = _EXPECTED_SECONDS[spec.family]
+        self._estimate = Estimate({s: expected[s] for s in self._stages}, time.monotonic())
+        self._say = say
+        self._current: tuple[Stage, float] | None = None
+
+    def __call__(self, stage: Stage, done: float = 0.0) -> None:
+        began = self._current is None or self._current[0] is not stage
+        self._current = (stage, done)
+        self._estimate.update(stage, done, time.monotonic())
+        if began:
+            self.say_again()
+
+    def say_again(self) -> None:
+        if self._current is None:
+            return
+        stage, done = self._current
+        place = f"({self._stages.index(stage) + 1}/{len(self._stages)})"
+        share = f" ({done:.0%})" if done else ""
+        left = max(1, round(self._estimate.remaining_seconds(time.monotonic())))
+        self._say(f"{place} {stage.value}{share}, about {_duration(left)} left")
 
 
 @contextlib.contextmanager
-def reporter() -> Iterator[Progress]:
-    """Reports to stdout, in the form that suits it."""
-    with _live_line() if sys.stdout.isatty() else contextlib.nullcontext(_plain_lines()) as report:
-        yield report
-
-
-def _plain_lines() -> Progress:
-    estimate = Estimate(time.monotonic())
-
-    def report(stage: Stage) -> None:
-        print(_describe(stage, estimate.remaining_seconds(stage, time.monotonic())), flush=True)
-
-    return report
-
-
-@contextlib.contextmanager
-def _live_line() -> Iterator[Progress]:
+def reporter(spec: ModelSpec) -> Iterator[Progress]:
+    """Reports to stdout, in the form that suits it, until the block ends."""
+    if not sys.stdout.isatty():
+        plain = _Reporter(spec, lambda line: print(line, flush=True))
+        with _every(_PLAIN_SECONDS, plain.say_again):
+            yield plain
+        return
     from rich.console import Console
 
-    console = Console(highlight=False)
-    estimate = Estimate(time.monotonic())
-    with console.status("starting") as status:
-
-        def report(stage: Stage) -> None:
-            status.update(_describe(stage, estimate.remaining_seconds(stage, time.monotonic())))
-
-        yield report
+    with Console(highlight=False).status("starting") as status:
+        live = _Reporter(spec, status.update)
+        with _every(_LIVE_SECONDS, live.say_again):
+            yield live
 
 
-def _describe(stage: Stage, remaining_seconds: float) -> str:
-    stages = list(Stage)
-    place = f"({stages.index(stage) + 1}/{len(stages)})"
-    return f"{place} {stage.value}, about {max(1, round(remaining_seconds))} s left"
+@contextlib.contextmanager
+def _every(seconds: float, act: Callable[[], None]) -> Iterator[None]:
+    stopped = threading.Event()
+
+    def run() -> None:
+        while not stopped.wait(seconds):
+            act()
+
+    thread = threading.Thread(target=run, daemon=True, name="progress")
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _duration(seconds: int) -> str:
+    return f"{seconds} s" if seconds < 120 else f"{round(seconds / 60)} min"

@@ -41,9 +41,10 @@ def publish(
     if missing:
         storage.write(manifest.to_bytes(), PARTIAL_MANIFEST_NAME)
         storage.delete(MANIFEST_NAME)
-    for file in upload_order(missing):
-        storage.put(folder / file.path, file.path)
-        on_file(file)
+    by_path = {file.path: file for file in missing}
+    for files in _rounds(missing):
+        pairs = [(folder / file.path, file.path) for file in files]
+        storage.put_all(pairs, lambda path: on_file(by_path[path]))
     storage.write(manifest.to_bytes(), MANIFEST_NAME)
     storage.delete(PARTIAL_MANIFEST_NAME)
     storage.remove_empty_folders()
@@ -60,6 +61,14 @@ def upload_order(files: Iterable[FileEntry]) -> list[FileEntry]:
         return (4 if _is_saved_model(file) else 3), file.path
 
     return sorted(files, key=rank)
+
+
+def _rounds(files: Iterable[FileEntry]) -> list[list[FileEntry]]:
+    """Files that may go up together: all that a graph needs, and then the graph."""
+    ordered = upload_order(files)
+    needed = [file for file in ordered if not _is_saved_model(file)]
+    graphs = [file for file in ordered if _is_saved_model(file)]
+    return [together for together in (needed, graphs) if together]
 
 
 def read_manifest(storage: Storage) -> Manifest | None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePath
 from typing import Any
 
 EXPORTER_VERSION = 1
@@ -23,7 +24,13 @@ MAX_GUIDANCE_SCALE = 30.0
 SEED_LIMIT = 2**31 - 2
 """Seeds s with 0 <= s < SEED_LIMIT give keras_cv's own noise."""
 
-FAMILIES = ("demo",)
+FAMILIES = ("demo", "sd14")
+PRECISIONS = ("float32", "bfloat16")
+BUNDLED, OFFICIAL, RANDOM = "bundled", "official", "random"
+WEIGHTS_LICENCE = "CreativeML Open RAIL-M"
+WEIGHTS_LICENCE_URL = "https://raw.githubusercontent.com/CompVis/stable-diffusion/main/LICENSE"
+RANDOM_WEIGHTS_MARK = "-random-weights"
+"""Ends the fingerprint that a model with random weights gives with every picture."""
 SAMPLERS = (
     "dpmpp_2m_trailing",
     "dpmpp_2m_leading",
@@ -45,26 +52,82 @@ class SpecError(ValueError):
 
 
 @dataclass(frozen=True)
+class FamilyDefaults:
+    """What a family draws at, and how, when nobody says otherwise."""
+
+    image_sizes: tuple[int, ...]
+    image_size: int
+    precisions: tuple[str, ...]
+    guidance_scale: float
+    negative_prompt: str
+    weights: str
+
+
+FAMILY_DEFAULTS = {
+    "demo": FamilyDefaults(
+        image_sizes=(64,),
+        image_size=64,
+        precisions=("float32",),
+        guidance_scale=3.0,
+        negative_prompt="",
+        weights=BUNDLED,
+    ),
+    "sd14": FamilyDefaults(
+        # The U-Net halves the latent, an eighth of the picture, three times, and KerasCV asks
+        # for multiples of 128; beyond 768 the pictures of these weights repeat themselves.
+        image_sizes=tuple(range(256, 769, 128)),
+        image_size=384,
+        precisions=PRECISIONS,
+        guidance_scale=7.5,
+        # The published TF Serving tutorial's.
+        negative_prompt=(
+            "ugly, tiling, poorly drawn hands, poorly drawn feet, poorly drawn face, out of frame, "
+            "mutation, mutated, extra limbs, extra legs, extra arms, disfigured, deformed, "
+            "cross-eye, body out of frame, blurry, bad art, bad anatomy, blurred, text, watermark, "
+            "grainy"
+        ),
+        weights=OFFICIAL,
+    ),
+}
+_DEMO = FAMILY_DEFAULTS["demo"]
+
+
+@dataclass(frozen=True)
 class ModelSpec:
-    """One servable model. Equal specs with equal weights export to the same fingerprint."""
+    """One servable model. Equal specs with equal weights export to the same fingerprint.
+
+    The defaults are the demo model's; `for_family` fills in another family's own. weights says
+    where the weights come from: "bundled" with the project (demo), or for sd14 "official"
+    (downloaded once), the absolute path of a folder that holds the official files, or "random"
+    (also "random:SEED"). accept_licence is the name of the weights' licence, which is how it is
+    accepted. trace makes the server print every step's latent.
+    """
 
     family: str = "demo"
-    image_size: int = 64
+    image_size: int = _DEMO.image_size
     precision: str = "float32"
     sampler: str = "dpmpp_2m_trailing"
     steps: int = 20
     max_steps: int = 50
-    guidance_scale: float = 3.0
-    negative_prompt: str = ""
+    guidance_scale: float = _DEMO.guidance_scale
+    negative_prompt: str = _DEMO.negative_prompt
+    weights: str = _DEMO.weights
+    accept_licence: str = ""
+    trace: bool = False
 
     def __post_init__(self) -> None:
         # 4 and 4.0 describe the same model, and must not give two fingerprints.
         object.__setattr__(self, "guidance_scale", float(self.guidance_scale))
+        if self.weights == RANDOM:
+            object.__setattr__(self, "weights", f"{RANDOM}:0")
         _one_of("family", self.family, FAMILIES)
-        _one_of("precision", self.precision, ("float32",))
+        family = FAMILY_DEFAULTS[self.family]
         _one_of("sampler", self.sampler, SAMPLERS)
-        if self.image_size != 64:
-            raise SpecError("image_size", f"the demo model draws at 64 px, not {self.image_size}")
+        if self.image_size not in family.image_sizes:
+            raise SpecError("image_size", _wrong_size(self.family, self.image_size))
+        _one_of("precision", self.precision, PRECISIONS)
+        if self.precision not in family.precisions:
+            raise SpecError("precision", f"the {self.family} model has float32 only")
         if not 1 <= self.max_steps <= 50:
             raise SpecError("max_steps", f"must be from 1 to 50, not {self.max_steps}")
         if not 1 <= self.steps <= self.max_steps:
@@ -76,6 +139,62 @@ class ModelSpec:
             )
         if len(self.negative_prompt.encode()) > MAX_PROMPT_BYTES:
             raise SpecError("negative_prompt", f"is longer than {MAX_PROMPT_BYTES} bytes")
+        self._check_weights()
+
+    def _check_weights(self) -> None:
+        if self.family == "demo":
+            if self.weights != BUNDLED:
+                raise SpecError("weights", f"the demo model's are {BUNDLED}, not {self.weights!r}")
+            return
+        if self.random_seed is not None:
+            return
+        if self.weights != OFFICIAL and not PurePath(self.weights).is_absolute():
+            raise SpecError(
+                "weights",
+                f"must be {OFFICIAL}, {RANDOM}, {RANDOM}:SEED or the absolute path of a folder, "
+                f"not {self.weights!r}",
+            )
+        if self.accept_licence != WEIGHTS_LICENCE:
+            raise SpecError(
+                "accept_licence",
+                f"the weights are under the licence {WEIGHTS_LICENCE}: read it "
+                f"({WEIGHTS_LICENCE_URL}), and accept it by giving its name here",
+            )
+
+    @classmethod
+    def for_family(cls, family: str, **values: Any) -> ModelSpec:
+        """The family's own defaults, with these values over them."""
+        _one_of("family", family, FAMILIES)
+        own = FAMILY_DEFAULTS[family]
+        defaults = {
+            "image_size": own.image_size,
+            "guidance_scale": own.guidance_scale,
+            "negative_prompt": own.negative_prompt,
+            "weights": own.weights,
+        }
+        return cls(family=family, **(defaults | values))
+
+    @property
+    def random_seed(self) -> int | None:
+        """The seed of random weights; None for weights that were trained."""
+        kind, _, seed = self.weights.partition(":")
+        if kind != RANDOM or self.family == "demo":
+            return None
+        if not (seed.isascii() and seed.isdigit() and int(seed) < 2**32):
+            raise SpecError("weights", f"the seed must be from 0 to {2**32 - 1}, not {seed!r}")
+        return int(seed)
+
+    @property
+    def weights_folder(self) -> Path | None:
+        """The folder the weights come from, if they come from one."""
+        return Path(self.weights) if PurePath(self.weights).is_absolute() else None
+
+    def published(self) -> ModelSpec:
+        """The spec as it may be told to others: a folder of this machine is not named.
+
+        Such a folder holds the official files, so that is what the weights are.
+        """
+        return replace(self, weights=OFFICIAL) if self.weights_folder else self
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -90,14 +209,26 @@ class ModelSpec:
         return cls(**fields)
 
     def fingerprint(self, weights_sha256: str) -> str:
-        """Sixteen hex digits over this spec, the exporter's version and the weights' checksum."""
+        """Sixteen hex digits over this spec, the exporter's version and the weights' checksum.
+
+        The checksum stands for the weights, wherever they came from.
+        """
+        spec = self.to_json()
+        del spec["weights"], spec["accept_licence"]
         document = {
             "exporter": EXPORTER_VERSION,
-            "spec": self.to_json(),
+            "spec": spec,
             "weights": weights_sha256,
         }
         text = json.dumps(document, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _wrong_size(family: str, size: int) -> str:
+    sizes = FAMILY_DEFAULTS[family].image_sizes
+    if len(sizes) == 1:
+        return f"the {family} model draws at {sizes[0]} px, not {size}"
+    return f"must be one of {', '.join(map(str, sizes))}, not {size}"
 
 
 def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:

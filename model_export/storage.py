@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, unquote, urlsplit
@@ -33,6 +33,10 @@ class Storage(Protocol):
 
     url: str
 
+    def check_access(self) -> None:
+        """Raises StorageError if files cannot be published there, as far as that can be told."""
+        ...
+
     def sizes(self) -> dict[str, int]:
         """Every file's size by its path; empty when the folder does not exist."""
         ...
@@ -40,6 +44,14 @@ class Storage(Protocol):
     def sha256(self, path: str) -> str: ...
     def read(self, path: str) -> bytes | None: ...
     def put(self, source: Path, path: str) -> None: ...
+
+    def put_all(self, files: Sequence[tuple[Path, str]], on_put: Callable[[str], None]) -> None:
+        """Puts files, as pairs of source and path, whose order does not matter.
+
+        on_put is told each path once it is there.
+        """
+        ...
+
     def write(self, content: bytes, path: str) -> None: ...
     def delete(self, path: str) -> None: ...
 
@@ -54,6 +66,9 @@ class FileStorage:
     def __init__(self, url: str) -> None:
         self.url = url
         self._root = local_path(url)
+
+    def check_access(self) -> None:
+        """Nothing to do: an export writes beside it first, and fails there."""
 
     def sizes(self) -> dict[str, int]:
         return {
@@ -73,6 +88,11 @@ class FileStorage:
 
     def put(self, source: Path, path: str) -> None:
         self._replace(path, lambda part: shutil.copyfile(source, part))
+
+    def put_all(self, files: Sequence[tuple[Path, str]], on_put: Callable[[str], None]) -> None:
+        for source, path in files:
+            self.put(source, path)
+            on_put(path)
 
     def write(self, content: bytes, path: str) -> None:
         self._replace(path, lambda part: part.write_bytes(content))

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from model_export.spec import MAX_PROMPT_TOKENS, MODEL_NAME
+from model_export.spec import MAX_PROMPT_TOKENS, MODEL_NAME, ModelSpec
 from model_export.vocabulary import END_OF_TEXT, START_OF_TEXT
 
 WARMUP_PATH = "assets.extra/tf_serving_warmup_requests"
+_QUICK_FAMILIES = ("demo",)
+"""Which draw a picture of any number of steps in seconds."""
 _PROMPT = b"a small red circle on a white background"
 
 
-def write_warmup_requests(version_folder: Path) -> None:
-    """One PredictionLog for each signature, with one row. One step, where the caller chooses."""
+def write_warmup_requests(version_folder: Path, spec: ModelSpec) -> None:
+    """One PredictionLog for each signature, with one row and one step.
+
+    A request to `prompt` runs the spec's own number of steps. Where that takes minutes it is left
+    out, for every new replica would wait for it; the signature's networks are the others' anyway.
+    """
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
@@ -39,6 +45,8 @@ def write_warmup_requests(version_folder: Path) -> None:
             **chosen,
         },
     }
+    if spec.family not in _QUICK_FAMILIES:
+        del requests["prompt"]
     path = version_folder / WARMUP_PATH
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from client.discovery import PROJECT_ROOT
-from model_export.spec import SEED_LIMIT, ModelSpec
+from model_export.spec import RANDOM_WEIGHTS_MARK, SEED_LIMIT, ModelSpec
 from tests.client.command_line import CommandLine
 from tests.client.fake_serving import FINGERPRINT, FakeServing, picture_png
 
@@ -163,6 +163,13 @@ def test_a_proxy_in_the_environment_is_not_asked_for_the_loopback(
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port}")
     monkeypatch.setenv("no_proxy", "")
     assert run("generate", "x", "--endpoint", server.endpoint).code == 0
+
+
+def test_a_model_with_random_weights_is_warned_about(run: CommandLine, server: FakeServing) -> None:
+    server.fingerprint = FINGERPRINT + RANDOM_WEIGHTS_MARK
+    ran = run("generate", "a star", "--endpoint", server.endpoint)
+    assert ran.code == 0
+    assert "warning: this model has RANDOM WEIGHTS: it was never trained" in ran.err
 
 
 def test_the_fingerprint_is_the_answers_for_each_picture(

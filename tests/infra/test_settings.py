@@ -7,7 +7,7 @@ import yaml
 
 from infra import settings
 from infra.values import SettingsError
-from model_export.spec import SAMPLERS, ModelSpec
+from model_export.spec import SAMPLERS, WEIGHTS_LICENCE, ModelSpec
 from render.recorder import PROJECT, ROOT, stack_config
 
 
@@ -40,7 +40,11 @@ def test_the_project_file_names_every_sampler() -> None:
     ("key", "value", "says"),
     [
         ("target", "moon", "target: must be local or gke, not 'moon'"),
-        ("modelFamily", "sd99", "modelFamily: must be one of demo"),
+        ("modelFamily", "sd99", "modelFamily: must be one of demo, sd14, not 'sd99'"),
+        ("precision", "float16", "precision: must be one of auto, float32, bfloat16"),
+        ("precision", "bfloat16", "precision: the demo model has float32 only"),
+        ("weights", "official", "weights: the demo model's are bundled, not 'official'"),
+        ("trace", "maybe", "trace: must be true or false, not 'maybe'"),
         ("imageSize", "512", "imageSize: the demo model draws at 64 px, not 512"),
         ("imageSize", "big", "imageSize: must be a whole number from 1 to 4096, not 'big'"),
         ("sampler", "euler", "sampler: must be one of dpmpp_2m_trailing, "),
@@ -64,6 +68,52 @@ def test_a_wrong_value_names_the_key_and_the_remedy(key: str, value: str, says: 
     assert text.startswith(says)
     assert f"Set it with: pulumi config set {says.partition(':')[0]} " in text
     assert "\n" not in text
+
+
+def sd14(**changes: str) -> dict[str, str]:
+    return values(**{"modelFamily": "sd14", "acceptLicence": WEIGHTS_LICENCE} | changes)
+
+
+def test_auto_is_what_suits_the_family() -> None:
+    model = settings.parse(sd14()).model
+    assert model == ModelSpec.for_family(
+        "sd14", precision=model.precision, accept_licence=WEIGHTS_LICENCE
+    )
+    assert (model.image_size, model.guidance_scale, model.weights) == (384, 7.5, "official")
+    assert model.negative_prompt.startswith("ugly, tiling")
+
+
+def test_what_is_set_goes_before_the_familys_own() -> None:
+    chosen = sd14(imageSize="512", guidanceScale="3", negativePrompt="", weights="random")
+    model = settings.parse(chosen).model
+    assert (model.image_size, model.guidance_scale) == (512, 3.0)
+    assert (model.negative_prompt, model.weights) == ("", "random:0")
+
+
+@pytest.mark.parametrize("licence", ["", "yes", "Apache-2.0", "creativeml open rail-m"])
+def test_the_official_weights_need_their_licence_accepted_by_name(licence: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        settings.parse(sd14(acceptLicence=licence))
+    text = str(error.value)
+    assert text.startswith(
+        "acceptLicence: the weights are under the licence CreativeML Open RAIL-M"
+    )
+    assert 'pulumi config set acceptLicence "CreativeML Open RAIL-M"' in text
+
+
+def test_random_weights_need_no_licence() -> None:
+    assert settings.parse(values(modelFamily="sd14", weights="random:7")).model.random_seed == 7
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"), [("n2-standard-4", "float32"), ("c3-standard-8", "bfloat16")]
+)
+def test_auto_precision_is_what_the_machine_type_is_fast_in(machine: str, expected: str) -> None:
+    on_gke = sd14(target="gke", machineType=machine, allowedSourceRanges="203.0.113.7/32")
+    assert settings.parse(on_gke, "my-project").model.precision == expected
+    assert (
+        settings.parse(on_gke | {"precision": "float32"}, "my-project").model.precision == "float32"
+    )
 
 
 def test_a_missing_key_says_how_to_set_it() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from model_export.manifest import FileEntry, Manifest, sha256_of
+from model_export.manifest import FileEntry, Manifest, Signature, sha256_of
 from model_export.spec import EXPORTER_VERSION, ModelSpec
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -95,6 +95,7 @@ def made_up_model(tmp_path: Path) -> Callable[..., tuple[Path, Manifest]]:
             versions={},
             parameter_count=1,
             licence="Apache-2.0",
+            signatures={"prompt": Signature({"prompt": "string[B]"}, {"seed": "int64[B]"})},
             files=tuple(files),
         )
         return folder, manifest

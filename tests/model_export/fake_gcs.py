@@ -7,8 +7,9 @@ import email.parser
 import email.policy
 import json
 import re
+import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -18,9 +19,13 @@ import google_crc32c
 
 
 class FakeGcs:
-    """Buckets of objects: content and metadata by name. `refuse` answers everything with 403."""
+    """Buckets of objects: content and metadata by name. `refuse` answers everything with 403.
+
+    `before_request` is called first for every request.
+    """
 
     def __init__(self, *buckets: str) -> None:
+        self.before_request: Callable[[], object] = lambda: None
         self.buckets: dict[str, dict[str, tuple[bytes, dict[str, str]]]] = {b: {} for b in buckets}
         self.uploads: dict[str, tuple[str, dict[str, Any]]] = {}
         self.log: list[str] = []
@@ -60,11 +65,17 @@ class _Handler(BaseHTTPRequestHandler):
     do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - the library's names
 
     def _handle(self) -> None:
+        self.gcs.before_request()
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         url = urlsplit(self.path)
         query = {k: v[0] for k, v in parse_qs(url.query).items()}
         if re.fullmatch("/storage/v1/b/[^/]+", url.path):
             self._answer(200, {})
+            return
+        if found := re.fullmatch("/storage/v1/b/([^/]+)/iam/testPermissions", url.path):
+            granted = [] if self.gcs.refuse else parse_qs(url.query)["permissions"]
+            known = found[1] in self.gcs.buckets
+            self._answer(200 if known else 404, {"permissions": granted} if known else {})
             return
         found = re.fullmatch(r"(/download|/upload)?/storage/v1/b/([^/]+)/o(?:/(.+))?", url.path)
         assert found is not None, self.path
@@ -108,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._keep(objects, about["name"], data, about)
             self._answer(200, self._describe(bucket, about["name"]))
         elif self.command == "POST":
-            token = str(len(self.gcs.uploads))
+            token = secrets.token_hex(8)
             about = json.loads(body)
             self.gcs.uploads[token] = (about["name"], {"about": about, "content": b""})
             where = f"{self.gcs.url}{urlsplit(self.path).path}?upload_id={token}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from model_export import gcs_storage, owners, publish
+from model_export.cli import main
 from model_export.manifest import Manifest
 from model_export.storage import StorageError, UrlError, local_path, normalised_url, open_storage
 from tests.model_export.fake_gcs import FakeGcs, serving
@@ -116,6 +118,55 @@ def test_a_refusal_says_which_role_is_missing(gcs: FakeGcs) -> None:
     gcs.refuse = True
     with pytest.raises(StorageError, match=r"roles/storage\.objectUser on gs://models-1$"):
         open_storage(URL).sizes()
+
+
+def test_access_is_checked_before_a_long_export(gcs: FakeGcs) -> None:
+    open_storage(URL).check_access()
+    with pytest.raises(StorageError, match="there is no bucket nowhere"):
+        open_storage("gs://nowhere/models/abc").check_access()
+    gcs.refuse = True
+    with pytest.raises(StorageError, match=r"objects\.list is not granted.*storage\.objectUser"):
+        open_storage(URL).check_access()
+
+
+@pytest.mark.parametrize(
+    ("url", "refuse", "message"),
+    [
+        ("gs://nowhere/models", False, "there is no bucket nowhere"),
+        ("gs://models-1/models", True, "it takes roles/storage.objectUser on gs://models-1"),
+    ],
+)
+def test_an_export_that_cannot_be_published_ends_at_once_with_one_line(
+    url: str, refuse: bool, message: str, gcs: FakeGcs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gcs.refuse = refuse
+    assert main(["export", "--to", url]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("model_export: ") and message in line
+
+
+def test_a_model_in_a_bucket_can_be_inspected(
+    gcs: FakeGcs, model: tuple[Path, Manifest], capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish.publish(*model, open_storage(URL))
+    assert main(["inspect", URL]) == 0
+    assert main(["verify", "--json", URL]) == 0
+    text, _, document = capsys.readouterr().out.partition("{")
+    assert "verdict        complete" in text
+    assert json.loads("{" + document)["complete"] is True
+
+
+def test_a_checksum_that_was_copied_onto_another_content_is_not_believed(
+    gcs: FakeGcs, model: tuple[Path, Manifest]
+) -> None:
+    storage = open_storage(URL)
+    publish.publish(*model, storage)
+    objects = gcs.buckets["models-1"]
+    content, metadata = objects["models/abc/1/saved_model.pb"]
+    objects["models/abc/1/saved_model.pb"] = (bytes(len(content)), metadata)
+    assert publish.problems(storage) == ["1/saved_model.pb has another checksum"]
 
 
 def test_missing_credentials_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:

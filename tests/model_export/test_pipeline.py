@@ -184,6 +184,32 @@ def test_the_loop_is_keras_cvs_own() -> None:
     assert image.std() > 5
 
 
+def test_a_traced_model_prints_every_step_and_draws_the_same(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    import tensorflow as tf
+
+    from model_export.pipeline import TextToImage
+    from tests.model_export.tiny_networks import tiny_networks
+
+    traced, plain = ModelSpec(max_steps=4, steps=4, trace=True), ModelSpec(max_steps=4, steps=4)
+    assert traced.fingerprint("w") != plain.fingerprint("w")
+    inputs = token_batch(num_steps=tf.constant([3]))
+    networks = tiny_networks()
+    capfd.readouterr()
+    model = TextToImage(traced, networks, "f" * 16)
+    image = model.tokens(**inputs)["images"].numpy()
+    lines = [s for s in capfd.readouterr().err.splitlines() if s.startswith("trace: ")]
+    assert [line.partition(" timestep ")[0] for line in lines] == [
+        f"trace: step {i} of 3" for i in (1, 2, 3)
+    ]
+    assert lines[0].startswith("trace: step 1 of 3 timestep 999 latent mean ")
+    model = TextToImage(plain, networks, "f" * 16)
+    expected = model.tokens(**inputs)["images"].numpy()
+    assert capfd.readouterr().err.count("trace: ") == 0
+    assert (image == expected).all()
+
+
 @pytest.mark.parametrize(("asked", "used"), [(-(2**31), 1), (0, 1), (4, 4), (7, 6), (2**31 - 1, 6)])
 def test_steps_are_clamped_and_the_value_used_is_returned(
     asked: int, used: int, default: Any

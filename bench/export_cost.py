@@ -1,0 +1,143 @@
+"""What exporting, loading and running Stable Diffusion costs: seconds, memory, disk.
+
+    python -m bench.export_cost
+    python -m bench.export_cost --sizes 256 --precisions float32 --steps 4
+
+Random weights, which cost what the real ones do, without the download. Each figure comes from a
+process of its own (its peak is the kernel's VmHWM) and stands beside its target. The last peak is
+that of a process that loads the model in TensorFlow's session and draws one picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model_export.spec import WEIGHTS_LICENCE
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZES = (256, 384, 512, 768)
+PRECISIONS = ("float32", "bfloat16")
+EXPORT_SECONDS_TARGET = 300.0
+EXPORT_PEAK_TARGET_BYTES = {"float32": 10e9, "bfloat16": 8e9}
+GRAPH_TARGET_BYTES = 20e6
+LOAD_SECONDS_TARGET = 60.0
+RANDOM_WEIGHTS = "random:7"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one process took."""
+
+    output: str
+    seconds: float
+    peak_bytes: int
+
+
+def measured(command: Sequence[str]) -> Usage:
+    """Runs a command to its end. Raises CalledProcessError if it fails."""
+    began = time.monotonic()
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        text = output.read()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, text)
+    return Usage(text, time.monotonic() - began, usage.ru_maxrss * 1024)
+
+
+def export(
+    base: Path, image_size: int, precision: str, *more: str, weights: str = RANDOM_WEIGHTS
+) -> tuple[Path, Usage]:
+    """Exports a model below base; its folder, and what it took."""
+    usage = measured(
+        [
+            *(sys.executable, "-m", "model_export", "export", "--to", base.as_uri()),
+            *("--family", "sd14", "--weights", weights),
+            *("--accept-licence", WEIGHTS_LICENCE),
+            *("--image-size", str(image_size), "--precision", precision, *more),
+        ]
+    )
+    (folder,) = (path.parent for path in base.glob("*/manifest.json"))
+    return folder, usage
+
+
+def draw(folder: Path, num_steps: int) -> dict[str, float]:
+    """Loads the model as a server does, and draws one picture: seconds of both."""
+    from devserver import flags, model
+
+    began = time.monotonic()
+    loaded = model.load(flags.Flags(), 1, folder / "1")
+    ready = time.monotonic()
+    inputs = _one_row(num_steps)
+    signature = loaded.signatures["serving_default"]
+    loaded.run(signature, inputs, ["image_bytes"], None)
+    return {"load_seconds": ready - began, "picture_seconds": time.monotonic() - ready}
+
+
+def _one_row(num_steps: int) -> dict[str, Any]:
+    import numpy as np
+
+    return {
+        "prompt": np.array([b"a lighthouse in a storm"], dtype=np.object_),
+        "negative_prompt": np.array([b""], dtype=np.object_),
+        "num_steps": np.array([num_steps], np.int32),
+        "guidance_scale": np.array([7.5], np.float32),
+        "seed": np.array([1], np.int64),
+    }
+
+
+def _report(image_size: int, precision: str, num_steps: int, parent: Path | None) -> None:
+    with tempfile.TemporaryDirectory(dir=parent) as temporary:
+        base = Path(temporary) / "models"
+        folder, exporting = export(base, image_size, precision)
+        graph_bytes = (folder / "1" / "saved_model.pb").stat().st_size
+        drawing = measured(
+            [sys.executable, "-m", "bench.export_cost", "draw", str(folder), str(num_steps)]
+        )
+        seconds = json.loads(drawing.output)
+    peak_target = EXPORT_PEAK_TARGET_BYTES[precision]
+    print(
+        f"{image_size} px {precision}: "
+        f"export {exporting.seconds:.0f} s ({exporting.seconds / EXPORT_SECONDS_TARGET:.2f} of "
+        f"target), peak {exporting.peak_bytes / 1e9:.2f} GB "
+        f"({exporting.peak_bytes / peak_target:.2f}), graph {graph_bytes / 1e6:.1f} MB "
+        f"({graph_bytes / GRAPH_TARGET_BYTES:.2f}), load {seconds['load_seconds']:.0f} s "
+        f"({seconds['load_seconds'] / LOAD_SECONDS_TARGET:.2f}), {num_steps}-step picture "
+        f"{seconds['picture_seconds']:.0f} s, peak {drawing.peak_bytes / 1e9:.2f} GB",
+        flush=True,
+    )
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["draw"]:
+        print(json.dumps(draw(Path(sys.argv[2]), int(sys.argv[3]))))
+        return
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.export_cost",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--precisions", nargs="+", default=PRECISIONS)
+    parser.add_argument("--steps", type=int, default=2, help="of the picture")
+    parser.add_argument("--folder", type=Path, help="for the models, 9 GB; default the system's")
+    options = parser.parse_args()
+    for precision in options.precisions:
+        for image_size in options.sizes:
+            _report(image_size, precision, options.steps, options.folder)
+
+
+if __name__ == "__main__":
+    main()

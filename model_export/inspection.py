@@ -1,0 +1,84 @@
+"""What a published model is, and whether a server can load it: for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from model_export import owners, publish
+from model_export.manifest import Manifest, ManifestError
+from model_export.storage import Storage
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """manifest is None when there is none to be read; problems is empty for a whole model."""
+
+    url: str
+    manifest: Manifest | None
+    problems: list[str]
+    owners: list[str]
+
+    def to_json(self) -> str:
+        document: dict[str, Any] = {
+            "url": self.url,
+            "complete": not self.problems,
+            "problems": self.problems,
+            "owners": self.owners,
+            "manifest": None,
+        }
+        if self.manifest is not None:
+            document["manifest"] = json.loads(self.manifest.to_bytes())
+        return json.dumps(document, indent=2)
+
+    def to_text(self) -> str:
+        lines = [self.url]
+        if self.manifest is not None:
+            lines += _described(self.manifest)
+        if self.owners:
+            lines.append(f"  needed by      {', '.join(self.owners)}")
+        verdict = "complete" if not self.problems else "NOT COMPLETE"
+        lines += [f"  verdict        {verdict}", *(f"    {problem}" for problem in self.problems)]
+        return "\n".join(lines)
+
+
+def inspect(storage: Storage, *, checksums: bool = False) -> Inspection:
+    """Looks at the manifest and at every file's size; with checksums at the contents too."""
+    try:
+        manifest = publish.read_manifest(storage)
+    except ManifestError:
+        manifest = None  # `problems` says what is wrong with it
+    return Inspection(
+        url=storage.url,
+        manifest=manifest,
+        problems=publish.problems(storage, checksums=checksums),
+        owners=owners.owners(storage),
+    )
+
+
+def _described(manifest: Manifest) -> list[str]:
+    rows = {
+        "fingerprint": manifest.fingerprint,
+        **{key.replace("_", " "): value for key, value in asdict(manifest.spec).items() if value},
+        "parameters": f"{manifest.parameter_count:,}",
+        "licence": manifest.licence,
+        "made with": ", ".join(f"{name} {found}" for name, found in manifest.versions.items()),
+    }
+    lines = [f"  {name:14} {value}" for name, value in rows.items()]
+    if manifest.spec.random_seed is not None:
+        lines.append("  THE WEIGHTS ARE RANDOM: this model draws noise")
+    lines.append(f"  {'files':14} {len(manifest.files)}, {_size(manifest.size_bytes)}")
+    lines += [f"    {_size(file.size_bytes):>10}  {file.path}" for file in manifest.files]
+    for name, signature in manifest.signatures.items():
+        lines.append(f"  signature {name}")
+        for way, tensors in (("in", signature.inputs), ("out", signature.outputs)):
+            lines += [f"    {way:3} {tensor} {kind}" for tensor, kind in tensors.items()]
+    return lines
+
+
+def _size(size_bytes: int) -> str:
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.1f} {unit}"
+    return f"{size_bytes} B"

@@ -1,0 +1,114 @@
+"""Stable Diffusion 1.4's networks behind the exporter's interface.
+
+They are keras_cv's own `TextEncoder`, `DiffusionModel` and `Decoder`. TensorFlow and Keras are
+imported inside the functions that need them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from model_export.sd14 import weights
+from model_export.spec import MAX_PROMPT_TOKENS, ModelSpec
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from model_export.networks import Networks
+
+LATENT_SCALE = 8
+"""Pixels to a place of the latent, in each direction."""
+LATENT_CHANNELS = 4
+TIMESTEP_EMBEDDING_WIDTH = 320
+
+weights_sha256 = weights.checksum
+
+
+@dataclass(frozen=True)
+class Sd14Models:
+    """keras_cv's three models."""
+
+    text_encoder: Any
+    unet: Any
+    decoder: Any
+
+    def all(self) -> tuple[Any, Any, Any]:
+        """In the order of `weights.PARTS`."""
+        return self.text_encoder, self.unet, self.decoder
+
+
+def load(spec: ModelSpec, on_progress: Callable[[float], None] = lambda _done: None) -> Networks:
+    """The networks with the spec's weights, in its size and precision.
+
+    on_progress is told how much is done, from 0 to 1. Weights that have to be downloaded must be
+    in the cache already (`weights.fetch`).
+    """
+    import tensorflow as tf
+
+    from model_export.networks import Networks
+    from model_export.sd14.attention import bound_attention_memory
+
+    models = build(spec.image_size, spec.precision)
+    weights.fill(models.all(), spec, on_progress)
+    bound_attention_memory(models.unet)
+    positions = tf.range(MAX_PROMPT_TOKENS, dtype=tf.int32)[tf.newaxis]
+
+    def text_encoder(tokens: tf.Tensor) -> tf.Tensor:
+        rows = tf.repeat(positions, tf.shape(tokens)[0], axis=0)
+        return _float32(models.text_encoder([tokens, rows], training=False))
+
+    def unet(latent: tf.Tensor, timestep_embedding: tf.Tensor, context: tf.Tensor) -> tf.Tensor:
+        return _float32(models.unet([latent, timestep_embedding, context], training=False))
+
+    def decoder(latent: tf.Tensor) -> tf.Tensor:
+        return _float32(models.decoder(latent, training=False))
+
+    variables = [variable.value for model in models.all() for variable in model.variables]
+    side = spec.image_size // LATENT_SCALE
+    return Networks(
+        text_encoder=text_encoder,
+        unet=unet,
+        decoder=decoder,
+        variables=variables,
+        latent_shape=(side, side, LATENT_CHANNELS),
+        timestep_embedding_width=TIMESTEP_EMBEDDING_WIDTH,
+        parameter_count=sum(variable.shape.num_elements() for variable in variables),
+    )
+
+
+def build(image_size: int, precision: str) -> Sd14Models:
+    """keras_cv's models with fresh weights. In bfloat16 they hold and compute in it."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    from keras_cv.src.models.stable_diffusion.decoder import Decoder
+    from keras_cv.src.models.stable_diffusion.diffusion_model import DiffusionModel
+    from keras_cv.src.models.stable_diffusion.text_encoder import TextEncoder
+
+    with _dtype_policy(precision):
+        return Sd14Models(
+            text_encoder=TextEncoder(MAX_PROMPT_TOKENS, download_weights=False),
+            unet=DiffusionModel(image_size, image_size, MAX_PROMPT_TOKENS, download_weights=False),
+            decoder=Decoder(image_size, image_size, download_weights=False),
+        )
+
+
+@contextlib.contextmanager
+def _dtype_policy(precision: str) -> Iterator[None]:
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _float32(tensor: tf.Tensor) -> tf.Tensor:
+    """The sampler computes in float32 whatever the networks do."""
+    import tensorflow as tf
+
+    return tf.cast(tensor, tf.float32)

@@ -1,0 +1,174 @@
+"""Where Stable Diffusion 1.4's weights come from: the official files, a folder, or random numbers.
+
+Names, addresses and checksums of the official files are keras_cv 0.9.0's. They are checked before
+they are used, wherever they lie, so a folder of them and a download are the same model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model_export.download import RemoteFile, WeightsError, download, verified
+from model_export.spec import WEIGHTS_LICENCE_URL, ModelSpec
+
+CACHE_VARIABLE = "DIFFUSION_SERVING_CACHE"
+_SOURCE = "https://huggingface.co/fchollet/stable-diffusion/resolve/main"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One network's name and weights file."""
+
+    name: str
+    file: RemoteFile
+
+
+def _file(name: str, sha256: str, size_bytes: int) -> RemoteFile:
+    return RemoteFile(name, f"{_SOURCE}/{name}", sha256, size_bytes)
+
+
+PARTS = (
+    Part(
+        "text_encoder",
+        _file(
+            "kcv_encoder.h5",
+            "4789e63e07c0e54d6a34a29b45ce81ece27060c499a709d556c7755b42bb0dc4",
+            492_000_000,
+        ),
+    ),
+    Part(
+        "unet",
+        _file(
+            "kcv_diffusion_model.h5",
+            "8799ff9763de13d7f30a683d653018e114ed24a6a819667da4f5ee10f9e805fe",
+            3_440_000_000,
+        ),
+    ),
+    Part(
+        "decoder",
+        _file(
+            "kcv_decoder.h5",
+            "ad350a65cc8bc4a80c8103367e039a3329b4231c2469a1093869a345f55b1962",
+            198_000_000,
+        ),
+    ),
+)
+"""The sizes are what float32 makes of the parameters: estimates, for showing progress."""
+
+LICENCE_FILE = RemoteFile(
+    "LICENSE",
+    WEIGHTS_LICENCE_URL,
+    "be351ebe7ac01bcdbb018639aadcfd38f136b7dc3f2a3d4d3a24db51d1b210ef",
+    14_385,
+)
+"""From the repository that published the weights; its text is not part of this project."""
+
+_RANDOM_METHOD = "uniform-1"
+"""Part of the checksum: raise it when the same seed gives other numbers."""
+_RANDOM_SPREAD = 0.1
+
+
+def checksum(spec: ModelSpec) -> str:
+    """The checksum that stands for the weights in a fingerprint. Needs no file and no network."""
+    if spec.random_seed is not None:
+        return hashlib.sha256(f"{_RANDOM_METHOD}:{spec.random_seed}".encode()).hexdigest()
+    digest = hashlib.sha256()
+    for part in PARTS:
+        digest.update(bytes.fromhex(part.file.sha256))
+    return digest.hexdigest()
+
+
+def size_bytes(spec: ModelSpec) -> int:
+    """About how much room the weights take in the spec's precision."""
+    whole = sum(part.file.size_bytes for part in PARTS)
+    return whole if spec.precision == "float32" else whole // 2
+
+
+def fetch(spec: ModelSpec, on_progress: Callable[[float], None] = lambda _done: None) -> None:
+    """Brings what the spec needs to this machine, and checks all of it. Raises WeightsError.
+
+    What an interrupted run had downloaded is not downloaded again.
+    """
+    if spec.random_seed is not None:
+        return
+    files = [LICENCE_FILE, *(part.file for part in PARTS)]
+    total = sum(file.size_bytes for file in files)
+    before = 0
+    for file in files:
+
+        def report(done_bytes: int, before: int = before) -> None:
+            on_progress(min(1.0, (before + done_bytes) / total))
+
+        if spec.weights_folder is None:
+            download(file, cache_folder(), report)
+        else:
+            verified(spec.weights_folder / file.name, file, report)
+        before += file.size_bytes
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: $DIFFUSION_SERVING_CACHE, or the user's own cache."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return Path(chosen)
+    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(user) / "diffusion-serving"
+
+
+def is_cached(file: RemoteFile) -> bool:
+    """Whether a download has it in full. `fetch` checks what is in it."""
+    return (cache_folder() / file.name).exists()
+
+
+def licence_text(spec: ModelSpec) -> str:
+    """The weights' licence. `fetch` must have brought it."""
+    return _path(spec, LICENCE_FILE).read_text()
+
+
+def fill(models: Sequence[Any], spec: ModelSpec, on_progress: Callable[[float], None]) -> None:
+    """Gives the models, in the order of PARTS, the spec's weights: one variable at a time."""
+    if spec.random_seed is not None:
+        for part, model in zip(PARTS, models, strict=True):
+            fill_randomly(part.name, model, spec.random_seed)
+            on_progress((PARTS.index(part) + 1) / len(PARTS))
+        return
+    for part, model in zip(PARTS, models, strict=True):
+        path = _path(spec, part.file)
+        try:
+            # Legacy Keras files: matched by position, one layer at a time.
+            model.load_weights(str(path))
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"{path} does not fit the {part.name}: {error}") from error
+        on_progress((PARTS.index(part) + 1) / len(PARTS))
+
+
+def fill_randomly(name: str, model: Any, seed: int) -> None:
+    """Numbers that depend on the seed, the network's name and the variable's place only.
+
+    Kernels get Glorot's range, so that signals keep their size through the network; offsets and
+    scales get their usual value and a little noise, so that each of them matters.
+    """
+    import numpy as np
+
+    generator_key = zlib.crc32(name.encode())
+    for i, variable in enumerate(model.variables):
+        shape = tuple(variable.shape)
+        values = np.random.default_rng([seed, generator_key, i]).random(shape, dtype=np.float32)
+        values -= 0.5
+        if len(shape) > 1:
+            receptive = int(np.prod(shape[:-2]))
+            values *= 2 * np.sqrt(6 / (receptive * (shape[-2] + shape[-1])))
+        else:
+            values *= 2 * _RANDOM_SPREAD
+            values += variable.path.endswith("gamma")
+        variable.assign(values)
+
+
+def _path(spec: ModelSpec, file: RemoteFile) -> Path:
+    return (spec.weights_folder or cache_folder()) / file.name

@@ -1,0 +1,79 @@
+"""What the full-size tests do in processes of their own, one model in memory at a time.
+
+python -m tests.model_export.full_size draw FOLDER OUT.npz
+python -m tests.model_export.full_size reference WEIGHTS OUT.npz
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model_export.spec import WEIGHTS_LICENCE, ModelSpec
+from model_export.vocabulary import END_OF_TEXT, START_OF_TEXT
+
+IMAGE_SIZE = 256
+EMPTY = [START_OF_TEXT] + [END_OF_TEXT] * 76
+PROMPT = [START_OF_TEXT, 320, 27111, 9038, 320] + [END_OF_TEXT] * 72
+STEPS, GUIDANCE, SEED = 4, 7.5, 11
+
+
+def rows() -> dict[str, Any]:
+    """A row of four steps that keras_cv is asked for too, and one of another kind."""
+    return {
+        "tokens": np.array([PROMPT, EMPTY], np.int32),
+        "negative_prompt_tokens": np.array([EMPTY, PROMPT], np.int32),
+        "num_steps": np.array([STEPS, 1], np.int32),
+        "guidance_scale": np.array([GUIDANCE, 2.0], np.float32),
+        "seed": np.array([SEED, 5], np.int64),
+    }
+
+
+def draw(folder: Path, out: Path) -> None:
+    """Both rows together, and the second one alone."""
+    from devserver import flags, model
+
+    began = time.monotonic()
+    loaded = model.load(flags.Flags(), 1, folder / "1")
+    load_seconds = time.monotonic() - began
+    signature = loaded.signatures["tokens"]
+    together = loaded.run(signature, rows(), ["images"], None)["images"]
+    second = {name: value[1:] for name, value in rows().items()}
+    alone = loaded.run(signature, second, ["images"], None)["images"]
+    np.savez(out, together=together, alone=alone, load_seconds=load_seconds)
+
+
+def spec(kind: str) -> ModelSpec:
+    """The model with "official" weights, or "random" ones."""
+    return ModelSpec.for_family(
+        "sd14", image_size=IMAGE_SIZE, weights=kind, accept_licence=WEIGHTS_LICENCE
+    )
+
+
+def reference(kind: str, out: Path) -> None:
+    """The first row by keras_cv's own `generate_image`."""
+    from model_export.sd14 import networks, weights
+    from tests.model_export.keras_cv_reference import picture
+
+    models = networks.build(IMAGE_SIZE, "float32")
+    weights.fill(models.all(), spec(kind), lambda _done: None)
+    drawn = picture(
+        models,
+        IMAGE_SIZE,
+        tokens=np.array([PROMPT]),
+        num_steps=STEPS,
+        guidance_scale=GUIDANCE,
+        seed=SEED,
+    )
+    np.savez(out, drawn=drawn)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "draw":
+        draw(Path(sys.argv[2]), Path(sys.argv[3]))
+    else:
+        reference(sys.argv[2], Path(sys.argv[3]))

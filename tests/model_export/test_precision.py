@@ -1,0 +1,55 @@
+"""`auto`: bfloat16 where a machine is fast in it, float32 elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from infra.machines import MACHINE_TYPES
+from model_export import precision
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [
+        ("n2-standard-4", "float32"),
+        ("n2-highmem-16", "float32"),
+        ("n2d-standard-8", "float32"),
+        ("e2-standard-4", "float32"),
+        ("c2-standard-8", "float32"),
+        ("c3-standard-8", "bfloat16"),
+        ("c3-highmem-22", "bfloat16"),
+        ("c3d-standard-8", "bfloat16"),
+        ("c4-standard-8", "bfloat16"),
+        ("c4d-standard-8", "bfloat16"),
+        ("n4-standard-8", "bfloat16"),
+    ],
+)
+def test_a_machine_type_has_the_precision_it_is_fast_in(machine: str, expected: str) -> None:
+    assert precision.of_machine_type(machine, "sd14") == expected
+
+
+def test_the_demo_model_is_float32_everywhere() -> None:
+    assert {precision.of_machine_type(name, "demo") for name in MACHINE_TYPES} == {"float32"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("fpu avx2 avx512_bf16 fma", "bfloat16"),
+        ("fpu amx_bf16 amx_tile", "bfloat16"),
+        ("fpu avx2 avx512f avx512_vnni", "float32"),
+        ("", "float32"),
+    ],
+)
+def test_this_machine_is_judged_by_what_its_processor_can_do(
+    flags: str, expected: str, tmp_path: Path
+) -> None:
+    info = tmp_path / "cpuinfo"
+    info.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbogomips\t: 1\n")
+    assert precision.of_this_machine("sd14", info) == expected
+
+
+def test_where_the_system_does_not_tell_it_is_float32(tmp_path: Path) -> None:
+    assert precision.of_this_machine("sd14", tmp_path / "none") == "float32"

@@ -1,0 +1,288 @@
+"""Stable Diffusion 1.4 at a tenth of its width: what holds for the code holds for the real size.
+
+`test_full_size.py` repeats the most important of this with the real one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from model_export.download import WeightsError
+from model_export.manifest import Manifest, sha256_of
+from model_export.spec import RANDOM_WEIGHTS_MARK, WEIGHTS_LICENCE, ModelSpec
+from model_export.vocabulary import END_OF_TEXT, START_OF_TEXT
+from tests.model_export.keras_cv_reference import picture
+from tests.model_export.narrow_networks import narrow
+
+SPEC = ModelSpec.for_family(
+    "sd14", image_size=256, weights="random:3", sampler="ddim", steps=4, max_steps=5
+)
+EMPTY = [START_OF_TEXT] + [END_OF_TEXT] * 76
+PROMPT = [START_OF_TEXT, 320, 27111, 9038, 320] + [END_OF_TEXT] * 72
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """The narrow model as written to a folder, and as loaded from it again."""
+
+    folder: Path
+    manifest: Manifest
+    reloaded: Any
+
+
+@pytest.fixture(scope="module", autouse=True)
+def several_portions() -> Iterator[None]:
+    """Attention in several portions, as at the larger sizes."""
+    from model_export.sd14 import attention
+
+    with mock.patch.object(attention, "MAX_SCORE_BYTES", 2**24):
+        yield
+
+
+@pytest.fixture(scope="module")
+def networks() -> Any:
+    from model_export.sd14.networks import load
+
+    with narrow():
+        return load(SPEC)
+
+
+@pytest.fixture(scope="module")
+def exported(networks: Any, tmp_path_factory: pytest.TempPathFactory) -> Narrow:
+    import tensorflow as tf
+
+    from model_export.export import export
+    from model_export.sd14.networks import weights_sha256
+
+    folder = tmp_path_factory.mktemp("narrow")
+    manifest = export(SPEC, folder, networks=networks, weights_sha256=weights_sha256(SPEC))
+    return Narrow(folder, manifest, tf.saved_model.load(str(folder / "1")))
+
+
+def batch(*rows: dict[str, Any]) -> dict[str, Any]:
+    import tensorflow as tf
+
+    default = {"tokens": PROMPT, "negative": EMPTY, "steps": 2, "guidance": 7.5, "seed": 11}
+    full = [default | row for row in rows]
+    return {
+        "tokens": tf.constant([row["tokens"] for row in full], tf.int32),
+        "negative_prompt_tokens": tf.constant([row["negative"] for row in full], tf.int32),
+        "num_steps": tf.constant([row["steps"] for row in full], tf.int32),
+        "guidance_scale": tf.constant([row["guidance"] for row in full], tf.float32),
+        "seed": tf.constant([row["seed"] for row in full], tf.int64),
+    }
+
+
+def reference_models(seed: int) -> Any:
+    from model_export.sd14 import networks, weights
+
+    with narrow():
+        models = networks.build(SPEC.image_size, "float32")
+    for part, model in zip(weights.PARTS, models.all(), strict=True):
+        weights.fill_randomly(part.name, model, seed)
+    return models
+
+
+def difference(first: np.ndarray, second: np.ndarray) -> int:
+    return int(np.abs(first.astype(int) - second.astype(int)).max())
+
+
+@pytest.mark.slow
+def test_the_saved_model_draws_what_keras_cv_draws(exported: Narrow) -> None:
+    drawn = exported.reloaded.signatures["tokens"](**batch({"steps": 4}))["images"][0].numpy()
+    expected = picture(
+        reference_models(3),
+        256,
+        tokens=np.array([PROMPT]),
+        num_steps=4,
+        guidance_scale=7.5,
+        seed=11,
+    )
+    assert drawn.shape == expected.shape == (256, 256, 3)
+    assert difference(drawn, expected) <= 1
+    assert drawn.std() > 5
+
+
+@pytest.mark.slow
+def test_a_row_alone_equals_the_same_row_in_a_batch(exported: Narrow) -> None:
+    draw = exported.reloaded.signatures["tokens"]
+    rows = [{"steps": 3}, {"seed": 5, "guidance": 2.0, "tokens": EMPTY}, {"steps": 1, "seed": 6}]
+    together = draw(**batch(*rows))["images"].numpy()
+    for row, image in zip(rows, together, strict=True):
+        assert (draw(**batch(row))["images"][0].numpy() == image).all()
+    assert len({image.tobytes() for image in together}) == 3
+
+
+@pytest.mark.slow
+def test_the_tutorials_way_is_an_eager_loop_over_its_formula(networks: Any) -> None:
+    """Guidance pair in one call, prompt first; its own grid of timesteps."""
+    import tensorflow as tf
+
+    from model_export.pipeline import TextToImage
+    from model_export.samplers import alphas_cumprod
+
+    steps, guidance, seed = 4, 7.5, 11
+    context = networks.text_encoder(tf.constant([PROMPT, EMPTY]))
+    latent = tf.random.stateless_normal((1, *networks.latent_shape), [seed, 0], alg="philox")
+    timesteps = np.arange(1, 1000, 1000 // steps)[:steps]
+    alphas = [float(alphas_cumprod()[t]) for t in timesteps]
+    frequencies = np.exp(-math.log(10000) * np.arange(160) / 160)
+    for i in reversed(range(steps)):
+        angles = timesteps[i] * frequencies
+        embedding = tf.constant([[*np.cos(angles), *np.sin(angles)]] * 2, tf.float32)
+        pair = networks.unet(tf.concat([latent, latent], 0), embedding, context)
+        eps = pair[1:] + guidance * (pair[:1] - pair[1:])
+        clean = (latent - math.sqrt(1 - alphas[i]) * eps) / math.sqrt(alphas[i])
+        before = alphas[i - 1] if i else 1.0
+        latent = eps * math.sqrt(1 - before) + math.sqrt(before) * clean
+    expected = np.clip((networks.decoder(latent)[0].numpy() + 1) / 2 * 255, 0, 255)
+
+    spec = ModelSpec.for_family(
+        "sd14", image_size=256, weights="random:3", sampler="ddim_tutorial", steps=4, max_steps=4
+    )
+    model = TextToImage(spec, networks, "f" * 16)
+    drawn = model.tokens(**batch({"steps": steps}))["images"][0].numpy()
+    assert difference(drawn, expected.round()) <= 1
+
+
+@pytest.mark.slow
+def test_bfloat16_draws_nearly_the_same(exported: Narrow) -> None:
+    from model_export.pipeline import TextToImage
+    from model_export.sd14.networks import load
+
+    spec = ModelSpec.for_family(
+        "sd14",
+        image_size=256,
+        weights="random:3",
+        sampler="ddim",
+        precision="bfloat16",
+        steps=4,
+        max_steps=4,
+    )
+    with narrow():
+        networks = load(spec)
+    assert {variable.dtype.name for variable in networks.variables} == {"bfloat16"}
+    model = TextToImage(spec, networks, "f" * 16)
+    rough = model.tokens(**batch({}))["images"][0].numpy()
+    exact = exported.reloaded.signatures["tokens"](**batch({}))["images"][0].numpy()
+    squared_error = np.mean((rough.astype(float) - exact) ** 2)
+    assert squared_error > 0
+    assert 20 * math.log10(255 / math.sqrt(squared_error)) > 25
+
+
+def test_random_weights_are_said_loudly(exported: Narrow) -> None:
+    manifest = exported.manifest
+    assert manifest.licence == "none (random weights)"
+    assert b'"randomWeights": true' in manifest.to_bytes()
+    extra = exported.folder / "1" / "assets.extra"
+    assert "RANDOM WEIGHTS" in (extra / "NOTICE").read_text()
+
+
+@pytest.mark.slow
+def test_every_answer_of_random_weights_says_so(exported: Narrow) -> None:
+    import tensorflow as tf
+
+    answer = exported.reloaded.signatures["serving_default"](
+        prompt=tf.constant(["a cat"]),
+        negative_prompt=tf.constant([""]),
+        num_steps=tf.constant([1]),
+        guidance_scale=tf.constant([7.5]),
+        seed=tf.constant([1], tf.int64),
+    )
+    mark = exported.manifest.fingerprint + RANDOM_WEIGHTS_MARK
+    assert answer["fingerprint"].numpy().tolist() == [mark.encode()]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(networks: Any) -> None:
+    from model_export.sd14.weights import checksum, fill_randomly
+
+    class Model:
+        def __init__(self, like: Any) -> None:
+            import keras
+
+            self.variables = [keras.Variable(np.zeros(v.shape), name="kernel") for v in like]
+
+    few = networks.variables[:3]
+    models = [Model(few) for _ in range(3)]
+    for model, seed in zip(models, (3, 3, 4), strict=True):
+        fill_randomly("text_encoder", model, seed)
+    first, second, third = ([v.numpy() for v in model.variables] for model in models)
+    for a, b, c in zip(first, second, third, strict=True):
+        assert (a == b).all() and (a != c).any()
+    other = ModelSpec.for_family("sd14", image_size=256, weights="random:4")
+    assert checksum(SPEC) != checksum(other)
+
+
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelSpec:
+    """A folder with small files in the form of the official ones, one layer each."""
+    import h5py
+    from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
+
+    from model_export.sd14 import weights
+
+    parts: list[weights.Part] = []
+    for part in weights.PARTS:
+        path = tmp_path / part.file.name
+        model = one_layer("float32")
+        weights.fill_randomly(part.name, model, 5)
+        with h5py.File(path, "w") as file:
+            save_weights_to_hdf5_group(file, model)
+        checked = dataclasses.replace(part.file, sha256=sha256_of(path))
+        parts.append(weights.Part(part.name, checked))
+    monkeypatch.setattr(weights, "PARTS", tuple(parts))
+    return ModelSpec.for_family("sd14", weights=str(tmp_path), accept_licence=WEIGHTS_LICENCE)
+
+
+def one_layer(precision: str, width: int = 4) -> Any:
+    import keras
+
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(width, dtype=precision)])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_trained_weights_are_read_from_keras_files(precision: str, trained: ModelSpec) -> None:
+    from model_export.sd14 import weights
+
+    models = [one_layer(precision) for _ in weights.PARTS]
+    heard: list[float] = []
+    weights.fill(models, trained, heard.append)
+    assert heard[-1] == 1.0
+    for part, model in zip(weights.PARTS, models, strict=True):
+        expected = one_layer(precision)
+        weights.fill_randomly(part.name, expected, 5)
+        for found, wanted in zip(model.get_weights(), expected.get_weights(), strict=True):
+            assert (found == wanted).all() and found.astype(float).any()
+
+
+def test_files_of_another_network_are_refused_in_one_line(trained: ModelSpec) -> None:
+    from model_export.sd14 import weights
+
+    models = [one_layer("float32"), one_layer("float32", width=5), one_layer("float32")]
+    with pytest.raises(WeightsError, match=r"kcv_diffusion_model\.h5 does not fit the unet: "):
+        weights.fill(models, trained, lambda _done: None)
+
+
+@pytest.mark.parametrize("max_score_bytes", [1, 100_000, 2**30])
+def test_attention_in_portions_is_attention(max_score_bytes: int) -> None:
+    import tensorflow as tf
+
+    from model_export.sd14.attention import in_portions
+
+    random = np.random.default_rng(0)
+    queries, keys, values = (
+        tf.constant(random.standard_normal((2, 8, 256, 4)), tf.float32) for _ in range(3)
+    )
+    weights = tf.nn.softmax(tf.einsum("bhnd,bhmd->bhnm", queries, keys))
+    expected = tf.einsum("bhnm,bhmd->bhnd", weights, values)
+    answers = in_portions(queries, keys, values, max_score_bytes)
+    np.testing.assert_allclose(answers, expected, atol=1e-5)
