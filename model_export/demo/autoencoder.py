@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.demo import captions, networks, scenes
+from model_export.demo import clip_tokens, networks, scenes
 from model_export.demo.stage import (
     TOWERS,
     Recipe,
@@ -35,7 +35,7 @@ def train_autoencoder(folder: Path, recipe: Recipe, report: Report) -> None:
 
     keras.utils.set_random_seed(AUTOENCODER_SEED)
     encoder = networks.encoder()
-    decoder = networks.build(captions.vocabulary()).decoder
+    decoder = networks.build(clip_tokens.vocabulary()).decoder
     variables = encoder.trainable_variables + decoder.trainable_variables
     stage = Stage(folder / "autoencoder.npz", "autoencoder", variables, recipe.autoencoder_steps)
 
@@ -63,7 +63,7 @@ def polish_decoder(folder: Path, recipe: Recipe, report: Report) -> None:
 
     keras.utils.set_random_seed(DECODER_SEED)
     encoder = networks.encoder()
-    decoder = networks.build(captions.vocabulary()).decoder
+    decoder = networks.build(clip_tokens.vocabulary()).decoder
     read_average(
         folder / "autoencoder.npz", encoder.trainable_variables + decoder.trainable_variables
     )
@@ -92,7 +92,7 @@ def encode_pictures(folder: Path, recipe: Recipe, report: Report) -> None:
     if target.exists():
         return
     encoder = networks.encoder()
-    decoder = networks.build(captions.vocabulary()).decoder
+    decoder = networks.build(clip_tokens.vocabulary()).decoder
     variables = encoder.trainable_variables + decoder.trainable_variables
     read_average(folder / "autoencoder.npz", variables)
     encode = tf.function(lambda pictures: encoder(pictures, training=False))

@@ -43,7 +43,6 @@ class Recipe:
     unet_steps: int = 7000
     unet_batch: int = 32
     unet_peak_rate: float = 1e-3
-    timestep_bias: float = 1.0
     empty_captions: float = 0.10
     complete_captions: float = 0.5
     shape_weight: float = 5.0

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.demo import captions, networks, scenes
+from model_export.demo import clip_tokens, networks, scenes
 from model_export.demo.autoencoder import (
     encode_pictures,
     polish_decoder,
@@ -67,7 +67,7 @@ def train_text_encoder(folder: Path, recipe: Recipe, report: Report) -> None:
     import tensorflow as tf
 
     keras.utils.set_random_seed(TEXT_SEED)
-    encoder = networks.build(captions.vocabulary()).text_encoder
+    encoder = networks.build(clip_tokens.vocabulary()).text_encoder
     cells = len(scenes.CELLS)
     # A cell's colour and its shape, each with one choice more for "nothing here".
     choices = [1 + len(scenes.COLOURS), 1 + len(scenes.SHAPES)]
@@ -116,7 +116,7 @@ def train_text_encoder(folder: Path, recipe: Recipe, report: Report) -> None:
             for s in scene.shapes:
                 colour[i, s.cell], shape[i, s.cell] = 1 + s.colour, 1 + s.shape
         share = recipe.empty_captions
-        tokens = [captions.training_tokens(s, rng, empty_share=share) for s in drawn]
+        tokens = [clip_tokens.training_tokens(s, rng, empty_share=share) for s in drawn]
         background = np.array([s.background for s in drawn], np.int32)
         size = np.array([s.shapes[0].size for s in drawn], np.int32)
         return [np.stack(tokens), colour, shape, background, size]
@@ -133,7 +133,7 @@ def train_unet(folder: Path, recipe: Recipe, report: Report) -> None:
         latents = stored["latents"].astype(np.float32)
     drawn = [s for start in range(0, len(latents), 250) for s in training_scenes(start, 250)]
     at_shapes = np.stack([scenes.surroundings(s, networks.LATENT_SHAPE[0]) for s in drawn])
-    vocabulary = captions.vocabulary()
+    vocabulary = clip_tokens.vocabulary()
     keras.utils.set_random_seed(UNET_SEED)
     models = networks.build(vocabulary)
     read_average(folder / "text.npz", models.text_encoder.trainable_variables)
@@ -188,7 +188,7 @@ def train_unet(folder: Path, recipe: Recipe, report: Report) -> None:
         chosen = rng.integers(0, len(latents), n)
         tokens = np.stack(
             [
-                captions.training_tokens(
+                clip_tokens.training_tokens(
                     drawn[i],
                     rng,
                     empty_share=recipe.empty_captions,
@@ -198,7 +198,7 @@ def train_unet(folder: Path, recipe: Recipe, report: Report) -> None:
             ]
         )
         spread = (rng.permutation(n) + rng.random(n)) / n
-        timesteps = np.minimum(spread**recipe.timestep_bias * 1000, 999).astype(np.int32)
+        timesteps = np.minimum(spread * 1000, 999).astype(np.int32)
         return latents[chosen], at_shapes[chosen].astype(np.float32), tokens, timesteps
 
     stage.run(batch, step, recipe.unet_peak_rate, report)
@@ -206,11 +206,11 @@ def train_unet(folder: Path, recipe: Recipe, report: Report) -> None:
 
 def finish(folder: Path, target: Path) -> None:
     """Write the averaged weights of the checkpoints, finished or not, as a weights file."""
-    models = networks.build(captions.vocabulary())
+    models = networks.build(clip_tokens.vocabulary())
     read_average(folder / "text.npz", models.text_encoder.trainable_variables)
     read_average(folder / "unet.npz", models.velocity.trainable_variables)
     read_average(folder / "decoder.npz", models.decoder.trainable_variables)
     networks.write_weights(models, target)
     networks.write_vocabulary(
-        captions.vocabulary(), target.with_name(networks.VOCABULARY_PATH.name)
+        clip_tokens.vocabulary(), target.with_name(networks.VOCABULARY_PATH.name)
     )

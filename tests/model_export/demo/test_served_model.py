@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model_export.demo import captions, evaluate, networks, scenes, scoring
+from model_export.demo import clip_tokens, evaluate, networks, scenes, scoring
 from model_export.demo.evaluate import Request, SavedModel
 from model_export.spec import ModelSpec
 
@@ -77,7 +77,7 @@ def test_the_served_model_draws_what_the_networks_in_memory_draw(ask: Ask) -> No
 
     prompt, steps, guidance, seed = "a large blue star on a black background", 5, 3.0, 11
     loaded = networks.load(ModelSpec())
-    rows = np.stack([captions.tokens(""), captions.tokens(prompt)])
+    rows = np.stack([clip_tokens.encode(""), clip_tokens.encode(prompt)])
     context = loaded.text_encoder(tf.constant(rows))
     x = tf.random.stateless_normal((1, *loaded.latent_shape), [seed, 0], alg="philox")
     previous = tf.zeros_like(x)
