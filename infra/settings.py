@@ -6,6 +6,7 @@ names the key, what it may be, and the command that sets it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
@@ -50,6 +51,7 @@ KEYS = frozenset({"target", *_SPEC_KEYS.values(), *_SERVER_KEYS, *_LOCAL_KEYS, *
 _PORTS = range(1024, 65536)
 _QUEUE = range(1, 1001)
 _TIMEOUT_SECONDS = range(1, 3601)
+_GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,13 @@ def parse(values: Mapping[str, str], gcp_project: str | None = None) -> Settings
                 None,
             )
     target = _target(values)
+    gke = gke_settings.parse(values, gcp_project) if target == "gke" else None
+    model = _model(values)
+    if gke is not None:
+        _check_memory(model, gke)
     return Settings(
         target=target,
-        model=_model(values),
+        model=model,
         server=ServerSettings(
             queue=integer(values, "queue", _QUEUE, "8"),
             request_timeout_seconds=integer(
@@ -115,7 +121,7 @@ def parse(values: Mapping[str, str], gcp_project: str | None = None) -> Settings
             ),
         ),
         local=_local(values),
-        gke=gke_settings.parse(values, gcp_project) if target == "gke" else None,
+        gke=gke,
     )
 
 
@@ -153,6 +159,17 @@ def _model(values: Mapping[str, str]) -> ModelSpec:
     except SpecError as error:
         example = f'"{WEIGHTS_LICENCE}"' if error.key == "accept_licence" else "VALUE"
         raise SettingsError(_SPEC_KEYS[error.key], error.reason, example) from None
+
+
+def _check_memory(model: ModelSpec, gke: GkeSettings) -> None:
+    needed = model.peak_memory() / _GIB
+    if gke.pod.memory_gib < needed:
+        raise SettingsError(
+            "memoryRequestGib",
+            f"{gke.pod.memory_gib} GiB are too few: the {model.family} model at "
+            f"{model.image_size} px in {model.precision} takes {needed:.1f} GiB when it draws",
+            str(math.ceil(needed)),
+        )
 
 
 def _precision(values: Mapping[str, str], family: str) -> str:

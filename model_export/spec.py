@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -61,6 +62,9 @@ class FamilyDefaults:
     guidance_scale: float
     negative_prompt: str
     weights: str
+    peak_memory_bytes: Mapping[str, Mapping[int, int]]
+    """What a server took at its peak, by precision and picture size: `python -m
+    bench.export_cost`, rounded up to 50 MB."""
 
 
 FAMILY_DEFAULTS = {
@@ -71,6 +75,7 @@ FAMILY_DEFAULTS = {
         guidance_scale=3.0,
         negative_prompt="",
         weights=BUNDLED,
+        peak_memory_bytes={"float32": {64: 900_000_000}},
     ),
     "sd14": FamilyDefaults(
         # The U-Net halves the latent, an eighth of the picture, three times, and KerasCV asks
@@ -87,6 +92,20 @@ FAMILY_DEFAULTS = {
             "grainy"
         ),
         weights=OFFICIAL,
+        peak_memory_bytes={
+            "float32": {
+                256: 5_650_000_000,
+                384: 5_900_000_000,
+                512: 6_150_000_000,
+                768: 7_050_000_000,
+            },
+            "bfloat16": {
+                256: 3_950_000_000,
+                384: 3_950_000_000,
+                512: 4_050_000_000,
+                768: 5_000_000_000,
+            },
+        },
     ),
 }
 _DEMO = FAMILY_DEFAULTS["demo"]
@@ -183,6 +202,14 @@ class ModelSpec:
         if not (seed.isascii() and seed.isdigit() and int(seed) < 2**32):
             raise SpecError("weights", f"the seed must be from 0 to {2**32 - 1}, not {seed!r}")
         return int(seed)
+
+    def peak_memory(self) -> int:
+        """Bytes that a server's process takes at its peak, the model and one request included.
+
+        Measured where the size was; of a size between two, that of the larger one.
+        """
+        measured = FAMILY_DEFAULTS[self.family].peak_memory_bytes[self.precision]
+        return measured[min(size for size in measured if size >= self.image_size)]
 
     @property
     def weights_folder(self) -> Path | None:

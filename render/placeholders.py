@@ -7,6 +7,8 @@ from typing import Any
 
 from pulumi.runtime import mocks
 
+from model_export.spec import WEIGHTS_LICENCE
+
 PROJECT_ID = "your-project-id"
 PROJECT_NUMBER = "000000000000"
 SOURCE_RANGES = "203.0.113.0/24"
@@ -24,6 +26,9 @@ def missing_settings(config: Mapping[str, str], project: str) -> dict[str, str]:
     found: dict[str, str] = {}
     if "gcp:project" not in config:
         found["gcp:project"] = PROJECT_ID
+    licence = f"{project}:acceptLicence"
+    if config.get(f"{project}:modelFamily") == "sd14" and not config.get(licence):
+        found[licence] = WEIGHTS_LICENCE
     ranges = f"{project}:allowedSourceRanges"
     if not config.get(ranges) and config.get(f"{project}:internal") != "true":
         found[ranges] = SOURCE_RANGES

@@ -13,6 +13,7 @@ from infra import settings
 from infra.gke_settings import FUSE_SIDECAR, PRIVATE_RANGES, GkeSettings
 from infra.machines import MACHINE_TYPES
 from infra.values import SettingsError
+from model_export.spec import FAMILY_DEFAULTS, PRECISIONS, WEIGHTS_LICENCE
 from render.recorder import PROJECT, ROOT, stack_config
 
 PROJECT_ID = "my-project-1"
@@ -21,7 +22,8 @@ DIGEST = "sha256:" + "0a" * 32
 
 def values(stack: str = "dev", **changes: str) -> dict[str, str]:
     config = {k.removeprefix(f"{PROJECT}:"): v for k, v in stack_config(stack).items()}
-    return config | {"allowedSourceRanges": "203.0.113.0/24"} | changes
+    by_hand = {"allowedSourceRanges": "203.0.113.0/24", "acceptLicence": WEIGHTS_LICENCE}
+    return config | by_hand | changes
 
 
 def parsed(stack: str = "dev", **changes: str) -> GkeSettings:
@@ -65,8 +67,29 @@ def test_the_fuse_sidecar_takes_its_share_of_the_node() -> None:
     assert (pod.cpu, pod.memory_gib) == (3, 11)
 
 
+@pytest.mark.parametrize(
+    ("size", "precision", "gib", "enough"),
+    [("384", "float32", "5", "6"), ("768", "float32", "6", "7"), ("768", "bfloat16", "4", "5")],
+)
+def test_a_pod_that_the_model_does_not_fit_into_is_refused(
+    size: str, precision: str, gib: str, enough: str
+) -> None:
+    asked = {"imageSize": size, "precision": precision}
+    with pytest.raises(SettingsError, match=f"^memoryRequestGib: {gib} GiB are too few: ") as told:
+        parsed(memoryRequestGib=gib, **asked)
+    assert f"the sd14 model at {size} px in {precision} takes" in str(told.value)
+    assert f"pulumi config set memoryRequestGib {enough}" in str(told.value)
+    assert parsed(memoryRequestGib=enough, **asked).pod.memory_gib == int(enough)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("size", FAMILY_DEFAULTS["sd14"].image_sizes)
+def test_every_size_fits_into_the_tutorials_12_gib(size: int, precision: str) -> None:
+    assert parsed(imageSize=str(size), precision=precision).pod.memory_gib == 12
+
+
 def test_smaller_pods_share_a_node() -> None:
-    gke = parsed(cpuRequest="1", memoryRequestGib="4", maxReplicas="6")
+    gke = parsed(modelFamily="demo", cpuRequest="1", memoryRequestGib="4", maxReplicas="6")
     assert gke.pod.per_node == 3
     assert not gke.has_surge_room
 

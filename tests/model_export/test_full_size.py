@@ -6,6 +6,7 @@ in memory at a time. Nothing here depends on what the weights are.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from tests.model_export import full_size
 from tests.model_export.full_size import IMAGE_SIZE
 
 NEEDED_BYTES = 9e9
+LOWEST_PSNR = 25.0
+"""Decibels, 4 steps, random weights."""
 
 pytestmark = [
     pytest.mark.slow,
@@ -54,11 +57,14 @@ def exported(
 ) -> Iterator[FullSize]:
     if request.param == "official":
         skip_without_official_weights()
-    base = tmp_path_factory.mktemp("full-size")
+    made = export_and_draw(tmp_path_factory.mktemp("full-size"), "float32", request.param)
+    yield made
+    publish.delete(FileStorage(made.folder.as_uri()))
+
+
+def export_and_draw(base: Path, precision: str, kind: str) -> FullSize:
     flags = ("--sampler", "ddim", "--steps", "4", "--max-steps", "4")
-    folder, exporting = export_cost.export(
-        base, IMAGE_SIZE, "float32", *flags, weights=request.param
-    )
+    folder, exporting = export_cost.export(base, IMAGE_SIZE, precision, *flags, weights=kind)
     print(f"export: {exporting.seconds:.0f} s, peak {exporting.peak_bytes / 1e9:.2f} GB")
     out = base / "drawn.npz"
     drawing = measured(
@@ -66,8 +72,8 @@ def exported(
     )
     print(f"drawing: {drawing.seconds:.0f} s, peak {drawing.peak_bytes / 1e9:.2f} GB")
     with np.load(out) as drawn:
-        yield FullSize(
-            request.param,
+        return FullSize(
+            kind,
             folder,
             exporting,
             drawing,
@@ -75,7 +81,6 @@ def exported(
             drawn["alone"],
             float(drawn["load_seconds"]),
         )
-    publish.delete(FileStorage(folder.as_uri()))
 
 
 def skip_without_official_weights() -> None:
@@ -99,6 +104,17 @@ def test_it_draws_what_keras_cv_draws(exported: FullSize, tmp_path: Path) -> Non
 def test_a_row_alone_equals_the_same_row_in_a_batch(exported: FullSize) -> None:
     assert (exported.together[1] == exported.alone[0]).all()
     assert (exported.together[0] != exported.together[1]).any()
+
+
+@pytest.mark.long
+def test_bfloat16_draws_nearly_what_float32_draws(exported: FullSize, tmp_path: Path) -> None:
+    rough = export_and_draw(tmp_path, "bfloat16", exported.weights)
+    difference = rough.together[0].astype(float) - exported.together[0]
+    psnr = 20 * math.log10(255 / math.sqrt(np.mean(difference**2)))
+    print(f"bfloat16 and float32 after 4 steps: PSNR {psnr:.1f} dB")
+    assert rough.exporting.peak_bytes < export_cost.EXPORT_PEAK_TARGET_BYTES["bfloat16"]
+    assert (rough.together[1] == rough.alone[0]).all()
+    assert psnr > LOWEST_PSNR
 
 
 def test_exporting_and_loading_stay_within_their_targets(exported: FullSize) -> None:
