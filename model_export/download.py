@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_CHUNK_BYTES = 1 << 20
+from model_export.checksums import Checksums, OnBytes, sha256_of
+
 _RECEIVED_BYTES = 1 << 16
 """At a time. A connection that breaks loses what it had of these."""
+CHECKSUMS_NAME = ".checksums.json"
+"""In the folder of downloads: what has been checked already."""
+
 _CONNECT_SECONDS, _READ_SECONDS = 10.0, 60.0
 _RETRY_PAUSES_SECONDS = (1.0, 3.0, 10.0, 30.0)
 """Between tries that brought nothing. A try that brought something starts the count again."""
-
-OnBytes = Callable[[int], None]
 
 
 class WeightsError(RuntimeError):
@@ -43,19 +44,20 @@ def download(file: RemoteFile, folder: Path, on_bytes: OnBytes = lambda _done: N
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / file.name
+    checksums = Checksums(folder / CHECKSUMS_NAME)
     with _locked(folder / f".{file.name}.lock"):
         if target.exists():
-            if _sha256(target, on_bytes) == file.sha256:
+            if checksums.sha256(target, on_bytes) == file.sha256:
                 return target
             target.unlink()
         part = folder / f"{file.name}.part"
         resumed = part.exists()
         _complete(file, part, on_bytes)
-        if resumed and _sha256(part) != file.sha256:
+        if resumed and sha256_of(part) != file.sha256:
             # What an earlier run left was of another content: once more, from nothing.
             part.unlink()
             _complete(file, part, on_bytes)
-        if _sha256(part) != file.sha256:
+        if sha256_of(part) != file.sha256:
             part.unlink()
             raise WeightsError(
                 f"{file.url} is not the file that was expected (SHA-256 differs): try again, or "
@@ -65,11 +67,13 @@ def download(file: RemoteFile, folder: Path, on_bytes: OnBytes = lambda _done: N
     return target
 
 
-def verified(path: Path, file: RemoteFile, on_bytes: OnBytes = lambda _done: None) -> Path:
+def verified(
+    path: Path, file: RemoteFile, checksums: Checksums, on_bytes: OnBytes = lambda _done: None
+) -> Path:
     """The path, if it is that file. Raises WeightsError, or OSError if it cannot be read."""
     if not path.is_file():
         raise WeightsError(f"{path} is missing: put there what {file.url} gives")
-    if _sha256(path, on_bytes) != file.sha256:
+    if checksums.sha256(path, on_bytes) != file.sha256:
         raise WeightsError(f"{path} is not {file.url} (SHA-256 differs): get it again")
     return path
 
@@ -137,17 +141,6 @@ def _total_bytes(response: Any, offset: int) -> int | None:
         return int(whole)
     length = response.headers.get("Content-Length", "")
     return offset + int(length) if length.isdigit() else None
-
-
-def _sha256(path: Path, on_bytes: OnBytes = lambda _done: None) -> str:
-    digest = hashlib.sha256()
-    done = 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            done += len(chunk)
-            on_bytes(done)
-    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -22,7 +22,8 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
 from google.cloud.storage import transfer_manager
 
-from model_export.manifest import checked_path, sha256_of
+from model_export.checksums import sha256_of
+from model_export.manifest import checked_path
 from model_export.storage import StorageError
 
 _SHA256, _CRC32C = "sha256", "crc32c"

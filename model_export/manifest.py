@@ -6,17 +6,16 @@ lists and nothing else.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from model_export.checksums import sha256_of
 from model_export.spec import ModelSpec, SpecError
 
 MANIFEST_NAME = "manifest.json"
 FORMAT = 1
-_CHUNK_BYTES = 1 << 20
 
 
 class ManifestError(ValueError):
@@ -118,14 +117,6 @@ def checked_path(path: str) -> str:
     if not path or "\\" in path or "\0" in path or any(part in ("", ".", "..") for part in parts):
         raise ManifestError(f"{path!r} is not a path inside the model folder")
     return path
-
-
-def sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def describe_files(folder: Path) -> tuple[FileEntry, ...]:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, unquote, urlsplit
 
-from model_export.manifest import checked_path, sha256_of
+from model_export.checksums import sha256_of
+from model_export.manifest import checked_path
 
 _PART_SUFFIX = ".part"
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model_export.download import RemoteFile, WeightsError, download, verified
+from model_export.checksums import Checksums
+from model_export.download import CHECKSUMS_NAME, RemoteFile, WeightsError, download, verified
 from model_export.spec import WEIGHTS_LICENCE_URL, ModelSpec
 
 CACHE_VARIABLE = "DIFFUSION_SERVING_CACHE"
@@ -99,6 +100,7 @@ def fetch(spec: ModelSpec, on_progress: Callable[[float], None] = lambda _done: 
         return
     files = [LICENCE_FILE, *(part.file for part in PARTS)]
     total = sum(file.size_bytes for file in files)
+    checksums = Checksums(cache_folder() / CHECKSUMS_NAME)
     before = 0
     for file in files:
 
@@ -108,7 +110,7 @@ def fetch(spec: ModelSpec, on_progress: Callable[[float], None] = lambda _done: 
         if spec.weights_folder is None:
             download(file, cache_folder(), report)
         else:
-            verified(spec.weights_folder / file.name, file, report)
+            verified(spec.weights_folder / file.name, file, checksums, report)
         before += file.size_bytes
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from model_export.manifest import FileEntry, Manifest, Signature, sha256_of
+from model_export.checksums import sha256_of
+from model_export.manifest import FileEntry, Manifest, Signature
 from model_export.spec import EXPORTER_VERSION, ModelSpec
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

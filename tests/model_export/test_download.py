@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from model_export import download as downloading
+from model_export.checksums import Checksums
 from model_export.download import RemoteFile, WeightsError, download, verified
 from model_export.families import family
 from model_export.sd14 import licence, weights
@@ -155,13 +156,14 @@ def test_two_downloads_of_one_file_wait_for_each_other(server: FileServer, tmp_p
 
 
 def test_a_file_of_a_folder_is_checked(server: FileServer, tmp_path: Path) -> None:
+    checksums = Checksums(tmp_path / "checksums.json")
     with pytest.raises(WeightsError, match="weights is missing: put there what http"):
-        verified(tmp_path / "weights", remote(server))
+        verified(tmp_path / "weights", remote(server), checksums)
     (tmp_path / "weights").write_bytes(b"other")
     with pytest.raises(WeightsError, match=r"\(SHA-256 differs\): get it again"):
-        verified(tmp_path / "weights", remote(server))
+        verified(tmp_path / "weights", remote(server), checksums)
     (tmp_path / "weights").write_bytes(CONTENT)
-    assert verified(tmp_path / "weights", remote(server)) == tmp_path / "weights"
+    assert verified(tmp_path / "weights", remote(server), checksums) == tmp_path / "weights"
 
 
 LICENCE_TEXT = "The licence\n\nEND\n\nAttachment A\n\nUse Restrictions\n\nYou agree not to.\n"

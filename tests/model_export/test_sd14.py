@@ -16,8 +16,9 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from model_export.checksums import sha256_of
 from model_export.download import WeightsError
-from model_export.manifest import Manifest, sha256_of
+from model_export.manifest import Manifest
 from model_export.spec import RANDOM_WEIGHTS_MARK, WEIGHTS_LICENCE, ModelSpec
 from model_export.vocabulary import END_OF_TEXT, START_OF_TEXT
 from tests.model_export.keras_cv_reference import picture
