@@ -30,6 +30,9 @@ _EXPECTED_SECONDS: Mapping[str, Mapping[Stage, float]] = {
 }
 """Rough, and only their proportions matter once the first stage is over."""
 
+_TELLING_SHARE = 0.1
+"""How much of a stage has to be over before its pace tells when it ends."""
+
 _LIVE_SECONDS = 0.5
 _PLAIN_SECONDS = 10.0
 """How often the time left is said again while a stage lasts."""
@@ -60,7 +63,7 @@ class Estimate:
         later = sum(self._expected.values()) - self._before(self._stage)
         later -= self._expected[self._stage]
         spent = now - self._stage_began
-        if self._done > 0:
+        if self._done >= _TELLING_SHARE:
             here = spent * (1 - self._done) / self._done
         else:
             here = max(0.0, self._pace * self._expected[self._stage] - spent)

@@ -135,22 +135,36 @@ def licence_text(spec: ModelSpec) -> str:
 
 def fill(models: Sequence[Any], spec: ModelSpec, on_progress: Callable[[float], None]) -> None:
     """Gives the models, in the order of PARTS, the spec's weights: one variable at a time."""
-    if spec.random_seed is not None:
-        for part, model in zip(PARTS, models, strict=True):
-            fill_randomly(part.name, model, spec.random_seed)
-            on_progress((PARTS.index(part) + 1) / len(PARTS))
-        return
+    total = sum(part.file.size_bytes for part in PARTS)
+    before = 0
     for part, model in zip(PARTS, models, strict=True):
-        path = _path(spec, part.file)
-        try:
-            # Legacy Keras files: matched by position, one layer at a time.
-            model.load_weights(str(path))
-        except (OSError, ValueError) as error:
-            raise WeightsError(f"{path} does not fit the {part.name}: {error}") from error
-        on_progress((PARTS.index(part) + 1) / len(PARTS))
+        size = part.file.size_bytes
+
+        def report(done: float, before: int = before, size: int = size) -> None:
+            on_progress((before + done * size) / total)
+
+        if spec.random_seed is not None:
+            fill_randomly(part.name, model, spec.random_seed, report)
+        else:
+            _fill_from(_path(spec, part.file), part.name, model)
+        before += size
+        on_progress(before / total)
 
 
-def fill_randomly(name: str, model: Any, seed: int) -> None:
+def _fill_from(path: Path, name: str, model: Any) -> None:
+    try:
+        # Legacy Keras files: matched by position, one layer at a time.
+        model.load_weights(str(path))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} does not fit the {name}: {error}") from error
+
+
+def fill_randomly(
+    name: str,
+    model: Any,
+    seed: int,
+    on_progress: Callable[[float], None] = lambda _done: None,
+) -> None:
     """Numbers that depend on the seed, the network's name and the variable's place only.
 
     Kernels get Glorot's range, so that signals keep their size through the network; offsets and
@@ -159,7 +173,9 @@ def fill_randomly(name: str, model: Any, seed: int) -> None:
     import numpy as np
 
     generator_key = zlib.crc32(name.encode())
+    sizes = [int(np.prod(variable.shape)) for variable in model.variables]
     for i, variable in enumerate(model.variables):
+        on_progress(sum(sizes[:i]) / sum(sizes))
         shape = tuple(variable.shape)
         values = np.random.default_rng([seed, generator_key, i]).random(shape, dtype=np.float32)
         values -= 0.5
