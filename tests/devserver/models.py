@@ -32,7 +32,7 @@ def export(folder: Path) -> None:
         )
         def text(self, text: Any, times: Any) -> dict[str, Any]:
             repeated = tf.map_fn(
-                lambda row: tf.strings.reduce_join(tf.repeat(row[0], row[1])),
+                lambda row: tf.strings.reduce_join(tf.repeat(row[0], tf.minimum(row[1], 100))),
                 (text, times),
                 fn_output_signature=tf.string,
             )
