@@ -90,6 +90,11 @@ def test_an_output_filter_picks_outputs(stub: Any) -> None:
     assert arrays(stub.Predict(request, timeout=20)) == {"length": [1]}
 
 
+def test_an_input_with_a_default_may_be_left_out(stub: Any) -> None:
+    response = stub.Predict(predict_request("with_default", text=["ab"]), timeout=20)
+    assert arrays(response)["length"] == [4]
+
+
 def with_filter(*aliases: str) -> Any:
     request = predict_request(x=np.float32([1]))
     request.output_filter.extend(aliases)
