@@ -13,8 +13,9 @@ Limits, compared with the original:
 - The ports are open while the model loads: status says LOADING and Predict gives UNAVAILABLE
   (503). The original opens them after the load.
 - A load or warm-up that fails ends the process at once; the original retries.
-- JSON nested deeper than 64 levels, bodies over 100 MB and tensors over 2^28 elements are
-  refused; the original dies of the first and takes the others.
+- JSON nested deeper than 64 levels, bodies over 100 MB, tensors over 2^28 elements, and over
+  2^22 that repeat one value, are refused; the original dies of the first and takes the others.
+- Tensors of quantized and 8-bit float types and strings as `tensor_content` are refused.
 - SIGTERM and SIGINT stop it gracefully; the original does not handle them.
 - It listens on 127.0.0.1 unless told otherwise by `--host`.
 """

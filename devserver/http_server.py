@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import logging
+import re
 import socket
 import socketserver
 import sys
@@ -26,6 +27,8 @@ MAX_BODY_BYTES = 100_000_000
 _READ_BYTES = 1 << 20
 _GZIP_WINDOW_BITS = 31
 _POLL_SECONDS = 0.25
+_SCHEME_AND_HOST = re.compile(r"^https?://[^/?#]*", re.IGNORECASE)
+"""What stands before the path when a client asks as if this were a proxy."""
 
 log = logging.getLogger("devserver")
 
@@ -147,7 +150,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             body = self._read_body()
             if body is None:
                 return None
-            return self.server.api.handle(self.command, self.path, self.headers, body)
+            path = _SCHEME_AND_HOST.sub("", self.path, count=1) or "/"
+            return self.server.api.handle(self.command, path, self.headers, body)
         except _BodyError as error:
             return Response(error.status, json_answer.error_body(str(error)), close=True)
         except Exception as error:
@@ -158,7 +162,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _send(self, response: Response) -> None:
         self.close_connection = self.close_connection or response.close
         self.send_response_only(response.status)
-        self.send_header("Content-Type", response.content_type)
+        if response.content_type:
+            self.send_header("Content-Type", response.content_type)
         self.send_header("Date", self.date_time_string())
         self.send_header("Content-Length", str(len(response.body)))
         for name, value in response.headers.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,11 +26,10 @@ def encode(request_format: Format, outputs: Mapping[str, np.ndarray]) -> bytes:
     if not outputs:
         raise invalid_argument("Cannot convert empty tensor map to JSON")
     if request_format is Format.ROW:
-        text = _rows(outputs)
+        key, text = "predictions", _rows(outputs)
     else:
-        columns = {name: _value(name, array, array, 2) for name, array in outputs.items()}
-        text = _object({"outputs": _members(columns, 1)}, 0)
-    return text.encode("utf-8", "surrogateescape")
+        key, text = "outputs", _columns(outputs)
+    return _object({key: text}, 0).encode("utf-8", "surrogateescape")
 
 
 def error_body(message: str) -> bytes:
@@ -49,56 +48,75 @@ def _rows(outputs: Mapping[str, np.ndarray]) -> str:
                 f"{batch_size}"
             )
         batch_size = array.shape[0]
-    rows = [
-        _members({name: _value(name, array, array[row], 3) for name, array in outputs.items()}, 2)
+    writers = {name: _writer(name, array) for name, array in outputs.items()}
+    if len(outputs) == 1:
+        ((name, array),) = outputs.items()
+        rows = [_nested(row, writers[name], 2, ", ") for row in array.tolist()]
+        # The original writes the values in one line, and closes the list in the next.
+        return "[" + ", ".join(rows) + f"\n{_INDENT}]" if rows else "[]"
+    columns = {name: array.tolist() for name, array in outputs.items()}
+    objects = [
+        _object({name: _nested(columns[name][row], writers[name], 3, ", ") for name in outputs}, 2)
         for row in range(batch_size or 0)
     ]
-    return _object({"predictions": "[" + ", ".join(rows) + f"\n{_INDENT}]"}, 0)
+    return _lines(objects, 1)
 
 
-def _members(values: Mapping[str, str], level: int) -> str:
-    if len(values) == 1:
-        return next(iter(values.values()))
-    return _object(values, level)
+def _columns(outputs: Mapping[str, np.ndarray]) -> str:
+    level = 1 if len(outputs) == 1 else 2
+    columns = {
+        name: _nested(array.tolist(), _writer(name, array), level)
+        for name, array in outputs.items()
+    }
+    return next(iter(columns.values())) if len(columns) == 1 else _object(columns, 1)
 
 
 def _object(members: Mapping[str, str], level: int) -> str:
+    """`level` is the number of lists and objects around it."""
     pad = _INDENT * (level + 1)
     lines = [f"{pad}{json.dumps(name)}: {text}" for name, text in members.items()]
     return "{\n" + ",\n".join(lines) + "\n" + _INDENT * level + "}"
 
 
-def _value(name: str, array: np.ndarray, part: Any, level: int) -> str:
-    """The text of `part`, which is `array` or one row of it."""
-    text = _writer(name, array, level)
-    return _nested(part.tolist() if isinstance(part, np.ndarray | np.generic) else part, text)
+def _lines(items: Sequence[str], level: int) -> str:
+    """A list with one item a line."""
+    if not items:
+        return "[]"
+    pad = _INDENT * (level + 1)
+    return "[\n" + ",\n".join([pad + item for item in items]) + f"\n{_INDENT * level}]"
 
 
-def _nested(value: Any, text: Callable[[Any], str]) -> str:
-    if isinstance(value, list):
-        return "[" + ", ".join([_nested(item, text) for item in value]) + "]"
-    return text(value)
+_Writer = Callable[[Any, int], str]
+"""From one element, and the number of lists and objects around it, to its text."""
 
 
-def _writer(name: str, array: np.ndarray, level: int) -> Callable[[Any], str]:
+def _nested(value: Any, write: _Writer, level: int, separator: str = "") -> str:
+    """A value with its lists in one line, or without a separator one item a line."""
+    if not isinstance(value, list):
+        return write(value, level)
+    items = [_nested(item, write, level + 1, separator) for item in value]
+    return "[" + separator.join(items) + "]" if separator else _lines(items, level)
+
+
+def _writer(name: str, array: np.ndarray) -> _Writer:
     """How one element of the array is written."""
     kind = array.dtype
     if kind == np.object_:
         if name.endswith(_BYTES_SUFFIX):
-            return lambda value: _object(
-                {"b64": f'"{base64.b64encode(value).decode()}"'}, level - 1
+            return lambda value, level: _object(
+                {"b64": f'"{base64.b64encode(value).decode()}"'}, level
             )
-        return lambda value: json.dumps(
+        return lambda value, _: json.dumps(
             value.decode("utf-8", "surrogateescape"), ensure_ascii=False
         )
     if kind == np.bool_:
-        return lambda value: "true" if value else "false"
+        return lambda value, _: "true" if value else "false"
     if kind == np.float32:
-        return lambda value: _decimal(value, 9, np.float32)
+        return lambda value, _: _decimal(value, 9, np.float32)
     if kind == np.float64:
-        return lambda value: _decimal(value, 17, float)
+        return lambda value, _: _decimal(value, 17, float)
     if kind in (np.int8, np.uint8, np.int16, np.int32, np.int64, np.uint32, np.uint64):
-        return str
+        return lambda value, _: str(value)
     tensorflow_name = {"float16": "half"}.get(kind.name, kind.name)
     raise invalid_argument(f"Failed to write JSON value for tensor type: {tensorflow_name}")
 

@@ -1,14 +1,17 @@
 """JSON as TF Serving's parser (RapidJSON) takes it, with a limit on nesting.
 
-As in the original: NaN and Infinity are numbers, what follows the first value is ignored, and
-bytes that are not UTF-8 pass through strings unharmed. Otherwise than in the original, whose
-process dies of about 50,000 nested lists, a document nested too deeply is refused.
+As in the original: NaN, Inf and Infinity are numbers, of equal names in an object the first
+counts, what follows the first value is ignored, and bytes that are not UTF-8 pass through strings
+unharmed. Otherwise than in the original, whose process dies of about 50,000 nested lists, a
+document nested too deeply is refused.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from devserver.errors import ServingError, invalid_argument
@@ -22,6 +25,17 @@ DEBUG_TEXT_LIMIT = 256
 # A string up to its end or the end of the text, or a bracket. Possessive, so that the time is
 # linear in the text's length whatever the text.
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+\\?(?:"|\Z)|[\[\]{}]', re.DOTALL)
+# As above, or a number.
+_STRING_OR_NUMBER = re.compile(
+    r'"(?:[^"\\]++|\\.)*+"?|-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?', re.DOTALL
+)
+_MAYBE_TOO_BIG = re.compile(r"(?<![0-9])[0-9]{300}|[eE]\+?0*[1-9][0-9]{2}")
+# A string, which stays, or one of RapidJSON's constants that Python lacks.
+_STRING_OR_CONSTANT = re.compile(
+    r'(?P<string>"(?:[^"\\]++|\\.)*+"?)|(?P<inf>Inf)(?!inity)|(?P<nan>-NaN)', re.DOTALL
+)
+_UNFINISHED_NUMBER = re.compile(r"[0-9](?:\.|[eE][-+]?)(?![0-9])")
+_TOO_BIG = "Number too big to be stored in double."
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 _WHITESPACE = " \n\r\t"
 
@@ -42,7 +56,13 @@ _MISSING_COMMA = {
     "]": "Missing a comma or ] after an array element.",
 }
 
-_DECODER = json.JSONDecoder(strict=True)
+
+def _members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    return members if len(members) == len(pairs) else dict(reversed(pairs))
+
+
+_DECODER = json.JSONDecoder(strict=True, object_pairs_hook=_members)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -59,13 +79,18 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise _parse_error("The document is empty.", len(body))
     _check_nesting(text)
     _check_surrogates(text)
+    if "Inf" in text or "-NaN" in text:
+        text = _STRING_OR_CONSTANT.sub(_python_constant, text)
     try:
-        value, _ = _DECODER.raw_decode(text, start)
+        value, end = _DECODER.raw_decode(text, start)
     except json.JSONDecodeError as error:
-        raise _parse_error(_rapidjson_message(error), len(_encode(text[: error.pos]))) from None
+        message, position = _rapidjson_error(error)
+        raise _parse_error(message, len(_encode(text[:position]))) from None
     except ValueError:
         # Python refuses integers of more than some thousand digits.
-        raise _parse_error("Number too big to be stored in double.", None) from None
+        _check_numbers(text, len(text))
+        raise _parse_error(_TOO_BIG, None) from None
+    _check_numbers(text, end)
     if not isinstance(value, dict):
         raise invalid_argument(f"JSON Value: {debug_text(value)} Is not object")
     return value
@@ -80,11 +105,33 @@ def _parse_error(message: str, offset: int | None) -> ServingError:
     return invalid_argument(f"JSON Parse error: {message}{where}")
 
 
-def _rapidjson_message(error: json.JSONDecodeError) -> str:
+def _python_constant(match: re.Match[str]) -> str:
+    if match["string"]:
+        return match["string"]
+    return "Infinity" if match["inf"] else " NaN"
+
+
+def _rapidjson_error(error: json.JSONDecodeError) -> tuple[str, int]:
+    """RapidJSON's message, and the position in the text that it gives."""
     for python, rapidjson in _PARSE_ERRORS.items():
         if error.msg.startswith(python):
-            return rapidjson
-    return _MISSING_COMMA.get(_open_bracket(error.doc[: error.pos]), "Invalid value.")
+            return rapidjson, error.pos
+    # Python takes the number before a dot or exponent without digits, and stumbles over the rest.
+    unfinished = _UNFINISHED_NUMBER.match(error.doc, max(0, error.pos - 1))
+    if unfinished:
+        missing = "fraction part" if "." in unfinished.group() else "exponent"
+        return f"Miss {missing} in number.", unfinished.end()
+    closing = _open_bracket(error.doc[: error.pos])
+    return _MISSING_COMMA.get(closing, "Invalid value."), error.pos
+
+
+def _check_numbers(text: str, end: int) -> None:
+    """Refuses a number beyond float64, which Python's parser takes for infinity."""
+    if not _MAYBE_TOO_BIG.search(text, 0, end):
+        return
+    for match in _STRING_OR_NUMBER.finditer(text, 0, end):
+        if match.group()[0] != '"' and math.isinf(float(match.group())):
+            raise _parse_error(_TOO_BIG, len(_encode(text[: match.start()])))
 
 
 def _open_bracket(text: str) -> str:

@@ -90,7 +90,7 @@ def _decode_rows(document: Mapping[str, Any], dtypes: Mapping[str, str]) -> dict
     rows = document[Format.ROW.value]
     if not isinstance(rows, list):
         raise invalid_argument(
-            f"JSON Value: {debug_text(document)} Excepting 'instances' to be an list/array"
+            f"JSON Value: {debug_text(document)} Expecting 'instances' to be an list/array"
         )
     if not rows:
         raise invalid_argument(f"JSON Value: {debug_text(document)} No values in 'instances' array")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from devserver import protos
 from devserver.errors import Code
@@ -13,6 +15,7 @@ DEFAULT_PATH = "/monitoring/prometheus/metrics"
 
 LATENCY_BUCKETS_MICROS = tuple(10.0 * 1.8**i for i in range(33))
 QUEUE_BUCKETS_MICROS = tuple(100.0 * 1.2**i for i in range(52))
+BATCH_SIZE_BUCKETS = tuple(2.0**i for i in range(14))
 
 
 class Counter:
@@ -24,9 +27,9 @@ class Counter:
         self._lock = threading.Lock()
         self._values: dict[tuple[str, ...], int] = {}
 
-    def add(self, *labels: str) -> None:
+    def add(self, *labels: str, by: int = 1) -> None:
         with self._lock:
-            self._values[labels] = self._values.get(labels, 0) + 1
+            self._values[labels] = self._values.get(labels, 0) + by
 
     def lines(self) -> list[str]:
         with self._lock:
@@ -72,43 +75,91 @@ class Histogram:
 
 
 class Metrics:
-    """What this server measures. Times are microseconds."""
+    """What this server measures. Times are microseconds, given in seconds."""
 
     def __init__(self) -> None:
-        self.request_count = Counter(":tensorflow:serving:request_count", ("model_name", "status"))
-        self.request_latency = Histogram(
-            ":tensorflow:serving:request_latency",
+        serving, batching = ":tensorflow:serving:", ":tensorflow:serving:batching_session:"
+        self._request_count = Counter(serving + "request_count", ("model_name", "status"))
+        self._request_latency = Histogram(
+            serving + "request_latency",
             ("model_name", "API", "entrypoint"),
             LATENCY_BUCKETS_MICROS,
         )
-        self.runtime_latency = Histogram(
-            ":tensorflow:serving:runtime_latency",
-            ("model_name", "API", "runtime"),
-            LATENCY_BUCKETS_MICROS,
+        self._runtime_latency = Histogram(
+            serving + "runtime_latency", ("model_name", "API", "runtime"), LATENCY_BUCKETS_MICROS
         )
-        self.queuing_latency = Histogram(
-            ":tensorflow:serving:batching_session:queuing_latency",
-            ("thread_pool_name",),
-            QUEUE_BUCKETS_MICROS,
+        self._warmup_latency = Histogram(
+            serving + "model_warmup_latency", ("model_path", "status"), LATENCY_BUCKETS_MICROS
         )
+        self._warmup_records = Counter(
+            serving + "model_warmup_records_read", ("model_path", "status")
+        )
+        self._queuing_latency = Histogram(
+            batching + "queuing_latency", ("thread_pool_name",), QUEUE_BUCKETS_MICROS
+        )
+        self._wrapped_run_count = Counter(batching + "wrapped_run_count", ())
+        self._input_batch_size = Histogram(batching + "input_batch_size", (), BATCH_SIZE_BUCKETS)
+        self._processed_batch_size = Histogram(
+            batching + "processed_batch_size", (), BATCH_SIZE_BUCKETS
+        )
+        self._padding_size = Histogram(
+            batching + "padding_size", ("execution_batch_size",), BATCH_SIZE_BUCKETS
+        )
+        self._graph_runs = Counter(":tensorflow:core:graph_runs", ())
+        self._graph_run_time = Counter(":tensorflow:core:graph_run_time_usecs", ())
         self._all = (
-            self.request_count,
-            self.request_latency,
-            self.runtime_latency,
-            self.queuing_latency,
+            self._request_count,
+            self._request_latency,
+            self._runtime_latency,
+            self._warmup_latency,
+            self._warmup_records,
+            self._queuing_latency,
+            self._wrapped_run_count,
+            self._input_batch_size,
+            self._processed_batch_size,
+            self._padding_size,
+            self._graph_runs,
+            self._graph_run_time,
         )
 
     def record_request(
         self, model: str, code: Code, seconds: float, api: str, entrypoint: str
     ) -> None:
         """Counts a request; its latency enters only when it succeeded, as in the original."""
-        self.request_count.add(model, code.name)
+        self._request_count.add(model, code.name)
         if code is Code.OK:
-            self.request_latency.add(seconds * 1e6, model, api, entrypoint)
+            self._request_latency.add(seconds * 1e6, model, api, entrypoint)
 
-    def record_run(self, model: str, seconds: float, queue_wait_seconds: float) -> None:
-        self.runtime_latency.add(seconds * 1e6, model, "Predict", "TF1")
-        self.queuing_latency.add(queue_wait_seconds * 1e6, "")
+    def record_run(self, model: str, seconds: float) -> None:
+        """A request's successful run, the wait in the queue included."""
+        self._runtime_latency.add(seconds * 1e6, model, "Predict", "TF1")
+
+    def record_queue_wait(self, seconds: float) -> None:
+        self._queuing_latency.add(seconds * 1e6, "")
+
+    def record_input_batch(self, rows: Sequence[int]) -> None:
+        """The rows of each input of a request that goes into the queue."""
+        for size in rows:
+            self._input_batch_size.add(size)
+
+    def record_warmup(self, model_path: str, seconds: float, records: int) -> None:
+        self._warmup_latency.add(seconds * 1e6, model_path, Code.OK.name)
+        self._warmup_records.add(model_path, Code.OK.name, by=records)
+
+    @contextlib.contextmanager
+    def execution(self, rows: int | None) -> Iterator[None]:
+        """Counts an execution of the graph; `rows` is None without batching."""
+        if rows is not None:
+            self._processed_batch_size.add(rows)
+            self._padding_size.add(0, str(rows))
+        start = time.monotonic()
+        try:
+            yield
+            self._graph_runs.add()
+            self._graph_run_time.add(by=round((time.monotonic() - start) * 1e6))
+        finally:
+            if rows is not None:
+                self._wrapped_run_count.add()
 
     def page(self) -> str:
         return "\n".join(line for metric in self._all for line in metric.lines()) + "\n"

@@ -16,10 +16,12 @@ from devserver.scheduler import Execution, Scheduler
 
 
 @dataclass
-class QueueWait:
-    """How long a request waited, for the log; stays None when it never got into the queue."""
+class RequestNotes:
+    """What the log and the metrics want to know of a request, gathered on its way."""
 
-    seconds: float | None = None
+    model_name: str = ""
+    queue_wait_seconds: float | None = None
+    """None when it never got into the queue."""
 
 
 class Predictor:
@@ -29,7 +31,9 @@ class Predictor:
         self._model_name = model_name
         self._batching = batching
         self._metrics = metrics
-        self._scheduler = Scheduler(batching.capacity, batching.full_message)
+        self._scheduler = Scheduler(
+            batching.capacity, batching.full_message, metrics.record_queue_wait
+        )
 
     def predict(
         self,
@@ -38,7 +42,7 @@ class Predictor:
         inputs: Mapping[str, np.ndarray],
         outputs: Sequence[str],
         timeout_seconds: float | None,
-        queue_wait: QueueWait,
+        notes: RequestNotes,
     ) -> dict[str, np.ndarray]:
         """The outputs by alias. The time limit spans the wait in the queue and the run.
 
@@ -50,17 +54,33 @@ class Predictor:
         start = time.monotonic()
         deadline = None if timeout_seconds is None else start + timeout_seconds
         parts = self._batching.split(inputs)
+        if self._batching.enabled:
+            self._metrics.record_input_batch([value.shape[0] for value in inputs.values()])
         executions = [
-            Execution(partial(model.run, signature, part, outputs), self._batching.rows(part))
+            Execution(
+                partial(self._execute, model, signature, part, outputs), self._batching.rows(part)
+            )
             for part in parts
         ]
         task = self._scheduler.submit(executions, deadline)
         try:
             results = task.results()
         finally:
-            queue_wait.seconds = task.queue_wait_seconds
-        self._metrics.record_run(self._model_name, time.monotonic() - start, queue_wait.seconds)
+            notes.queue_wait_seconds = task.queue_wait_seconds
+        self._metrics.record_run(self._model_name, time.monotonic() - start)
         return self._batching.merge(parts, results)
+
+    def _execute(
+        self,
+        model: LoadedModel,
+        signature: Signature,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str],
+        left_seconds: float | None,
+    ) -> dict[str, np.ndarray]:
+        rows = self._batching.rows(inputs) if self._batching.enabled else None
+        with self._metrics.execution(rows):
+            return model.run(signature, inputs, outputs, left_seconds)
 
     def stop(self) -> None:
         """Refuses what waits and what comes; the request that runs goes on."""

@@ -16,12 +16,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from devserver import json_answer, json_tensor
-from devserver.errors import Code, ServingError, invalid_argument
+from devserver.errors import HTTP_STATUS, Code, ServingError, invalid_argument
 from devserver.flags import Flags
 from devserver.json_parse import parse_object
 from devserver.metrics import Metrics
 from devserver.model import DEFAULT_SIGNATURE, MAX_VERSION, LoadedModel, Signature
-from devserver.predictor import Predictor, QueueWait
+from devserver.predictor import Predictor, RequestNotes
 from devserver.servable import Servable
 
 _VERSION_OR_LABEL = r"(?:(?:/versions/(?P<version>\d+))|(?:/labels/(?P<label>[^/:]+)))?"
@@ -47,7 +47,7 @@ class Response:
 
     status: int
     body: bytes
-    content_type: str = _JSON
+    content_type: str | None = _JSON
     headers: Mapping[str, str] = field(default_factory=dict)
     close: bool = False
     queue_wait_seconds: float | None = None
@@ -89,23 +89,44 @@ class RestApi:
 
     def handle(self, method: str, path: str, headers: Message, body: bytes) -> Response:
         """The answer to one request. `path` is as sent: with query, not decoded."""
-        if self._metrics_path and path.partition("?")[0] == self._metrics_path:
-            return Response(200, self._metrics.page().encode(), "text/plain")
+        if self._metrics_path and re.split("[?#]", path, maxsplit=1)[0] == self._metrics_path:
+            return self._metrics_page(path)
         if not _API_PATH.fullmatch(path):
             return Response(404, NOT_FOUND_PAGE, "text/html", close=True)
-        if method == "OPTIONS":
-            allowed = re.match(r"https?://", headers.get("Origin") or "")
-            return Response(200 if allowed else 400, b"", headers=self._headers)
-        match = {"POST": _PREDICTION, "GET": _STATUS}.get(method, _NEVER).fullmatch(path)
-        if match and int(match["version"] or 0) > MAX_VERSION:
-            # The original answers with an empty body here, and only here.
-            return Response(400, b"", headers=self._headers)
-        return self._answer(method, path, match, body)
-
-    def _answer(self, method: str, path: str, match: re.Match[str] | None, body: bytes) -> Response:
         start = time.monotonic()
+        if method == "OPTIONS":
+            allowed = re.search(r"https?://", headers.get("Origin") or "")
+            code = Code.OK if allowed else Code.FAILED_PRECONDITION
+            self._metrics.record_request("", code, time.monotonic() - start, "", "REST")
+            return Response(HTTP_STATUS[code], b"", None, headers=self._headers)
+        match = {"POST": _PREDICTION, "GET": _STATUS}.get(method, _NEVER).fullmatch(path)
         name = unquote(match["name"] or "", errors="surrogateescape") if match else ""
-        queue_wait = QueueWait()
+        if match and _is_beyond_64_bits(match["version"] or "0"):
+            # The original answers with an empty body here, and only here.
+            self._record(name, Code.INVALID_ARGUMENT, start, "")
+            return Response(400, b"", headers=self._headers)
+        return self._answer(method, path, name, match, body, start)
+
+    def _metrics_page(self, path: str) -> Response:
+        if path == self._metrics_path:
+            return Response(200, self._metrics.page().encode(), "text/plain")
+        message = f"Unexpected path: {path}. Should be {self._metrics_path}"
+        return Response(400, message.encode(), "text/plain")
+
+    def _record(self, name: str, code: Code, start: float, api: str) -> None:
+        label = self._servable.metric_label(name)
+        self._metrics.record_request(label, code, time.monotonic() - start, api, "REST")
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        name: str,
+        match: re.Match[str] | None,
+        body: bytes,
+        start: float,
+    ) -> Response:
+        notes = RequestNotes()
         code = Code.OK
         try:
             if match is None or (method == "POST" and match["verb"] != match["verb"].lower()):
@@ -116,8 +137,8 @@ class RestApi:
                 unquote(match["label"], errors="surrogateescape") if match["label"] else None,
             )
             if method == "POST":
-                content = self._predict(target, match["verb"], body, queue_wait)
-            elif match["metadata"]:
+                content = self._predict(target, match["verb"], body, notes)
+            elif match["metadata"] == "metadata":
                 content = self._metadata(target)
             else:
                 content = self._status(target)
@@ -128,16 +149,12 @@ class RestApi:
                 error.http_status,
                 json_answer.error_body(error.message),
             )
-        api = match["verb"] if match and method == "POST" else ""
-        seconds = time.monotonic() - start
-        # Other names than the model's would let clients fill the memory with labels.
-        label = name if name == self._servable.name else ""
-        self._metrics.record_request(label, code, seconds, api, "REST")
+        self._record(name, code, start, match["verb"] if match and method == "POST" else "")
         return Response(
-            status, content, headers=self._headers, queue_wait_seconds=queue_wait.seconds
+            status, content, headers=self._headers, queue_wait_seconds=notes.queue_wait_seconds
         )
 
-    def _predict(self, target: _Target, verb: str, body: bytes, queue_wait: QueueWait) -> bytes:
+    def _predict(self, target: _Target, verb: str, body: bytes, notes: RequestNotes) -> bytes:
         if verb != "predict":
             raise ServingError(
                 Code.UNIMPLEMENTED, f"This development server has no {verb}; use predict"
@@ -153,7 +170,7 @@ class RestApi:
             )
         request_format, inputs = json_tensor.decode(document, dtypes)
         outputs = self._predictor.predict(
-            model, signature, inputs, list(signature.outputs), self._timeout_seconds, queue_wait
+            model, signature, inputs, list(signature.outputs), self._timeout_seconds, notes
         )
         return json_answer.encode(request_format, outputs)
 
@@ -201,6 +218,11 @@ class RestApi:
 
 
 _NEVER = re.compile(r"(?!)")
+
+
+def _is_beyond_64_bits(version: str) -> bool:
+    digits = version.lstrip("0") or "0"
+    return len(digits) > len(str(MAX_VERSION)) or int(digits) > MAX_VERSION
 
 
 def _json(document: dict[str, Any]) -> bytes:

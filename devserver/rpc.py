@@ -23,7 +23,7 @@ from devserver.flags import FlagError, Flags
 from devserver.http_server import bind_message
 from devserver.metrics import Metrics
 from devserver.model import LoadedModel
-from devserver.predictor import Predictor, QueueWait
+from devserver.predictor import Predictor, RequestNotes
 from devserver.servable import Servable
 
 log = logging.getLogger("devserver")
@@ -32,7 +32,7 @@ _GRPC_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.
 _HEALTH_SERVICES = ("", "ModelService", "PredictionService")
 _SERVING, _NOT_SERVING = 1, 2
 
-Handler = Callable[[bytes, grpc.ServicerContext, QueueWait], bytes]
+Handler = Callable[[bytes, grpc.ServicerContext, RequestNotes], bytes]
 
 
 class RpcServer(grpc.GenericRpcHandler):
@@ -117,11 +117,11 @@ class RpcServer(grpc.GenericRpcHandler):
         self, method: str, handler: Handler, request: bytes, context: grpc.ServicerContext
     ) -> bytes:
         start = time.monotonic()
-        queue_wait = QueueWait()
+        notes = RequestNotes()
         failure: ServingError | None = None
         answer = b""
         try:
-            answer = handler(request, context, queue_wait)
+            answer = handler(request, context, notes)
         except ServingError as error:
             failure = error
         except DecodeError:
@@ -132,14 +132,15 @@ class RpcServer(grpc.GenericRpcHandler):
         code = failure.code if failure else Code.OK
         seconds = time.monotonic() - start
         if handler == self._predict:
-            # The model's own name, whatever the request says, as in REST.
-            self._metrics.record_request(self._servable.name, code, seconds, "Predict", "GRPC")
+            label = self._servable.metric_label(notes.model_name)
+            self._metrics.record_request(label, code, seconds, "Predict", "GRPC")
+        wait = notes.queue_wait_seconds
         log.info(
             "gRPC %s %s %.1f ms%s",
             method,
             code.name,
             seconds * 1000,
-            "" if queue_wait.seconds is None else f", queued {queue_wait.seconds * 1000:.1f} ms",
+            "" if wait is None else f", queued {wait * 1000:.1f} ms",
         )
         if failure:
             context.abort(_GRPC_CODES[failure.code], failure.grpc_details())
@@ -155,17 +156,17 @@ class RpcServer(grpc.GenericRpcHandler):
             spec.version_label or None,
         )
 
-    def _predict(
-        self, request: bytes, context: grpc.ServicerContext, queue_wait: QueueWait
-    ) -> bytes:
-        model = self._model(protos.RequestHead.FromString(request))
+    def _predict(self, request: bytes, context: grpc.ServicerContext, notes: RequestNotes) -> bytes:
+        head = protos.RequestHead.FromString(request)
+        notes.model_name = head.model_spec.name
+        model = self._model(head)
         predict_pb2 = protos.published("predict_pb2")
         message = predict_pb2.PredictRequest.FromString(request)
         signature = tensor_proto.signature_of(model, message.model_spec.signature_name)
         inputs = tensor_proto.decode_inputs(signature, message)
         aliases = tensor_proto.output_aliases(signature, message)
         outputs = self._predictor.predict(
-            model, signature, inputs, aliases, context.time_remaining(), queue_wait
+            model, signature, inputs, aliases, context.time_remaining(), notes
         )
         response = predict_pb2.PredictResponse()
         response.model_spec.name = message.model_spec.name
@@ -176,9 +177,11 @@ class RpcServer(grpc.GenericRpcHandler):
         return response.SerializeToString()
 
     def _get_model_metadata(
-        self, request: bytes, context: grpc.ServicerContext, queue_wait: QueueWait
+        self, request: bytes, context: grpc.ServicerContext, notes: RequestNotes
     ) -> bytes:
-        model = self._model(protos.RequestHead.FromString(request))
+        head = protos.RequestHead.FromString(request)
+        if not head.HasField("model_spec"):
+            raise invalid_argument("Missing ModelSpec")
         get_model_metadata_pb2 = protos.published("get_model_metadata_pb2")
         message = get_model_metadata_pb2.GetModelMetadataRequest.FromString(request)
         if not message.metadata_field:
@@ -188,6 +191,7 @@ class RpcServer(grpc.GenericRpcHandler):
         for name in message.metadata_field:
             if name != "signature_def":
                 raise invalid_argument(f"Metadata field {name} is not supported")
+        model = self._model(head)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         for name, signature_def in model.signature_defs.items():
             signatures.signature_def[name].CopyFrom(signature_def)
@@ -198,7 +202,7 @@ class RpcServer(grpc.GenericRpcHandler):
         return response.SerializeToString()
 
     def _get_model_status(
-        self, request: bytes, context: grpc.ServicerContext, queue_wait: QueueWait
+        self, request: bytes, context: grpc.ServicerContext, notes: RequestNotes
     ) -> bytes:
         head = protos.RequestHead.FromString(request)
         if not head.HasField("model_spec"):
@@ -212,7 +216,7 @@ class RpcServer(grpc.GenericRpcHandler):
         return response.SerializeToString()
 
     def _check_health(
-        self, request: bytes, context: grpc.ServicerContext, queue_wait: QueueWait
+        self, request: bytes, context: grpc.ServicerContext, notes: RequestNotes
     ) -> bytes:
         service = protos.HealthCheckRequest.FromString(request).service
         if service not in _HEALTH_SERVICES:
@@ -223,7 +227,7 @@ class RpcServer(grpc.GenericRpcHandler):
         ).SerializeToString()
 
 
-def _unimplemented(request: bytes, context: grpc.ServicerContext, queue_wait: QueueWait) -> bytes:
+def _unimplemented(request: bytes, context: grpc.ServicerContext, notes: RequestNotes) -> bytes:
     raise ServingError(Code.UNIMPLEMENTED, "This development server has no such call; use Predict")
 
 

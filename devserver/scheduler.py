@@ -57,6 +57,10 @@ class Task:
             raise self._error
         return self._results
 
+    def waited_seconds(self) -> float:
+        """Since it was submitted."""
+        return time.monotonic() - self._submitted
+
     def take(self) -> Execution:
         """The next execution, which thereby no longer waits."""
         return self._executions.popleft()
@@ -82,11 +86,18 @@ class Scheduler:
     Args:
         capacity: how many rows may wait; those of the execution that runs do not count.
         full_message: text of a refusal, from the task's rows and those that wait.
+        record_wait: gets the seconds that each execution waited, also one that comes too late.
     """
 
-    def __init__(self, capacity: int, full_message: Callable[[int, int], str]) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        full_message: Callable[[int, int], str],
+        record_wait: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
         self._capacity = capacity
         self._full_message = full_message
+        self._record_wait = record_wait
         self._tasks: deque[Task] = deque()
         self._running = False
         self._stopping = False
@@ -133,6 +144,7 @@ class Scheduler:
                 execution = task.take()
                 self._running = True
             error = None
+            self._record_wait(task.waited_seconds())
             try:
                 task.run(execution)
             except BaseException as raised:

@@ -59,6 +59,11 @@ class Servable:
         status = self._status
         return status is not None and status.state is State.AVAILABLE
 
+    def metric_label(self, name: str) -> str:
+        """What stands for a model's name in metrics: other names than the model's own would let
+        clients fill the memory with labels."""
+        return name if name == self.name else ""
+
     def statuses(self, name: str, version: int | None) -> list[VersionStatus]:
         """The states of the model's versions.
 
@@ -79,6 +84,8 @@ class Servable:
         """
         with self._lock:
             status, model = self._status, self._model
+        if not name:
+            raise invalid_argument("ModelSpec has no name specified.")
         if label is not None:
             # Labels are given in a model config file, which this server does not read.
             raise invalid_argument(f"Unrecognized servable version label: {label}")

@@ -83,7 +83,7 @@ class _Process:
         os.set_blocking(self._wake_write, False)
         self._failure: StartError | None = None
         self._stopping = False
-        measured = Metrics()
+        measured = self._metrics = Metrics()
         self._servable = Servable(parsed.model_name)
         self._predictor = Predictor(
             parsed.model_name,
@@ -185,7 +185,11 @@ class _Process:
         records = 0
         if self._flags.enable_model_warmup:
             passes = max(1, self._flags.num_request_iterations_for_warmup)
+            warmup_start = time.monotonic()
             records = warmup.run(loaded, folder, passes, self._predictor)
+            if records:
+                seconds = time.monotonic() - warmup_start
+                self._metrics.record_warmup(str(folder), seconds, records)
         self._servable.set_available(loaded)
         logger.info(
             "ready: model %s version %d, %s, loaded in %.1f s, %d warm-up records",

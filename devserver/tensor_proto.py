@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,23 +13,37 @@ from devserver.errors import Code, ServingError, invalid_argument
 from devserver.model import DEFAULT_SIGNATURE, LoadedModel, Signature
 
 MAX_ELEMENTS = 2**28
-"""A TensorProto may claim any shape and repeat its last value to fill it; this is enough."""
+MAX_FILLED_ELEMENTS = 2**22
+"""A TensorProto may claim any shape and hold one value, which is repeated to fill it."""
 
-_VALUE_FIELDS = {
-    "float32": "float_val",
-    "float64": "double_val",
-    "int8": "int_val",
-    "int16": "int_val",
-    "int32": "int_val",
-    "uint8": "int_val",
-    "uint16": "int_val",
-    "int64": "int64_val",
-    "uint32": "uint32_val",
-    "uint64": "uint64_val",
-    "bool": "bool_val",
-    "object": "string_val",
-    "float16": "half_val",
-    "bfloat16": "half_val",
+
+@dataclass(frozen=True)
+class _Field:
+    """Where a TensorProto keeps the values of a type, and as which type."""
+
+    name: str
+    type: type
+    is_reinterpreted: bool = False
+    """The field holds the bits: of a half in an integer, of a complex number in two floats."""
+
+
+_FIELDS: dict[str, _Field] = {
+    "float32": _Field("float_val", np.float32),
+    "float64": _Field("double_val", np.float64),
+    "int8": _Field("int_val", np.int32),
+    "int16": _Field("int_val", np.int32),
+    "int32": _Field("int_val", np.int32),
+    "uint8": _Field("int_val", np.int32),
+    "uint16": _Field("int_val", np.int32),
+    "int64": _Field("int64_val", np.int64),
+    "uint32": _Field("uint32_val", np.uint32),
+    "uint64": _Field("uint64_val", np.uint64),
+    "bool": _Field("bool_val", np.bool_),
+    "string": _Field("string_val", np.object_),
+    "float16": _Field("half_val", np.uint16, True),
+    "bfloat16": _Field("half_val", np.uint16, True),
+    "complex64": _Field("scomplex_val", np.float32, True),
+    "complex128": _Field("dcomplex_val", np.float64, True),
 }
 
 
@@ -53,19 +69,25 @@ def decode_inputs(signature: Signature, request: Any) -> dict[str, np.ndarray]:
     if len(sent) > len(wanted) or (len(sent) < len(wanted) and not signature.defaults):
         raise invalid_argument(
             f"input size does not match signature: {len(sent)}!={len(wanted)} "
-            f"len({_braces(sent)}) != len({_braces(wanted)}). Sent extra: "
-            f"{_braces(sent - wanted)}. Missing but required: {_braces(wanted - sent)}."
+            f"len({{{_names(sent)}}}) != len({{{_names(wanted)}}}). Sent extra: "
+            f"{{{_names(sent - wanted)}}}. Missing but required: {{{_names(wanted - sent)}}}."
         )
-    for alias in sorted((wanted - sent - set(signature.defaults)) | (sent - wanted)):
-        problem = "not found in signature" if alias in sent else "missing in request"
+    arrays: dict[str, np.ndarray] = {}
+    for alias, entry in signature.inputs.items():
+        if alias not in sent and alias not in signature.defaults:
+            raise invalid_argument(
+                f"Signature input alias: {alias}(feed name: {entry.tensor}) not found in request "
+                "and no default value provided. Inputs expected to be in the request "
+                f"{{{_names(sent)}}}, or default input alias set: {_names(signature.defaults)}"
+            )
+        tensors = request.inputs if alias in sent else signature.defaults
+        arrays[alias] = decode(alias, tensors[alias])
+    if not sent <= wanted:
         raise invalid_argument(
-            f"input tensor alias {problem}: {alias}. Inputs expected to be in the set "
-            f"{_braces(wanted)}."
+            f"Inputs contains invalid name. Used request inputs: {_names(sent & wanted)}, "
+            f"request input: {_names(sent)}"
         )
-    return {
-        alias: _array(alias, request.inputs[alias] if alias in sent else signature.defaults[alias])
-        for alias in signature.inputs
-    }
+    return arrays
 
 
 def output_aliases(signature: Signature, request: Any) -> list[str]:
@@ -79,7 +101,7 @@ def output_aliases(signature: Signature, request: Any) -> list[str]:
         if alias not in signature.outputs:
             raise invalid_argument(
                 f"output tensor alias not found in signature: {alias} Outputs expected to be in "
-                f"the set {_braces(signature.outputs)}."
+                f"the set {{{_names(signature.outputs)}}}."
             )
         if alias in wanted[:index]:
             raise invalid_argument(f"duplicate output tensor alias: {alias}")
@@ -90,34 +112,73 @@ def encode(array: np.ndarray, as_content: bool) -> Any:
     """A TensorProto with the values in its typed field, as TF Serving sends it by default."""
     import tensorflow as tf
 
-    value_field = _VALUE_FIELDS.get(array.dtype.name)
-    if as_content or value_field is None:
+    field = _FIELDS.get("string" if array.dtype == np.object_ else array.dtype.name)
+    if as_content or field is None:
         return tf.make_tensor_proto(array)
     message = tf.compat.v1.make_tensor_proto([], array.dtype, shape=[0])
     message.ClearField("tensor_shape")
     message.ClearField("tensor_content")
     for size in array.shape:
         message.tensor_shape.dim.add(size=size)
-    values = array.view(np.uint16) if value_field == "half_val" else array
-    getattr(message, value_field).extend(values.ravel().tolist())
+    values = np.ascontiguousarray(array).ravel()
+    getattr(message, field.name).extend(
+        (values.view(field.type) if field.is_reinterpreted else values).tolist()
+    )
     return message
 
 
-def _braces(names: Iterable[str]) -> str:
-    return "{" + ",".join(sorted(names)) + "}"
+def decode(alias: str, message: Any) -> np.ndarray:
+    """The array of a TensorProto, read as TensorFlow's C++ code reads it.
 
+    Values beyond the shape's number of elements are ignored; where some are missing, the last one
+    is repeated, or zero when there is none.
 
-def _array(alias: str, message: Any) -> np.ndarray:
+    Raises:
+        ServingError: INVALID_ARGUMENT for a message that makes no tensor.
+    """
     import tensorflow as tf
 
-    elements = 1
-    for dim in message.tensor_shape.dim:
-        elements *= dim.size
-    known = not message.tensor_shape.unknown_rank
-    sizes_make_sense = all(0 <= dim.size <= MAX_ELEMENTS for dim in message.tensor_shape.dim)
-    if not (known and sizes_make_sense and elements <= MAX_ELEMENTS):
-        raise invalid_argument(f"tensor parsing error: {alias}")
+    refusal = invalid_argument(f"tensor parsing error: {alias}")
     try:
-        return np.asarray(tf.make_ndarray(message))
-    except (TypeError, ValueError, IndexError, OverflowError):
-        raise invalid_argument(f"tensor parsing error: {alias}") from None
+        kind = tf.dtypes.as_dtype(message.dtype)
+    except TypeError:
+        raise refusal from None
+    field = _FIELDS.get(kind.name)
+    shape = [dim.size for dim in message.tensor_shape.dim]
+    known = not message.tensor_shape.unknown_rank and all(0 <= n <= MAX_ELEMENTS for n in shape)
+    if field is None or not known or math.prod(shape) > MAX_ELEMENTS:
+        raise refusal
+    values = _values(message, field, np.dtype(kind.as_numpy_dtype), math.prod(shape))
+    if values is None:
+        raise refusal
+    try:
+        return values.reshape(shape)
+    except ValueError:  # more dimensions than NumPy has
+        raise refusal from None
+
+
+def _values(message: Any, field: _Field, dtype: np.dtype, count: int) -> np.ndarray | None:
+    """The first `count` values; None when the message does not hold or imply them."""
+    if message.tensor_content:
+        is_whole = len(message.tensor_content) == count * dtype.itemsize
+        if dtype == np.object_ or not is_whole:
+            return None
+        return np.frombuffer(message.tensor_content, dtype).copy()
+    sent = getattr(message, field.name)
+    if field.name == "half_val":
+        values = np.array(sent, np.int32).astype(np.uint16).view(dtype)
+    elif field.is_reinterpreted:
+        values = np.array(sent[: len(sent) // 2 * 2], field.type).view(dtype)
+    else:
+        values = np.array(sent, field.type).astype(dtype, copy=False)
+    missing = count - len(values)
+    if missing <= 0:
+        return values[:count]
+    if count > MAX_FILLED_ELEMENTS:
+        return None
+    last = values[-1] if len(values) else b"" if dtype == np.object_ else 0
+    return np.concatenate([values, np.full(missing, last, dtype)])
+
+
+def _names(names: Iterable[str]) -> str:
+    return ",".join(sorted(names))

@@ -12,7 +12,7 @@ from typing import Any
 from devserver import protos, tensor_proto
 from devserver.errors import ServingError, StartError
 from devserver.model import LoadedModel, first_line
-from devserver.predictor import Predictor, QueueWait
+from devserver.predictor import Predictor, RequestNotes
 
 FILE_NAME = Path("assets.extra") / "tf_serving_warmup_requests"
 MAX_RECORDS = 1000
@@ -44,7 +44,7 @@ def _run_record(model: LoadedModel, log: Any, predictor: Predictor) -> None:
     signature = tensor_proto.signature_of(model, request.model_spec.signature_name)
     inputs = tensor_proto.decode_inputs(signature, request)
     outputs = tensor_proto.output_aliases(signature, request)
-    predictor.predict(model, signature, inputs, outputs, None, QueueWait())
+    predictor.predict(model, signature, inputs, outputs, None, RequestNotes())
 
 
 def _read(path: Path) -> list[Any]:

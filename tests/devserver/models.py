@@ -32,7 +32,7 @@ def export(folder: Path) -> None:
         )
         def text(self, text: Any, times: Any) -> dict[str, Any]:
             repeated = tf.map_fn(
-                lambda row: tf.strings.reduce_join(tf.repeat(row[0], row[1])),
+                lambda row: tf.strings.reduce_join(tf.repeat(row[0], tf.minimum(row[1], 100))),
                 (text, times),
                 fn_output_signature=tf.string,
             )
@@ -88,6 +88,19 @@ def export(folder: Path) -> None:
             "slow": model.slow,
         },
     )
+    _add_signature_with_default(folder / "saved_model.pb")
+
+
+def _add_signature_with_default(path: Path) -> None:
+    """Adds the signature `with_default`: that of `text`, with 2 where `times` is left out."""
+    import tensorflow as tf
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    message = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    signatures = message.meta_graphs[0].signature_def
+    signatures["with_default"].CopyFrom(signatures["text"])
+    signatures["with_default"].defaults["times"].CopyFrom(tf.make_tensor_proto([2], tf.int32))
+    path.write_bytes(message.SerializeToString())
 
 
 def write_warmup(folder: Path, requests: Sequence[tuple[str, Mapping[str, Any]]]) -> None:

@@ -33,7 +33,11 @@ PARSE_ERRORS = [
     (b'{"a": "\\ud800"}', "The surrogate pair in string is invalid."),
     (b'{"a": "\\udc00"}', "The surrogate pair in string is invalid."),
     (b'{"a": "\n"}', "Invalid encoding in string."),
-    (b'{"a": ' + b"9" * 5000 + b"}", "Number too big to be stored in double."),
+    (b'{"a": ' + b"9" * 5000 + b"}", "Number too big to be stored in double. at offset: 6"),
+    (b'{"a": ["1e999", -1e999]}', "Number too big to be stored in double. at offset: 16"),
+    (b'{"a": 1' + b"0" * 400 + b".5}", "Number too big to be stored in double. at offset: 6"),
+    (b'{"a": [1.]}', "Miss fraction part in number. at offset: 9"),
+    (b'{"a": 1e+}', "Miss exponent in number. at offset: 9"),
     (b"[1, 2]", "JSON Value: [1, 2] Is not object"),
     (b'"x"', 'JSON Value: "x" Is not object'),
 ]
@@ -52,9 +56,18 @@ def test_what_follows_the_first_value_is_ignored() -> None:
 
 
 def test_nan_and_infinity_are_numbers() -> None:
-    values = parse_object(b'{"a": [NaN, Infinity, -Infinity]}')["a"]
-    assert math.isnan(values[0])
-    assert values[1:] == [math.inf, -math.inf]
+    values = parse_object(b'{"a": [NaN, -NaN, Infinity, -Infinity, Inf, -Inf, "Inf"]}')["a"]
+    assert all(map(math.isnan, values[:2]))
+    assert values[2:] == [math.inf, -math.inf, math.inf, -math.inf, "Inf"]
+
+
+def test_of_equal_names_the_first_counts() -> None:
+    assert parse_object(b'{"a": 1, "b": 2, "a": 3}') == {"a": 1, "b": 2}
+
+
+def test_a_number_that_fits_a_double_is_taken() -> None:
+    values = parse_object(b'{"a": [1e308, 1e-999, 1' + b"0" * 300 + b", 1e000000001]}")["a"]
+    assert values == [1e308, 0.0, 10**300, 10.0]
 
 
 def test_escaped_surrogate_pairs_and_escaped_backslashes_are_taken() -> None:
@@ -88,7 +101,7 @@ def test_brackets_inside_strings_are_not_nesting() -> None:
     assert parse_object(f'{{"a": "{text}"}}'.encode()) == {"a": '[{"' * 1000}
 
 
-@pytest.mark.parametrize("unit", [b'\\"', b'"', b"\\", b'"\\', b"[\\"])
+@pytest.mark.parametrize("unit", [b'\\"', b"Inf", b"1e999", b"e00", b'"', b"\\", b'"\\', b"[\\"])
 def test_the_time_to_parse_is_linear_in_the_length(unit: bytes) -> None:
     body = b'{"a": "' + b"[" * 100 + unit * 200_000
     start = time.monotonic()

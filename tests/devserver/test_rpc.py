@@ -8,12 +8,8 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from tests.devserver.processes import NAME, Server
-
-UNARY_BYTES = "/tensorflow.serving.PredictionService/Predict"
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +90,11 @@ def test_an_output_filter_picks_outputs(stub: Any) -> None:
     assert arrays(stub.Predict(request, timeout=20)) == {"length": [1]}
 
 
+def test_an_input_with_a_default_may_be_left_out(stub: Any) -> None:
+    response = stub.Predict(predict_request("with_default", text=["ab"]), timeout=20)
+    assert arrays(response)["length"] == [4]
+
+
 def with_filter(*aliases: str) -> Any:
     request = predict_request(x=np.float32([1]))
     request.output_filter.extend(aliases)
@@ -126,6 +127,7 @@ def with_broken_tensor(**shape: Any) -> Any:
 
 
 REFUSALS = [
+    (lambda: predict_request(name=""), "INVALID_ARGUMENT", "ModelSpec has no name specified."),
     (lambda: predict_request(name="other"), "NOT_FOUND", "Servable not found for request: Latest"),
     (lambda: with_version(5), "NOT_FOUND", f"Servable not found for request: Specific({NAME}, 5)"),
     (with_label, "INVALID_ARGUMENT", "Unrecognized servable version label: stable"),
@@ -143,7 +145,7 @@ REFUSALS = [
     (
         lambda: predict_request(z=np.float32([1])),
         "INVALID_ARGUMENT",
-        "input tensor alias",
+        "Signature input alias: x(feed name: serving_default_x:0) not found in request",
     ),
     (lambda: with_filter("none"), "INVALID_ARGUMENT", "output tensor alias not found in signature"),
     (lambda: with_filter("y", "y"), "INVALID_ARGUMENT", "duplicate output tensor alias: y"),
@@ -210,7 +212,16 @@ def test_metadata_hold_the_signatures(stub: Any) -> None:
         "INVALID_ARGUMENT",
         "GetModelMetadataRequest must specify at least one metadata_field",
     )
-    request.metadata_field.append("signature_def")
+    # The fields are judged before the model is looked up.
+    request.metadata_field.append("other")
+    request.model_spec.name = "other"
+    assert refusal(stub.GetModelMetadata, request) == (
+        "INVALID_ARGUMENT",
+        "Metadata field other is not supported",
+    )
+    request.metadata_field[:] = ["signature_def"]
+    assert refusal(stub.GetModelMetadata, request)[0] == "NOT_FOUND"
+    request.model_spec.name = NAME
     response = stub.GetModelMetadata(request, timeout=20)
     assert response.model_spec.version.value == 123
     signatures = messages.SignatureDefMap()
@@ -253,13 +264,3 @@ def test_a_message_beyond_grpcs_usual_limit_is_taken_and_sent(stub: Any) -> None
     large = b"x" * 3_000_000
     response = stub.Predict(predict_request("text", text=[large], times=np.int32([2])), timeout=30)
     assert response.outputs["image_bytes"].string_val[0] == large * 2
-
-
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(st.binary(max_size=100))
-def test_any_bytes_get_a_clean_refusal(channel: grpc.Channel, request_bytes: bytes) -> None:
-    code, details = refusal(channel.unary_unary(UNARY_BYTES), request_bytes)
-    assert code in ("INTERNAL", "INVALID_ARGUMENT", "NOT_FOUND"), details
-    assert "Traceback" not in details
