@@ -1,4 +1,4 @@
-"""Addresses of services: `http://host:port` and `https://…` for REST, `grpc://host:port` for gRPC."""
+"""Where services are: `http://host:port` or `https://…` for REST, `grpc://host:port` for gRPC."""
 
 from __future__ import annotations
 

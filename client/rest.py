@@ -47,13 +47,14 @@ class RestTransport:
 
     def predict(self, request: PictureRequest, timeout_seconds: float) -> Answer:
         body = {"signature_name": "serving_default", "instances": [_row(request)]}
-        status, content = self._exchange("POST", ":predict", timeout_seconds, body)
+        url = f"{self._model_url}:predict"
+        status, content = self._exchange("POST", url, timeout_seconds, body)
         if status == HTTPStatus.OK:
             return self._answer(content)
         raise self._failure(status, content)
 
     def model_status(self, timeout_seconds: float = STATUS_TIMEOUT_SECONDS) -> ModelStatus:
-        status, content = self._exchange("GET", "", timeout_seconds)
+        status, content = self._exchange("GET", self._model_url, timeout_seconds)
         if status == HTTPStatus.NOT_FOUND:
             raise self._fail.model_not_found(_server_message(content), str(status))
         if status != HTTPStatus.OK:
@@ -64,12 +65,16 @@ class RestTransport:
         except MALFORMED:
             raise self._unexpected("no model status", content, status) from None
 
+    def page(self, path: str, timeout_seconds: float) -> tuple[int, bytes]:
+        """Status code and body of any page of this server."""
+        return self._exchange("GET", self.endpoint + path, timeout_seconds)
+
     def close(self) -> None:
         while self._idle_sessions:
             self._idle_sessions.pop().close()
 
     def _exchange(
-        self, method: str, suffix: str, timeout_seconds: float, body: dict[str, Any] | None = None
+        self, method: str, url: str, timeout_seconds: float, body: dict[str, Any] | None = None
     ) -> tuple[int, bytes]:
         """Status code and body of one exchange that takes at most about `timeout_seconds`."""
         deadline = time.monotonic() + timeout_seconds
@@ -78,7 +83,7 @@ class RestTransport:
                 self._session() as session,
                 session.request(
                     method,
-                    self._model_url + suffix,
+                    url,
                     json=body,
                     timeout=(min(CONNECT_TIMEOUT_SECONDS, timeout_seconds), timeout_seconds),
                     allow_redirects=False,
