@@ -1,0 +1,103 @@
+"""The server's own figures: what is read of its metrics, and how `status` shows them."""
+
+from __future__ import annotations
+
+import pytest
+
+from client.metrics import Histogram, read
+from devserver.errors import Code
+from devserver.metrics import Metrics
+from tests.client.command_line import CommandLine
+from tests.client.fake_serving import MODEL_NAME, FakeServing
+
+
+@pytest.fixture
+def page() -> str:
+    """What a server writes that drew four pictures, in 1 to 4 s with a wait of a quarter of it."""
+    metrics = Metrics()
+    for seconds in (1.0, 2.0, 3.0, 4.0):
+        metrics.record_request(MODEL_NAME, Code.OK, seconds, "predict", "REST")
+        metrics.record_run(MODEL_NAME, seconds, seconds / 4)
+    metrics.record_request(MODEL_NAME, Code.UNAVAILABLE, 0.1, "predict", "REST")
+    metrics.record_request("other", Code.OK, 900.0, "Predict", "GRPC")
+    return metrics.page()
+
+
+def test_counts_means_and_percentiles_are_of_this_model(page: str) -> None:
+    figures = read(page, MODEL_NAME)
+    assert figures.answers == {"OK": 4, "UNAVAILABLE": 1}
+    assert (figures.requests.count, figures.requests.mean) == (4, pytest.approx(2.5))
+    assert figures.runs.mean == pytest.approx(2.5)
+    assert figures.waits.mean == pytest.approx(0.625)
+    median = figures.requests.percentile(50)
+    assert median is not None
+    assert 1.27 < median < 2.30, "the edges of the bucket that holds the second of four"
+
+
+def test_rest_and_grpc_are_added_up_and_status_requests_left_out() -> None:
+    def lines(api: str, count: int, seconds: float) -> str:
+        labels = f'model_name="{MODEL_NAME}",API="{api}",entrypoint="x"'
+        name = ":tensorflow:serving:request_latency"
+        return (
+            f'{name}_bucket{{{labels},le="+Inf"}} {count}\n'
+            f"{name}_sum{{{labels}}} {seconds * 1e6:g}\n{name}_count{{{labels}}} {count}\n"
+        )
+
+    page = lines("predict", 2, 3.0) + lines("Predict", 1, 3.0) + lines("", 50, 0.1)
+    figures = read("# TYPE x histogram\n\n" + page, MODEL_NAME)
+    assert (figures.requests.count, figures.requests.mean) == (3, pytest.approx(2.0))
+    assert figures.requests.percentile(50) == 0.0, "all that is known of the last bucket"
+
+
+def test_a_percentile_lies_within_its_bucket() -> None:
+    buckets = ((1.0, 0), (2.0, 8), (4.0, 10))
+    histogram = Histogram(10, 20.0, buckets)
+    assert histogram.percentile(40) == pytest.approx(1.5)
+    assert histogram.percentile(80) == pytest.approx(2.0)
+    assert histogram.percentile(90) == pytest.approx(3.0)
+    assert Histogram().percentile(50) is None
+
+
+@pytest.mark.parametrize("page", ["<html>", "a b c d", 'x{le="1"} many', ':tensorflow:serving:'
+    'request_latency_bucket{API="Predict"} 1'])  # fmt: skip
+def test_what_is_no_metrics_page_is_refused(page: str) -> None:
+    with pytest.raises(ValueError):
+        read(page, MODEL_NAME)
+
+
+def test_a_page_without_figures_for_the_model_is_empty(page: str) -> None:
+    figures = read(page, "absent")
+    assert (figures.answers, figures.requests.mean) == ({}, None)
+    assert read("", MODEL_NAME).answers == {}
+
+
+def test_status_shows_answers_latency_and_queue(
+    run: CommandLine, server: FakeServing, page: str
+) -> None:
+    server.metrics_page = page
+    ran = run("status", "--endpoint", server.endpoint)
+    assert ran.code == 0
+    lines = dict(line.split(maxsplit=1) for line in ran.out.splitlines())
+    assert lines["answers"] == "OK 4, UNAVAILABLE 1"
+    assert lines["latency"].startswith("4 pictures, 2.50 s on average in the server; p50 about ")
+    assert lines["queue"].startswith("4 requests, 0.62 s on average waiting")
+
+
+def test_status_of_an_idle_server_says_so(run: CommandLine, server: FakeServing) -> None:
+    server.metrics_page = "\n"
+    out = run("status", "--endpoint", server.endpoint).out
+    assert "answers      none so far" in out
+    assert "latency      no pictures so far" in out
+
+
+@pytest.mark.parametrize("page", [None, "<html>It works!</html>"])
+def test_status_without_metrics_says_why_and_is_still_0(
+    run: CommandLine, server: FakeServing, page: str | None
+) -> None:
+    server.metrics_page = page
+    ran = run("status", "--endpoint", server.endpoint)
+    assert ran.code == 0
+    assert ran.err == ""
+    (line,) = (line for line in ran.out.splitlines() if line.startswith("metrics"))
+    assert "none: " in line
+    assert ("HTTP 404" if page is None else "not Prometheus text") in line
