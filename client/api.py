@@ -54,7 +54,8 @@ class Client:
         self.timeout_seconds = timeout_seconds
         self.endpoints = (endpoint,) if isinstance(endpoint, str) else tuple(endpoint)
         if transport is None:
-            transport = _connected(self.endpoints, protocol, model_name)
+            self.endpoints = tuple(normalize_endpoint(text, protocol) for text in self.endpoints)
+            transport = _connected(self.endpoints, model_name)
         self.model_name = model_name
         self._transport = transport
 
@@ -168,16 +169,16 @@ class Client:
         self.close()
 
 
-def _connected(endpoints: Sequence[str], protocol: Protocol | None, model_name: str) -> Transport:
+def _connected(endpoints: Sequence[str], model_name: str) -> Transport:
     if not endpoints:
         raise InputRefusedError("there is no endpoint: give one or more")
-    transports = [_transport(endpoint, protocol, model_name) for endpoint in endpoints]
+    transports = [_transport(endpoint, model_name) for endpoint in endpoints]
     return transports[0] if len(transports) == 1 else LeastLoaded(transports)
 
 
-def _transport(endpoint: str, protocol: Protocol | None, model_name: str) -> Transport:
+def _transport(endpoint: str, model_name: str) -> Transport:
     # The HTTP library takes 0.2 s to import and gRPC longer: `--help` and `show` do without.
-    if protocol_of(normalize_endpoint(endpoint, protocol)) is Protocol.GRPC:
+    if protocol_of(endpoint) is Protocol.GRPC:
         from client.rpc import GrpcTransport
 
         return GrpcTransport(endpoint, model_name)

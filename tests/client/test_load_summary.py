@@ -33,10 +33,14 @@ def requests(count: int) -> list[PictureRequest]:
 
 
 def result(number: int, sent: float, finished: float | None, **more: object) -> Result:
-    values: dict[str, object] = {"scheduled": 0.0, "latency_from": sent, "status": "200"}
-    return Result(
-        number=number, prompt="x", seed=1, sent=sent, finished=finished, **(values | more)
-    )  # type: ignore[arg-type]
+    values: dict[str, object] = {
+        "prompt": "x",
+        "seed": 1,
+        "scheduled": 0.0,
+        "latency_from": sent,
+        "status": "" if finished is None else "200",
+    }
+    return Result(number, sent=sent, finished=finished, **(values | more))  # type: ignore[arg-type]
 
 
 def outcome(*results: Result, plan: Plan | None = None, **more: object) -> Outcome:

@@ -2,25 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
+from client import metrics
 from client.metrics import Histogram, read
-from devserver.errors import Code
-from devserver.metrics import Metrics
+from infra.monitoring import METRICS_PATH
 from tests.client.command_line import CommandLine
 from tests.client.fake_serving import MODEL_NAME, FakeServing
+
+BOUNDS_MICROS = [10 * 1.8**i for i in range(33)]
+"""TF Serving's, of request_latency and runtime_latency."""
+
+
+def histogram_lines(name: str, labels: str, seconds: Sequence[float]) -> list[str]:
+    """A histogram as TF Serving writes it."""
+    micros = [value * 1e6 for value in seconds]
+    comma = "," if labels else ""
+    buckets = [(f"{b:g}", sum(m <= b for m in micros)) for b in BOUNDS_MICROS]
+    return [
+        f"# TYPE {name} histogram",
+        *(f'{name}_bucket{{{labels}{comma}le="{bound}"}} {n}' for bound, n in buckets),
+        f'{name}_bucket{{{labels}{comma}le="+Inf"}} {len(micros)}',
+        f"{name}_sum{{{labels}}} {sum(micros):g}",
+        f"{name}_count{{{labels}}} {len(micros)}",
+    ]
 
 
 @pytest.fixture
 def page() -> str:
     """What a server writes that drew four pictures, in 1 to 4 s with a wait of a quarter of it."""
-    metrics = Metrics()
-    for seconds in (1.0, 2.0, 3.0, 4.0):
-        metrics.record_request(MODEL_NAME, Code.OK, seconds, "predict", "REST")
-        metrics.record_run(MODEL_NAME, seconds, seconds / 4)
-    metrics.record_request(MODEL_NAME, Code.UNAVAILABLE, 0.1, "predict", "REST")
-    metrics.record_request("other", Code.OK, 900.0, "Predict", "GRPC")
-    return metrics.page()
+    serving, seconds = ":tensorflow:serving:", [1.0, 2.0, 3.0, 4.0]
+    model = f'model_name="{MODEL_NAME}"'
+    lines = [
+        f"# TYPE {serving}request_count counter",
+        f'{serving}request_count{{{model},status="OK"}} 4',
+        f'{serving}request_count{{{model},status="UNAVAILABLE"}} 1',
+        f'{serving}request_count{{model_name="other",status="OK"}} 9',
+        ":tensorflow:core:graph_runs{} 5",
+    ]
+    requests, runs = serving + "request_latency", serving + "runtime_latency"
+    lines += histogram_lines(requests, f'{model},API="predict",entrypoint="REST"', seconds)
+    lines += histogram_lines(requests, 'model_name="other",API="Predict"', [900.0])
+    lines += histogram_lines(runs, f'{model},API="Predict",runtime="TF1"', seconds)
+    waits = [value / 4 for value in seconds]
+    lines += histogram_lines(
+        f"{serving}batching_session:queuing_latency", 'thread_pool_name=""', waits
+    )
+    return "\n".join(lines) + "\n"
 
 
 def test_counts_means_and_percentiles_are_of_this_model(page: str) -> None:
@@ -32,6 +62,10 @@ def test_counts_means_and_percentiles_are_of_this_model(page: str) -> None:
     median = figures.requests.percentile(50)
     assert median is not None
     assert 1.27 < median < 2.30, "the edges of the bucket that holds the second of four"
+
+
+def test_it_asks_where_the_stacks_servers_show_them() -> None:
+    assert metrics.METRICS_PATH == METRICS_PATH
 
 
 def test_rest_and_grpc_are_added_up_and_status_requests_left_out() -> None:
