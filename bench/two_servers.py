@@ -3,7 +3,7 @@
     python -m bench.two_servers
     python -m bench.two_servers --requests 60 --rounds 5
 
-Exports the demo model and starts two servers of it, each on a processor core of its own (set by
+Starts two servers of the demo model, each on a processor core of its own (set by
 affinity) with one TensorFlow thread. In every round the same requests go to the first server
 alone and to both, in changing order, so that a busy machine slows both. As many requests are in
 flight for each server either way. The client takes a little of the same cores: on a machine with
@@ -46,12 +46,13 @@ def main() -> None:
     )
     parser.add_argument("--requests", type=int, default=40, help="of each run")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", type=Path, help="its base path [the demo model, exported]")
     options = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         sys.exit("error: two servers need two processor cores")
     with tempfile.TemporaryDirectory() as folder:
-        base = export(Path(folder))
+        base = options.model or export(Path(folder))
         servers: list[Server] = []
         try:
             for core in cores[:2]:

@@ -59,7 +59,6 @@ class Outcome:
     results: tuple[Result, ...]
     seconds: float
     interrupted: bool
-    retries_allowed: bool
 
     @property
     def exit_code(self) -> int:
@@ -104,7 +103,7 @@ class Load:
             seconds = self._now()
         if self._bug is not None:
             raise self._bug
-        return Outcome(self._plan, results, seconds, interrupted, self._retry)
+        return Outcome(self._plan, results, seconds, interrupted)
 
     def line(self) -> str:
         """How far the run is at this moment."""

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from client import progress
 from client.api import Client
 from client.connection import Service, connect
 from client.errors import InputRefusedError, PictureFileError, printable
@@ -24,7 +25,6 @@ from client.load_plan import (
     one_after_another,
     staggered,
 )
-from client.progress import QUIET_SECONDS, shown
 from client.transport import not_ready
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def load(arguments: argparse.Namespace) -> int:
     run = Load(client, plan, retry=arguments.retry, keep=album.keep if album else None)
     with (
         _usage(service, wanted=plot_file is not None or arguments.json) as samples,
-        shown(run.line, sys.stderr, time.monotonic() + QUIET_SECONDS),
+        progress.shown(run.line, sys.stderr, time.monotonic() + progress.QUIET_SECONDS),
     ):
         outcome = run.run()
     summary = summarize(outcome)

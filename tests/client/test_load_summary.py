@@ -44,7 +44,7 @@ def result(number: int, sent: float, finished: float | None, **more: object) -> 
 
 
 def outcome(*results: Result, plan: Plan | None = None, **more: object) -> Outcome:
-    values: dict[str, object] = {"seconds": 10.0, "interrupted": False, "retries_allowed": False}
+    values: dict[str, object] = {"seconds": 10.0, "interrupted": False}
     return Outcome(plan or at_a_time(requests(len(results)), 2), results, **(values | more))  # type: ignore[arg-type]
 
 
