@@ -35,7 +35,14 @@ ROOT = Path(__file__).resolve().parents[1]
 PROMPT = "a large blue star on a black background"
 IN_FLIGHT_PER_SERVER = 2
 TARGET_RATIO = 1.9
-THREAD_FLAGS = ("--tensorflow_intra_op_parallelism=1", "--tensorflow_inter_op_parallelism=1")
+TIMEOUT_SECONDS = 600
+"""Long, so that a busy machine gives a slow round rather than none."""
+FLAGS = (
+    f"--model_name={MODEL_NAME}",  # of a flag that is given twice, the later one holds
+    f"--rest_api_timeout_in_ms={TIMEOUT_SECONDS * 1000}",
+    "--tensorflow_intra_op_parallelism=1",
+    "--tensorflow_inter_op_parallelism=1",
+)
 
 
 def main() -> None:
@@ -81,8 +88,7 @@ def start(base: Path, core: int) -> Server:
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
-        # Of a flag that is given twice, the later one holds.
-        server = Server(base, (f"--model_name={MODEL_NAME}", *THREAD_FLAGS)).start()
+        server = Server(base, FLAGS).start()
     finally:
         os.sched_setaffinity(0, before)
     assert psutil.Process(server.process.pid).cpu_affinity() == [core]
@@ -114,13 +120,13 @@ def measure(endpoints: Sequence[str], requests: int, rounds: int) -> list[tuple[
 
 
 def throughput(endpoints: Sequence[str], requests: int) -> float:
-    with Client(endpoints) as client:
+    with Client(endpoints, timeout_seconds=TIMEOUT_SECONDS) as client:
         first = client.prepare(PROMPT, seed=1)
         pictures = [replace(first, seed=seed) for seed in range(1, requests + 1)]
         workers = IN_FLIGHT_PER_SERVER * len(endpoints)
         summary = summarize(Load(client, at_a_time(pictures, workers)).run())
     if summary.pictures != requests:
-        sys.exit(f"error: {summary.pictures} of {requests} requests became pictures")
+        sys.exit(f"error: only {summary.pictures} of {requests} pictures: {summary.errors}")
     return summary.pictures_per_second
 
 

@@ -24,7 +24,7 @@ from client.errors import (
 from client.exit_codes import EXIT_CODES, EXIT_DONE, EXIT_INTERRUPTED, exit_code
 from client.limits import PictureRequest, check_seed, draw_seed
 from client.load_cli import load
-from client.metrics import Histogram, NoMetricsError, ServerFigures, fetch
+from client.metrics import NoMetricsError, ServerFigures, fetch
 from client.options import EXAMPLE_PROMPT, build_parser
 from client.pictures import Picture
 from client.progress import Progress
@@ -220,19 +220,17 @@ def print_status(service: Service, model: ModelStatus) -> None:
 def figure_lines(figures: ServerFigures, room: str) -> dict[str, str]:
     """What a server has done since it started, by name. room: how long its queue is."""
     answers = ", ".join(f"{status} {count}" for status, count in figures.answers.items())
-    return {
-        "answers": answers or "none so far",
-        "latency": _times(figures.requests, "pictures", "in the server"),
-        "queue": _times(figures.waits, "requests", "waiting") + room,
-    }
-
-
-def _times(histogram: Histogram, what: str, where: str) -> str:
-    if histogram.mean is None:
-        return f"no {what} so far"
-    half, most = histogram.percentile(50), histogram.percentile(95)
-    about = "" if half is None or most is None else f"; p50 about {half:.2f}, p95 {most:.2f}"
-    return f"{histogram.count} {what}, {histogram.mean:.2f} s on average {where}{about}"
+    requests, waits = figures.requests, figures.waits
+    latency, queue = "no picture so far", "no request so far"
+    if requests.mean is not None:
+        half, most = requests.percentile(50), requests.percentile(95)
+        latency = (
+            f"{requests.count} pictures, {requests.mean:.2f} s on average in the server; "
+            f"p50 about {half:.2f}, p95 {most:.2f}"
+        )
+    if waits.mean is not None:  # its histogram ends at a second
+        queue = f"{waits.count} requests, {waits.mean:.2f} s on average waiting"
+    return {"answers": answers or "none so far", "latency": latency, "queue": queue + room}
 
 
 COMMANDS = {

@@ -41,7 +41,7 @@ class Album:
                 raise PictureFileError(f"picture {number} cannot be read: {error}") from error
             if tile.width > TILE_PX:
                 tile.thumbnail((TILE_PX, TILE_PX))
-            self._tiles[number] = (tile, f"{picture.prompt} ({picture.seed})")
+            self._tiles[number] = (tile, f"{picture.seed}: {picture.prompt}")
 
     def write_sheet(self) -> Path | None:
         """Write the contact sheet, in the order of the requests; None if there is no picture."""

@@ -72,7 +72,7 @@ def _latency(axis: Any, results: Sequence[Result]) -> None:
                 label=f"{label} ({len(shown)})",
             )
     axis.set_ylabel("latency, s")
-    axis.set_ylim(bottom=0)
+    _from_zero(axis, [r.latency_seconds or 0.0 for r in results])
     if results:
         axis.legend(loc="best", fontsize="small")
 
@@ -81,7 +81,8 @@ def _in_flight(axis: Any, outcome: Outcome) -> None:
     times, numbers = steps_in_flight(outcome)
     axis.step(times, numbers, where="post", color="tab:purple")
     axis.set_ylabel("in flight\n(drawn + queued)")
-    axis.set_ylim(bottom=0)
+    axis.yaxis.get_major_locator().set_params(integer=True)
+    _from_zero(axis, numbers)
 
 
 def _usage(axis: Any, label: str, samples: Sequence[Sample], values: Sequence[float]) -> None:
@@ -93,5 +94,9 @@ def _usage(axis: Any, label: str, samples: Sequence[Sample], values: Sequence[fl
         ]
         axis.plot(*zip(*points, strict=True), label=source)
     axis.set_ylabel(label)
-    axis.set_ylim(bottom=0)
+    _from_zero(axis, values)
     axis.legend(loc="best", fontsize="x-small")
+
+
+def _from_zero(axis: Any, values: Sequence[float]) -> None:
+    axis.set_ylim(0, 1.1 * max(values, default=0.0) or 1.0)

@@ -22,6 +22,9 @@ from client.local_server import recorded_process
 from client.tools import ToolError, ask
 
 PROCESS_SECONDS = 0.5
+FIRST_LOOK_SECONDS = 0.1
+"""Processor time is counted in hundredths of a second: over less than this it says little."""
+LAST_LOOK_SECONDS = 5.0
 PODS_SECONDS = 15.0
 """As often as the metrics server looks by default; `kubectl top` shows what it saw last."""
 
@@ -77,11 +80,13 @@ class Monitor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Does not wait for a look that is under way: a tool may take long to answer."""
+        """Waits for a look that is under way, though not for long: a tool may never answer."""
         self._closing.set()
+        self._thread.join(LAST_LOOK_SECONDS)
 
     def _watch(self) -> None:
-        while not self._closing.is_set():
+        self._closing.wait(FIRST_LOOK_SECONDS)
+        while True:
             try:
                 uses = self._look()
             except NotMeasurableError as error:
@@ -91,7 +96,8 @@ class Monitor:
             self.samples += [
                 Sample(use.source, use.cpu_cores, use.memory_bytes, seconds) for use in uses
             ]
-            self._closing.wait(self._interval_seconds)
+            if self._closing.wait(self._interval_seconds):
+                return
 
 
 @contextmanager

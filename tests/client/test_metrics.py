@@ -121,7 +121,7 @@ def test_status_of_an_idle_server_says_so(run: CommandLine, server: FakeServing)
     server.metrics_page = "\n"
     out = run("status", "--endpoint", server.endpoint).out
     assert "answers      none so far" in out
-    assert "latency      no pictures so far" in out
+    assert "latency      no picture so far" in out
 
 
 @pytest.mark.parametrize("page", [None, "<html>It works!</html>"])
