@@ -33,8 +33,8 @@ endif
 export ENGINE PROMPT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up preview refresh render down generate status doctor logs env \
-        test test-long bench-engine lint clean \
+.PHONY: help setup setup-dev up preview refresh render down generate load status doctor logs env \
+        test test-long bench-engine bench-servers lint clean \
         _ready _engine _stack _destroy _down_local
 
 help: ## list the commands
@@ -102,6 +102,9 @@ _down_local: _destroy
 generate: _ready ## draw a picture: make generate PROMPT="a small red circle on white"
 	@$(PYTHON) -m client generate --stack $(STACK) --prompt="$$PROMPT" $(ARGS)
 
+load: _ready ## send 50 requests, 5 at a time, and report; ARGS="--help" shows the options
+	@$(PYTHON) -m client load --stack $(STACK) $(ARGS)
+
 status: _ready ## is the service up, and which model does it serve?
 	@$(PYTHON) -m client status --stack $(STACK)
 
@@ -126,6 +129,9 @@ test-long: $(VENV)/.installed-dev ## the long forms too
 
 bench-engine: $(VENV)/.installed-dev ## an `up` with nothing to do, by both engines in turns
 	@$(PYTHON) bench/engine_noop.py $(ARGS)
+
+bench-servers: $(VENV)/.installed-dev ## two servers behind the client against one, a core each
+	@$(PYTHON) -m bench.two_servers $(ARGS)
 
 lint: $(VENV)/.installed-dev ## ruff and pyright
 	@$(PYTHON) -m ruff check .

@@ -6,8 +6,8 @@
         picture = client.generate("a small red circle on white", seed=1)
     print(picture.save("out"), picture.fingerprint)
 
-`Client.from_stack()` finds the service by the outputs of the project's Pulumi stack. Everything
-that fails on purpose is a `ClientError`:
+`Client.from_stack()` finds the service by the outputs of the project's Pulumi stack, and
+`AsyncClient(client)` is for coroutines. Everything that fails on purpose is a `ClientError`:
 
     ClientError
     ├── InputRefusedError         a value outside what the model accepts
@@ -22,7 +22,9 @@ that fails on purpose is a `ClientError`:
 """
 
 from client.api import Client
+from client.asynchronous import AsyncClient
 from client.discovery import StackOutputs, read_stack
+from client.endpoints import Protocol
 from client.errors import (
     ClientError,
     InputRefusedError,
@@ -40,6 +42,7 @@ from client.pictures import Picture, SavedPicture
 from client.transport import ModelState, ModelStatus
 
 __all__ = [
+    "AsyncClient",
     "Client",
     "ClientError",
     "InputRefusedError",
@@ -51,6 +54,7 @@ __all__ = [
     "Picture",
     "PictureFileError",
     "PictureRequest",
+    "Protocol",
     "QueueFullError",
     "RequestTimeoutError",
     "SavedPicture",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from client.balancing import LeastLoaded
 from client.discovery import read_stack
+from client.endpoints import Protocol, normalize_endpoint, protocol_of
 from client.errors import InputRefusedError
 from client.limits import Limits, PictureRequest, draw_seed
 from client.pictures import Picture
@@ -20,16 +23,20 @@ MAX_TIMEOUT_SECONDS = 86_400.0
 
 
 class Client:
-    """Asks one service for pictures, one at a time. Use one client for each thread.
+    """Asks a service for pictures. Several threads may use one client at once.
 
-    `limits` and the time limit default to the model spec's own; `Client.from_stack` takes them
-    from the deployment. Every method raises a `ClientError` on failure.
+    `endpoint` is `http://host:port` for REST, `grpc://host:port` for gRPC, or several of them:
+    then each picture is asked for where the fewest of this client's requests are in flight.
+    `protocol` says what an endpoint without a scheme speaks, and is REST if left out. `limits`
+    and the time limit default to the model spec's own; `Client.from_stack` takes them from the
+    deployment. Every method raises a `ClientError` on failure.
     """
 
     def __init__(
         self,
-        endpoint: str,
+        endpoint: str | Sequence[str],
         *,
+        protocol: Protocol | None = None,
         model_name: str = MODEL_NAME,
         limits: Limits | None = None,
         timeout_seconds: float | None = None,
@@ -45,21 +52,31 @@ class Client:
                 f"not {timeout_seconds:g}"
             )
         self.timeout_seconds = timeout_seconds
+        self.endpoints = (endpoint,) if isinstance(endpoint, str) else tuple(endpoint)
         if transport is None:
-            # The HTTP library takes 0.2 s to import: `--help` and `show` do without it.
-            from client.rest import RestTransport
-
-            transport = RestTransport(endpoint, model_name)
-        self.endpoint = endpoint
+            self.endpoints = tuple(normalize_endpoint(text, protocol) for text in self.endpoints)
+            transport = _connected(self.endpoints, model_name)
         self.model_name = model_name
         self._transport = transport
 
+    @property
+    def endpoint(self) -> str:
+        """Where the service is, to show; several are joined by commas."""
+        return ", ".join(self.endpoints)
+
     @classmethod
-    def from_stack(cls, stack: str = "local", *, timeout_seconds: float | None = None) -> Client:
+    def from_stack(
+        cls,
+        stack: str = "local",
+        *,
+        protocol: Protocol = Protocol.REST,
+        timeout_seconds: float | None = None,
+    ) -> Client:
         """A client for the service that `stack` of this project deployed."""
         outputs = read_stack(stack)
         return cls(
-            outputs.endpoint,
+            outputs.endpoint_for(protocol),
+            protocol=protocol,
             model_name=outputs.model_name,
             limits=outputs.limits,
             timeout_seconds=timeout_seconds,
@@ -112,11 +129,13 @@ class Client:
         limits.check(request)
         return request
 
-    def send(self, request: PictureRequest) -> Picture:
-        """Ask for exactly this picture and wait for it."""
+    def send(self, request: PictureRequest, timeout_seconds: float | None = None) -> Picture:
+        """Ask for exactly this picture and wait for it, for the client's own time limit or less."""
         self.limits.check(request)
+        if timeout_seconds is None or timeout_seconds > self.timeout_seconds:
+            timeout_seconds = self.timeout_seconds
         started = time.monotonic()
-        answer = self._transport.predict(request, self.timeout_seconds)
+        answer = self._transport.predict(request, timeout_seconds)
         return Picture(
             png=answer.png,
             prompt=request.prompt,
@@ -128,6 +147,7 @@ class Client:
             truncated=answer.truncated,
             fingerprint=answer.fingerprint,
             seconds=time.monotonic() - started,
+            endpoint=answer.endpoint,
         )
 
     def status(self) -> ModelStatus:
@@ -147,3 +167,21 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _connected(endpoints: Sequence[str], model_name: str) -> Transport:
+    if not endpoints:
+        raise InputRefusedError("there is no endpoint: give one or more")
+    transports = [_transport(endpoint, model_name) for endpoint in endpoints]
+    return transports[0] if len(transports) == 1 else LeastLoaded(transports)
+
+
+def _transport(endpoint: str, model_name: str) -> Transport:
+    # The HTTP library takes 0.2 s to import and gRPC longer: `--help` and `show` do without.
+    if protocol_of(endpoint) is Protocol.GRPC:
+        from client.rpc import GrpcTransport
+
+        return GrpcTransport(endpoint, model_name)
+    from client.rest import RestTransport
+
+    return RestTransport(endpoint, model_name)

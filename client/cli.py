@@ -6,48 +6,32 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from client import pictures
 from client.api import Client
-from client.discovery import LOCAL_STACK, StackOutputs, read_stack
+from client.connection import Service, connect
+from client.discovery import LOCAL_STACK
 from client.doctor_finding import Finding
 from client.errors import (
     ClientError,
     InputRefusedError,
     ModelLoadingError,
-    QueueFullError,
-    RequestTimeoutError,
     UnreachableError,
     printable,
 )
+from client.exit_codes import EXIT_CODES, EXIT_DONE, EXIT_INTERRUPTED, exit_code
 from client.limits import PictureRequest, check_seed, draw_seed
+from client.load_cli import load
+from client.metrics import NoMetricsError, ServerFigures, fetch
 from client.options import EXAMPLE_PROMPT, build_parser
 from client.pictures import Picture
 from client.progress import Progress
 from client.transport import ModelStatus, not_ready
-from model_export.spec import MODEL_NAME, RANDOM_WEIGHTS_MARK
+from model_export.spec import RANDOM_WEIGHTS_MARK
 
 FIRST_SEED = 1
-
-EXIT_DONE = 0
-EXIT_INTERRUPTED = 130
-EXIT_CODES: dict[type[ClientError], int] = {
-    InputRefusedError: 3,
-    UnreachableError: 4,
-    ModelLoadingError: 5,
-    QueueFullError: 6,
-    RequestTimeoutError: 7,
-}
-
-
-@dataclass(frozen=True)
-class Service:
-    """The client for the service that the options name, and its stack if that was asked."""
-
-    client: Client
-    stack: StackOutputs | None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,11 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read the output has gone, as in `… | head -1`: Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_INTERRUPTED
-
-
-def exit_code(error: ClientError) -> int:
-    """The exit code for the branch of the tree that `error` hangs on."""
-    return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
 
 
 def generate(arguments: argparse.Namespace) -> int:
@@ -118,6 +97,7 @@ def first_picture(arguments: argparse.Namespace) -> int:
     folder = pictures.prepare_folder(arguments.out)
     with Progress(1, sys.stderr).picture():
         picture = client.send(request)
+    print_warnings(picture, request, client)
     stack = "" if arguments.stack == LOCAL_STACK else f" STACK={arguments.stack}"
     print(f"service  {client.endpoint}")
     print(f"picture  {picture.save_unless_there(folder)}")
@@ -193,27 +173,6 @@ def doctor(arguments: argparse.Namespace) -> int:
             return EXIT_CODES[UnreachableError]
 
 
-def connect(arguments: argparse.Namespace) -> Service:
-    """The service at `--endpoint`, else the one that `--stack` deployed."""
-    model_name: str | None = arguments.model_name
-    timeout_seconds: float | None = arguments.timeout
-    if arguments.endpoint is not None:
-        client = Client(
-            arguments.endpoint,
-            model_name=MODEL_NAME if model_name is None else model_name,
-            timeout_seconds=timeout_seconds,
-        )
-        return Service(client, None)
-    stack = read_stack(arguments.stack)
-    client = Client(
-        stack.endpoint,
-        model_name=stack.model_name if model_name is None else model_name,
-        limits=stack.limits,
-        timeout_seconds=timeout_seconds,
-    )
-    return Service(client, stack)
-
-
 def print_result(path: Path, picture: Picture) -> None:
     print(f"{path}  seed {picture.seed}  {picture.seconds:.1f} s", flush=True)
 
@@ -239,16 +198,40 @@ def print_warnings(picture: Picture, request: PictureRequest, client: Client) ->
 
 
 def print_status(service: Service, model: ModelStatus) -> None:
+    client, stack = service.client, service.stack
     lines = {
         "state": model.state,
-        "endpoint": service.client.endpoint,
-        "model": f"{service.client.model_name}, version {model.version}",
+        "endpoint": client.endpoint,
+        "model": f"{client.model_name}, version {model.version}",
     }
-    if service.stack is not None:
-        lines["fingerprint"] = service.stack.fingerprint
-        lines["files"] = service.stack.model_uri
+    if stack is not None:
+        lines["fingerprint"] = stack.fingerprint
+        lines["files"] = stack.model_uri
+    try:
+        figures = fetch(client.endpoint if stack is None else stack.endpoint, client.model_name)
+    except NoMetricsError as error:
+        lines["metrics"] = f"none: {error}"
+    else:
+        room = "" if stack is None else f"; {stack.limits.queue} may wait"
+        lines |= figure_lines(figures, room)
     for name, value in lines.items():
         print(f"{name:11}  {printable(value)}")
+
+
+def figure_lines(figures: ServerFigures, room: str) -> dict[str, str]:
+    """What a server has done since it started, by name. room: how long its queue is."""
+    answers = ", ".join(f"{status} {count}" for status, count in figures.answers.items())
+    requests, waits = figures.requests, figures.waits
+    latency, queue = "no picture so far", "no request so far"
+    if requests.mean is not None:
+        half, most = requests.percentile(50), requests.percentile(95)
+        latency = (
+            f"{requests.count} pictures, {requests.mean:.2f} s on average in the server; "
+            f"p50 about {half:.2f}, p95 {most:.2f}"
+        )
+    if waits.mean is not None:  # its histogram ends at a second
+        queue = f"{waits.count} requests, {waits.mean:.2f} s on average waiting"
+    return {"answers": answers or "none so far", "latency": latency, "queue": queue + room}
 
 
 COMMANDS = {
@@ -256,6 +239,7 @@ COMMANDS = {
     "first-picture": first_picture,
     "again": again,
     "show": show,
+    "load": load,
     "status": status,
     "doctor": doctor,
 }

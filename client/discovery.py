@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from client.endpoints import Protocol, normalize_endpoint
 from client.errors import InputRefusedError, StackOutputError, one_line
 from client.limits import Limits
 from model_export.spec import MODEL_NAME
@@ -33,12 +34,21 @@ class StackOutputs:
     """
 
     endpoint: str
+    grpc_endpoint: str
     model_name: str
     fingerprint: str
     model_uri: str
     limits: Limits
     bucket: str
     kubeconfig_command: str
+
+    def endpoint_for(self, protocol: Protocol) -> str:
+        """Where the stack's service speaks `protocol`."""
+        if protocol is Protocol.REST:
+            return self.endpoint
+        if not self.grpc_endpoint:
+            raise StackOutputError("the stack has no output `grpcEndpoint`: leave out --transport")
+        return normalize_endpoint(self.grpc_endpoint, protocol)
 
 
 def read_stack(stack: str = LOCAL_STACK, root: Path = PROJECT_ROOT) -> StackOutputs:
@@ -131,6 +141,7 @@ def _outputs(stack: str, document: object) -> StackOutputs:
         raise StackOutputError(f"the output `limits` of stack {stack} is not an object")
     return StackOutputs(
         endpoint=text("endpoint"),
+        grpc_endpoint=text("grpcEndpoint"),
         model_name=text("modelName", MODEL_NAME),
         fingerprint=one_line(text("fingerprint")),
         model_uri=one_line(text("modelUri")),

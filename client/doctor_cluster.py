@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
 
+from client.cluster import (
+    NAMESPACE,
+    POD_LABEL,
+    ClusterName,
+    cluster_of,
+    get_credentials,
+    own_kubeconfig,
+)
 from client.discovery import StackOutputs
 from client.doctor_finding import Finding, State
 from client.doctor_quota import quota_findings
-from client.doctor_tools import (
+from client.errors import printable
+from client.tools import (
     INSTALL,
     ToolError,
     ask,
@@ -25,15 +29,11 @@ from client.doctor_tools import (
     number_at,
     text_at,
 )
-from client.errors import printable
 
-NAMESPACE = "diffusion-serving"
 SERVICE_ACCOUNT = "model-server"
 CONTAINER = "model-server"
-POD_LABEL = "app.kubernetes.io/name=model-server"
 READER_ROLE = "roles/storage.objectViewer"
 LOG_LINES = 8
-_CREDENTIALS = ("gcloud", "container", "clusters", "get-credentials")
 
 _LOGIN = "`gcloud auth login`, or ask for the roles that docs/gke.md lists"
 _NOT_FOUND = re.compile(r"\b404\b|NOT_FOUND|not found")
@@ -65,19 +65,6 @@ _SLOW = {"ContainerCreating", "PodInitializing"}
 _IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName"}
 
 
-@dataclass(frozen=True)
-class ClusterName:
-    """A cluster in Google Cloud. location is a zone or a region."""
-
-    project: str
-    location: str
-    name: str
-
-    @property
-    def region(self) -> str:
-        return "-".join(self.location.split("-")[:2])
-
-
 def cluster_findings(stack: StackOutputs, make_up: str) -> Iterator[Finding]:
     """One finding after another, in the order in which a start goes wrong.
 
@@ -96,22 +83,8 @@ def cluster_findings(stack: StackOutputs, make_up: str) -> Iterator[Finding]:
         message = f"the stack does not say which cluster it is: `{make_up}`"
         yield Finding("cluster", State.WRONG, message)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "KUBECONFIG": str(Path(folder) / "kubeconfig")}
+    with own_kubeconfig() as environment:
         yield from _Examination(stack, cluster, environment, make_up).findings()
-
-
-def cluster_of(kubeconfig_command: str) -> ClusterName | None:
-    """The cluster that a stack's `kubeconfigCommand` names."""
-    try:
-        words = shlex.split(kubeconfig_command)
-    except ValueError:
-        return None
-    if tuple(words[:4]) != _CREDENTIALS or len(words) < 5 or words[4].startswith("-"):
-        return None
-    options = dict(pairwise(words))
-    location, project = options.get("--location", ""), options.get("--project", "")
-    return ClusterName(project, location, words[4]) if location and project else None
 
 
 @dataclass(frozen=True)
@@ -159,10 +132,8 @@ class _Examination:
 
     def _reach(self) -> Finding:
         """Whether the caller gets through to the cluster's Kubernetes API."""
-        command = [*_CREDENTIALS, self.cluster.name, "--location", self.cluster.location]
-        command += ["--project", self.cluster.project, "--dns-endpoint", "--quiet"]
         try:
-            ask(command, self.environment)
+            get_credentials(self.cluster, self.environment)
             self._kubectl("get", "namespace", NAMESPACE)
         except ToolError as error:
             return Finding("cluster", State.WRONG, f"{error}: {_LOGIN}, or `{self.make_up}`")

@@ -2,52 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psutil
-
 from client.doctor_finding import Finding, State
-from client.doctor_tools import at, number_at
 from client.errors import printable
+from client.local_server import recorded_process
 
 LOG_LINES = 8
 _CONNECT_SECONDS = 3.0
-_START_TIME_TOLERANCE_SECONDS = 1.0
 
 
 def local_findings(endpoint: str, state_folder: Path) -> Iterator[Finding]:
     """state_folder: where the server keeps its log and the record of its process."""
-    pid = _recorded_process(state_folder / "server.json")
-    if pid is None:
+    process = recorded_process(state_folder)
+    if process is None:
         yield Finding("server", State.WRONG, "no server process runs: `make up` starts it")
     else:
-        yield Finding("server", State.OK, f"runs as process {pid}")
-    yield _port(endpoint, pid)
+        yield Finding("server", State.OK, f"runs as process {process.pid}")
+    yield _port(endpoint, process is not None)
     yield _log(state_folder / "server.log")
 
 
-def _recorded_process(record: Path) -> int | None:
-    """The id of the recorded server, if that very process lives."""
-    try:
-        document = json.loads(record.read_text(encoding="utf-8", errors="replace"))
-    except (OSError, ValueError):
-        return None
-    pid, started = at(document, "pid"), number_at(document, "started")
-    if not isinstance(pid, int) or started is None:
-        return None
-    try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - started) < _START_TIME_TOLERANCE_SECONDS
-        return pid if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except (psutil.Error, ValueError):
-        return None
-
-
-def _port(endpoint: str, pid: int | None) -> Finding:
+def _port(endpoint: str, server_runs: bool) -> Finding:
     place = urlsplit(endpoint)
     where = f"{place.hostname}:{place.port}"
     try:
@@ -56,10 +35,10 @@ def _port(endpoint: str, pid: int | None) -> Finding:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         message = f"nothing answers at {where} ({reason or error})"
-        if pid is None:
+        if not server_runs:
             return Finding("port", State.WRONG, f"{message}: `make up`")
         return Finding("port", State.WAIT, f"{message}: the server may still start, ask again")
-    if pid is None:
+    if not server_runs:
         return Finding(
             "port",
             State.WRONG,

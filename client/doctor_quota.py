@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from client.doctor_finding import Finding, State
-from client.doctor_tools import at, list_at, number_at, text_at
+from client.tools import at, list_at, number_at, text_at
 
 _MACHINE = re.compile(r"(?P<family>[a-z]+[0-9]+[a-z]?)-[a-z]+-(?P<vcpus>[0-9]+)")
 _SSD_DISKS = ("pd-balanced", "pd-ssd")

@@ -9,7 +9,15 @@ MAX_QUOTED_CHARACTERS = 300
 
 
 class ClientError(Exception):
-    """The root: catch this to catch everything that the client raises on purpose."""
+    """The root: catch this to catch everything that the client raises on purpose.
+
+    status: with what the server refused, an HTTP status such as "503" or a gRPC code such as
+    "UNAVAILABLE"; empty where no server answered.
+    """
+
+    def __init__(self, message: str, *, status: str = "") -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class InputRefusedError(ClientError):

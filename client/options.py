@@ -7,26 +7,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from client.discovery import LOCAL_STACK
+from client.endpoints import GRPC_EXAMPLE, REST_EXAMPLE, Protocol
 from client.errors import printable
+from client.exit_codes import EXIT_CODES_HELP, EXIT_USAGE
 from model_export.spec import MODEL_NAME
 
 Run = Callable[[argparse.Namespace], int]
 AddOptions = Callable[[argparse.ArgumentParser], None]
 
-EXIT_USAGE = 2
 EXAMPLE_PROMPT = "a small red circle on white"
-
-EXIT_CODES_HELP = """\
-exit codes:
-  0    done
-  2    the command line is wrong
-  3    an input was refused, by the client or by the server; or a file cannot be used
-  4    no service that can be used: not deployed, not running, another model, or not TF Serving
-  5    the model is still loading
-  6    the service is full
-  7    the picture was not finished in time
-  130  interrupted; the pictures finished so far stay
-"""
 
 GENERATE_HELP = f"""\
 examples:
@@ -49,12 +38,28 @@ kind of machine with the same model; that the model is another one is said too.
 
 """
 
+LOAD_HELP = """\
+examples:
+  python -m client load                                   50 requests, 5 at a time
+  python -m client load -n 200 -c 20 --retry
+  python -m client load -n 100 --rate 0.5 --plot load.png
+  python -m client load --tutorial parallel --stack dev --keep pictures
+  python -m client load --endpoint http://127.0.0.1:8501 --endpoint http://127.0.0.1:8601
+
+The report has the form of hey's. Success counts every request that was sent; latencies are those
+of the pictures. With --rate, latency counts from when a request was due. With several endpoints,
+each request goes to the one with the fewest requests in flight. Exits with 0 if every request
+became a picture, else with the code of the most frequent failure.
+
+"""
+
 STATUS_HELP = """\
 examples:
   python -m client status
   python -m client status --stack dev
 
-Exits with 0 if the service is ready.
+Shows latency and queue from the server's metrics, where it has them. Exits with 0 if the service
+is ready.
 
 """
 
@@ -70,6 +75,9 @@ changed, your kubeconfig included. Exits with 0 if all is well, with 5 if it onl
 with 4 if something is wrong or could not be asked.
 
 """
+
+
+ENDPOINT_HELP = f"the service itself, such as {REST_EXAMPLE} or {GRPC_EXAMPLE}"
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -113,6 +121,17 @@ def _add_generate_options(parser: argparse.ArgumentParser) -> None:
         metavar="PROMPT",
         help="the same as an option; --prompt=-x takes one that starts with a dash",
     )
+    _add_picture_options(parser)
+    parser.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="the same seed makes the same picture; with --count, N+1 and so on follow [drawn]",
+    )
+    parser.add_argument("--count", type=int, default=1, metavar="N", help="how many pictures [1]")
+
+
+def _add_picture_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--negative-prompt", metavar="TEXT", help="what to keep away from (default: the stack's)"
     )
@@ -123,13 +142,49 @@ def _add_generate_options(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="how closely to follow the prompt, 1 or more [the stack's]",
     )
+
+
+def _add_load_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--seed",
-        type=int,
-        metavar="N",
-        help="the same seed makes the same picture; with --count, N+1 and so on follow [drawn]",
+        *("-n", "--requests"), type=int, metavar="N", help="how many [50; 5 with --tutorial]"
     )
-    parser.add_argument("--count", type=int, default=1, metavar="N", help="how many pictures [1]")
+    parser.add_argument(
+        *("-c", "--concurrency"), type=int, metavar="N", help="how many at a time [5]"
+    )
+    parser.add_argument(
+        "--rate",
+        type=float,
+        metavar="X",
+        help="instead: X a second on average (Poisson)",
+    )
+    parser.add_argument(
+        "--tutorial",
+        choices=("sequential", "parallel"),
+        help="instead: one after another; or 3 at a time, the first ones --stagger apart",
+    )
+    parser.add_argument("--stagger", type=float, metavar="SECONDS", help="[the tutorial's 20]")
+    prompts = parser.add_mutually_exclusive_group()
+    prompts.add_argument("--prompt", metavar="PROMPT", help="what to draw [the tutorial's five]")
+    prompts.add_argument("--prompts", metavar="FILE", help="what to draw in turn, one on each line")
+    _add_picture_options(parser)
+    parser.add_argument(
+        *("--seed",),
+        type=int,
+        default=1,
+        metavar="N",
+        help="the first; N+1 and so on follow [1]",
+    )
+    parser.add_argument(
+        "--retry", action="store_true", help="ask again after a 503, until --timeout is over"
+    )
+    parser.add_argument("--json", action="store_true", help="report as JSON, with every request")
+    parser.add_argument("--csv", metavar="FILE", help="a line for every request")
+    parser.add_argument(
+        "--plot", metavar="FILE.png", help="latency, requests in flight, CPU and memory over time"
+    )
+    parser.add_argument(
+        "--keep", metavar="FOLDER", help="write the pictures and a contact sheet of them"
+    )
 
 
 def _add_first_prompt(parser: argparse.ArgumentParser) -> None:
@@ -158,9 +213,23 @@ def _add_stack(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_service_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--endpoint", metavar="URL", help=ENDPOINT_HELP)
+    _add_connection_options(parser)
+
+
+def _add_services_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--endpoint", action="append", metavar="URL", help=f"{ENDPOINT_HELP}; may be repeated"
+    )
+    _add_connection_options(parser)
+
+
+def _add_connection_options(parser: argparse.ArgumentParser) -> None:
     _add_stack(parser)
     parser.add_argument(
-        "--endpoint", metavar="URL", help="the service itself, such as http://127.0.0.1:8501"
+        "--transport",
+        choices=[protocol.value for protocol in Protocol],
+        help="what to speak [what the endpoint says; rest]",
     )
     parser.add_argument(
         "--model-name", metavar="NAME", help=f"the served model [the stack's, or {MODEL_NAME}]"
@@ -190,6 +259,11 @@ COMMANDS: dict[str, tuple[str, str, tuple[AddOptions, ...]]] = {
         (_add_file, _add_out, _add_service_options),
     ),
     "show": ("print what a file says of itself", "", (_add_file,)),
+    "load": (
+        "send many requests and report how they fared",
+        LOAD_HELP,
+        (_add_load_options, _add_services_options),
+    ),
     "status": ("say whether the service is ready", STATUS_HELP, (_add_service_options,)),
     "doctor": ("find out what is wrong, and what to do", DOCTOR_HELP, (_add_stack,)),
 }

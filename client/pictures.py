@@ -22,7 +22,8 @@ class Picture:
     """A finished picture. `png` is what the server sent; the rest is what made it.
 
     `num_steps` and `seed` are the values that the server used, and `fingerprint` names the model
-    that drew this picture, whatever the stack says by then. `seconds` is the time of the request.
+    that drew this picture, whatever the stack says by then. `seconds` is the time of the request,
+    and `endpoint` the server that answered it.
     """
 
     png: bytes
@@ -35,6 +36,7 @@ class Picture:
     truncated: bool
     fingerprint: str
     seconds: float
+    endpoint: str = ""
 
     def text(self) -> dict[str, str]:
         """What the file says of the picture, enough to make it again."""
@@ -59,7 +61,7 @@ class Picture:
         """
         folder = prepare_folder(folder)
         try:
-            return _write_once(folder, self._stem, self.png_with_text())
+            return write_once(folder, self._stem, self.png_with_text())
         except OSError as error:
             raise _unwritable(folder, error) from error
 
@@ -145,7 +147,8 @@ def slug(prompt: str) -> str:
     return "-".join(words)[:MAX_SLUG_CHARACTERS].strip("-") or "picture"
 
 
-def _write_once(folder: Path, stem: str, content: bytes) -> Path:
+def write_once(folder: Path, stem: str, content: bytes) -> Path:
+    """Write a PNG as a whole into `folder`, under a name that is free. Raises OSError."""
     part = folder / f".{stem}.{secrets.token_hex(4)}.part"
     try:
         part.write_bytes(content)

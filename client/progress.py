@@ -37,14 +37,8 @@ class Progress:
     def picture(self) -> Generator[None]:
         """While this is open, the display says how far the picture is."""
         self._picture_started = time.monotonic()
-        finished = threading.Event()
-        display = threading.Thread(target=self._display, args=(finished,), daemon=True)
-        display.start()
-        try:
+        with shown(self.line, self._stream, self._show_from):
             yield
-        finally:
-            finished.set()
-            display.join()
         self._finished_seconds.append(time.monotonic() - self._picture_started)
 
     def line(self) -> str:
@@ -65,17 +59,35 @@ class Progress:
         after_this = self._total - len(self._finished_seconds) - 1
         return max(mean_seconds - elapsed_seconds, 0.0) + mean_seconds * after_this
 
-    def _display(self, finished: threading.Event) -> None:
-        if finished.wait(max(self._show_from - time.monotonic(), 0.0)):
-            return
-        if _is_terminal(self._stream):
-            with _spinner(self.line, self._stream):
-                finished.wait()
-        else:
-            while True:
-                print(self.line(), file=self._stream, flush=True)
-                if finished.wait(PLAIN_LINE_SECONDS):
-                    return
+
+@contextmanager
+def shown(line: Callable[[], str], stream: TextIO, show_from: float) -> Generator[None]:
+    """While this is open, `stream` shows `line()`, from the time `show_from` (monotonic) on."""
+    finished = threading.Event()
+    display = threading.Thread(
+        target=_display, args=(line, stream, show_from, finished), daemon=True
+    )
+    display.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        display.join()
+
+
+def _display(
+    line: Callable[[], str], stream: TextIO, show_from: float, finished: threading.Event
+) -> None:
+    if finished.wait(max(show_from - time.monotonic(), 0.0)):
+        return
+    if _is_terminal(stream):
+        with _spinner(line, stream):
+            finished.wait()
+    else:
+        while True:
+            print(line(), file=stream, flush=True)
+            if finished.wait(PLAIN_LINE_SECONDS):
+                return
 
 
 def _is_terminal(stream: TextIO) -> bool:

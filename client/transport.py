@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -22,6 +23,8 @@ class Answer:
     prompt_tokens: int
     truncated: bool
     fingerprint: str
+    endpoint: str = ""
+    """Which server drew it."""
 
 
 class ModelState(StrEnum):
@@ -39,29 +42,60 @@ class ModelStatus:
     message: str = ""
 
 
-def not_ready(endpoint: str, model_name: str, status: ModelStatus) -> ClientError | None:
-    """The exception for a model in this state; None for one that serves."""
-    match status.state:
+def model_status_of(versions: Sequence[tuple[int, str, str]]) -> ModelStatus:
+    """The newest version that serves; else one on its way; else how the newest one ended.
+
+    versions: number, TF Serving's name of the state, error message. Raises ValueError where none
+    is in a known state.
+    """
+    for states, state in (
+        (("AVAILABLE",), ModelState.READY),
+        (("START", "LOADING"), ModelState.LOADING),
+        (("UNLOADING", "END"), ModelState.UNAVAILABLE),
+    ):
+        matching = [entry for entry in versions if entry[1] in states]
+        if matching:
+            version, _, message = max(matching)
+            return ModelStatus(state, str(version), one_line(message))
+    raise ValueError("no version in a known state")
+
+
+def not_ready(
+    endpoint: str, model_name: str, model: ModelStatus, status: str = ""
+) -> ClientError | None:
+    """The exception for a model in this state; None for one that serves.
+
+    status: with what the server refused a request, as in ClientError.
+    """
+    match model.state:
         case ModelState.READY:
             return None
         case ModelState.LOADING:
-            return loading(endpoint, model_name)
+            return loading(endpoint, model_name, status)
         case ModelState.UNAVAILABLE:
             return UnexpectedAnswerError(
                 f"{endpoint} has no version of {one_line(repr(model_name))} that can serve "
-                f"({status.message or 'no reason given'}): `make logs` shows why"
+                f"({model.message or 'no reason given'}): `make logs` shows why",
+                status=status,
             )
 
 
-def loading(endpoint: str, model_name: str) -> ModelLoadingError:
+def loading(endpoint: str, model_name: str, status: str = "") -> ModelLoadingError:
     return ModelLoadingError(
         f"{endpoint} is still loading {one_line(repr(model_name))}: try again in a moment, "
-        "`make status` tells when it is ready"
+        "`make status` tells when it is ready",
+        status=status,
     )
 
 
 class Transport(Protocol):
-    """Both calls raise a ClientError, and return within about `timeout_seconds`."""
+    """Both calls raise a ClientError, and return within about `timeout_seconds`.
+
+    Several threads may use one transport at once.
+    """
+
+    @property
+    def endpoint(self) -> str: ...
 
     def predict(self, request: PictureRequest, timeout_seconds: float) -> Answer: ...
 

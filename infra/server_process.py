@@ -23,6 +23,7 @@ from typing import IO, Any, cast
 import psutil
 
 from infra.batching import batching_parameters
+from infra.monitoring import monitoring_config
 
 READY_TIMEOUT_SECONDS = 600.0
 """Long, for busy machines: half a minute is usual. A server that ends is noticed at once."""
@@ -74,6 +75,7 @@ class ServerProcess:
         self.log_file = state_folder / "server.log"
         self._record_file = state_folder / "server.json"
         self._batching_file = state_folder / "batching.pbtxt"
+        self._monitoring_file = state_folder / "monitoring.pbtxt"
 
     def start(self, options: ServerOptions, progress: Callable[[str], None]) -> int:
         """Start a server and wait until it is ready; returns its process id.
@@ -84,6 +86,7 @@ class ServerProcess:
             _require_free(options.host, port, key)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._batching_file.write_text(batching_parameters(options.queue))
+        self._monitoring_file.write_text(monitoring_config())
         progress(f"starting the server for {options.model_folder.name}")
         with self.log_file.open("ab") as log:
             server = self._launch(options, log)
@@ -105,7 +108,8 @@ class ServerProcess:
 
     def remove_files(self) -> None:
         """Remove what `start` wrote, and the folder if nothing else is in it."""
-        for path in (self.log_file, self._record_file, self._batching_file):
+        files = (self.log_file, self._record_file, self._batching_file, self._monitoring_file)
+        for path in files:
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._folder.rmdir()
@@ -131,6 +135,7 @@ class ServerProcess:
             "rest_api_timeout_in_ms": options.request_timeout_seconds * 1000,
             "enable_batching": "true",
             "batching_parameters_file": str(self._batching_file),
+            "monitoring_config_file": str(self._monitoring_file),
             "file_system_poll_wait_seconds": 0,
             "enable_grpc_healthcheck_service": "true",
             "stop_unless_kept": "true",

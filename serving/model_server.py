@@ -10,11 +10,12 @@ from pulumi_kubernetes import apps, core, meta, policy
 
 from infra.batching import batching_parameters
 from infra.gke_settings import ModelAccess
+from infra.monitoring import monitoring_config
 from model_export.spec import MODEL_NAME
 from serving.model_volume import model_path
 from serving.names import LABELS
 from serving.pod import PodArgs, pod_template
-from serving.server_config import BATCHING_FILE, MONITORING_FILE, monitoring_config
+from serving.server_config import BATCHING_FILE, MONITORING_FILE
 from serving.timing import ROLLOUT_SECONDS, delete_timeout_seconds
 
 

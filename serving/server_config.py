@@ -1,4 +1,4 @@
-"""TensorFlow Serving's flags, and the monitoring file it reads."""
+"""TensorFlow Serving's flags."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from serving.names import GRPC_PORT, REST_PORT
 CONFIG_FOLDER = "/etc/model-server"
 BATCHING_FILE = "batching.config"
 MONITORING_FILE = "monitoring.config"
-METRICS_PATH = "/monitoring/prometheus/metrics"
 
 SPARE_THREADS = 32
 """Beyond those that a full queue holds: for probes, metrics, the event loop and refusals."""
@@ -46,8 +45,3 @@ def server_arguments(*, cpus: int, queue: int, request_timeout: int) -> list[str
 def server_threads(queue: int) -> int:
     """Threads of the REST and of the gRPC server: each waiting request holds one."""
     return queue + 1 + SPARE_THREADS
-
-
-def monitoring_config() -> str:
-    """The text that switches Prometheus metrics on, which are off without it."""
-    return f'prometheus_config {{ enable: true, path: "{METRICS_PATH}" }}\n'

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model_export import contact_sheet as sheets
 from model_export.demo import captions, scenes, scoring
 from model_export.spec import ModelSpec
 
@@ -183,24 +184,15 @@ def behaviours(model: SavedModel, spec: ModelSpec, report: Report) -> list[str]:
 
 
 def contact_sheet(requests: Sequence[Request], pictures: NDArray[np.uint8], path: Path) -> None:
-    """Write the pictures, doubled, with their prompts under them."""
-    import textwrap
+    """Write the pictures with their prompts under them."""
+    from PIL import Image
 
-    from PIL import Image, ImageDraw
-
-    columns, zoom, text_px = 7, 2, 50
-    width, height = 64 * zoom + 12, 64 * zoom + text_px
-    rows = -(-len(requests) // columns)
-    sheet = Image.new("RGB", (columns * width, rows * height), (250, 248, 240))
-    draw = ImageDraw.Draw(sheet)
-    for i, (request, picture) in enumerate(zip(requests, pictures, strict=True)):
-        x, y = i % columns * width + 6, i // columns * height + 6
-        tile = Image.fromarray(picture).resize((64 * zoom, 64 * zoom), Image.Resampling.NEAREST)
-        sheet.paste(tile, (x, y))
+    tiles: list[tuple[Image.Image, str]] = []
+    for request, picture in zip(requests, pictures, strict=True):
         text = request.prompt or "(empty prompt)"
         if request.negative_prompt:
             text += f" (not: {request.negative_prompt})"
-        for line, words in enumerate(textwrap.wrap(text, 23)[:4]):
-            draw.text((x, y + 64 * zoom + 1 + 10 * line), words, fill=(30, 30, 30))
+        tiles.append((Image.fromarray(picture), text))
+    sheet = sheets.contact_sheet(tiles)
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path)

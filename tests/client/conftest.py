@@ -24,8 +24,12 @@ def server() -> Iterator[FakeServing]:
 def run(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> CommandLine:
-    """Runs the command line in an empty folder, as `run("status", "--endpoint", …)`."""
+    """Runs the command line in an empty folder, as `run("status", "--endpoint", …)`.
+
+    However slow the machine, no progress is shown: that would be a second line beside an error.
+    """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("client.progress.QUIET_SECONDS", 3600)
     monkeypatch.setenv("no_proxy", "*")
 
     def run_command(*argv: str) -> Ran:

@@ -54,7 +54,8 @@ def error(status: int, message: str) -> Reply:
 class FakeServing:
     """One server. Attributes may be set between requests to change what it does.
 
-    `predict_reply` and `status_reply`, if set, are sent instead of a proper answer. `hold`, if
+    `predict_reply` and `status_reply`, if set, are sent instead of a proper answer, and
+    `metrics_page` as its metrics. `hold`, if
     set, is waited for before a prediction is answered, and `arrived` says that one is waiting.
     """
 
@@ -65,6 +66,7 @@ class FakeServing:
         self.state = "AVAILABLE"
         self.predict_reply: Reply | None = None
         self.status_reply: Reply | None = None
+        self.metrics_page: str | None = None
         self.before_predict: Callable[[], None] | None = None
         self.hold: threading.Event | None = None
         self.arrived = threading.Event()
@@ -121,6 +123,8 @@ class FakeServing:
         self._server.server_close()
 
     def status(self, path: str) -> Reply:
+        if path == "/monitoring/prometheus/metrics" and self.metrics_page is not None:
+            return 200, self.metrics_page.encode()
         if self.status_reply is not None:
             return self.status_reply
         if path != f"/v1/models/{MODEL_NAME}":

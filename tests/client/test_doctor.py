@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from client import doctor_cluster
-from client.doctor_cluster import ClusterName, cluster_of
+from client import cluster, doctor_cluster
+from client.cluster import ClusterName, cluster_of
 from infra.gke_settings import NAMESPACE, SERVICE_ACCOUNT
 from infra.identity import READER_ROLE
 from infra.kubeconfig import kubeconfig_command
@@ -328,10 +328,10 @@ def test_the_cluster_is_read_from_the_command_that_the_stack_exports() -> None:
 
 
 def test_it_looks_for_the_names_that_the_program_gives() -> None:
-    assert doctor_cluster.NAMESPACE == NAMESPACE
+    assert cluster.NAMESPACE == NAMESPACE
     assert doctor_cluster.SERVICE_ACCOUNT == SERVICE_ACCOUNT
     assert doctor_cluster.READER_ROLE == READER_ROLE
-    name, _, value = doctor_cluster.POD_LABEL.partition("=")
+    name, _, value = cluster.POD_LABEL.partition("=")
     assert LABELS[name] == value
     from tests.stacks import container, run_of
 

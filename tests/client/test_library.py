@@ -17,8 +17,8 @@ from client import (
     PictureRequest,
     QueueFullError,
 )
-from client.cli import EXIT_CODES, exit_code
 from client.discovery import PROJECT_ROOT
+from client.exit_codes import EXIT_CODES, exit_code
 from client.transport import Answer, ModelStatus
 from model_export.spec import SEED_LIMIT
 from tests.client.fake_serving import FINGERPRINT, QUEUE_FULL, FakeServing, error, picture_png

@@ -10,10 +10,11 @@ from google.protobuf import text_format
 from devserver import flags, protos
 from infra.batching import batching_parameters
 from infra.gke_settings import PRIVATE_RANGES
+from infra.monitoring import METRICS_PATH, monitoring_config
 from render.placeholders import MODEL_BYTES, SOURCE_RANGES
 from render.recorder import ROOT, Run
 from serving import timing
-from serving.server_config import METRICS_PATH, SPARE_THREADS, monitoring_config
+from serving.server_config import SPARE_THREADS
 from tests.stacks import GKE_STACKS, container, kubernetes_objects, pod_spec, run_of, server_flags
 
 

@@ -1,0 +1,142 @@
+"""Throughput of two servers behind the client's least-loaded choice, against one of them.
+
+    python -m bench.two_servers
+    python -m bench.two_servers --requests 60 --rounds 5
+
+Starts two servers of the demo model, each on a processor core of its own (set by
+affinity) with one TensorFlow thread. In every round the same requests go to the first server
+alone and to both, in changing order, so that a busy machine slows both. As many requests are in
+flight for each server either way. The client takes a little of the same cores: on a machine with
+more than two, it gets the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+
+from client import Client, ClientError, ModelState
+from client.load import Load
+from client.load_plan import at_a_time
+from client.load_summary import summarize
+from model_export.spec import MODEL_NAME
+from tests.devserver.processes import Server, wait_until
+
+ROOT = Path(__file__).resolve().parents[1]
+PROMPT = "a large blue star on a black background"
+IN_FLIGHT_PER_SERVER = 2
+TARGET_RATIO = 1.9
+TIMEOUT_SECONDS = 600
+"""Long, so that a busy machine gives a slow round rather than none."""
+FLAGS = (
+    f"--model_name={MODEL_NAME}",  # of a flag that is given twice, the later one holds
+    f"--rest_api_timeout_in_ms={TIMEOUT_SECONDS * 1000}",
+    "--tensorflow_intra_op_parallelism=1",
+    "--tensorflow_inter_op_parallelism=1",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.two_servers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--requests", type=int, default=40, help="of each run")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", type=Path, help="its base path [the demo model, exported]")
+    options = parser.parse_args()
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        sys.exit("error: two servers need two processor cores")
+    with tempfile.TemporaryDirectory() as folder:
+        base = options.model or export(Path(folder))
+        servers: list[Server] = []
+        try:
+            for core in cores[:2]:
+                servers.append(start(base, core))
+            endpoints = [f"http://127.0.0.1:{server.rest_port}" for server in servers]
+            for server, endpoint in zip(servers, endpoints, strict=True):
+                wait_until(lambda s=server, e=endpoint: is_ready(s, e), "the model", 300)
+            if cores[2:]:
+                os.sched_setaffinity(0, cores[2:])
+            report(measure(endpoints, options.requests, options.rounds))
+        finally:
+            for server in servers:
+                server.stop()
+
+
+def export(folder: Path) -> Path:
+    """The demo model's base path, below which its version folder is."""
+    command = [sys.executable, "-m", "model_export", "export", "--to", folder.as_uri()]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    (manifest,) = folder.glob("*/manifest.json")
+    return manifest.parent
+
+
+def start(base: Path, core: int) -> Server:
+    """A server whose every thread stays on one core: threads inherit their process's affinity."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        server = Server(base, FLAGS).start()
+    finally:
+        os.sched_setaffinity(0, before)
+    assert psutil.Process(server.process.pid).cpu_affinity() == [core]
+    return server
+
+
+def is_ready(server: Server, endpoint: str) -> bool:
+    if server.process.poll() is not None:
+        sys.exit(f"error: a server ended: {server.output()}")
+    try:
+        with Client(endpoint) as client:
+            return client.status().state is ModelState.READY
+    except ClientError:
+        return False
+
+
+def measure(endpoints: Sequence[str], requests: int, rounds: int) -> list[tuple[float, float]]:
+    """Pictures per second of one server and of two, for each round."""
+    for endpoint in endpoints:  # the first pictures are slower than the rest
+        throughput([endpoint], 2)
+    found: list[tuple[float, float]] = []
+    for turn in range(rounds):
+        runs = {1: endpoints[:1], 2: endpoints}
+        order = (1, 2) if turn % 2 == 0 else (2, 1)
+        rates = {count: throughput(runs[count], requests) for count in order}
+        found.append((rates[1], rates[2]))
+        print(f"round {turn + 1}: one {rates[1]:.2f}, two {rates[2]:.2f} pictures/s", flush=True)
+    return found
+
+
+def throughput(endpoints: Sequence[str], requests: int) -> float:
+    with Client(endpoints, timeout_seconds=TIMEOUT_SECONDS) as client:
+        first = client.prepare(PROMPT, seed=1)
+        pictures = [replace(first, seed=seed) for seed in range(1, requests + 1)]
+        workers = IN_FLIGHT_PER_SERVER * len(endpoints)
+        summary = summarize(Load(client, at_a_time(pictures, workers)).run())
+    if summary.pictures != requests:
+        sys.exit(f"error: only {summary.pictures} of {requests} pictures: {summary.errors}")
+    return summary.pictures_per_second
+
+
+def report(rounds: Sequence[tuple[float, float]]) -> None:
+    ratios = sorted(two / one for one, two in rounds)
+    print(
+        f"two servers / one: median {statistics.median(ratios):.2f} "
+        f"({ratios[0]:.2f} to {ratios[-1]:.2f}), target {TARGET_RATIO}"
+    )
+
+
+if __name__ == "__main__":
+    main()

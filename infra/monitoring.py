@@ -1,0 +1,10 @@
+"""TensorFlow Serving's monitoring file, without which it has no metrics."""
+
+from __future__ import annotations
+
+METRICS_PATH = "/monitoring/prometheus/metrics"
+
+
+def monitoring_config() -> str:
+    """The text that switches Prometheus metrics on, at METRICS_PATH of the REST port."""
+    return f'prometheus_config {{ enable: true, path: "{METRICS_PATH}" }}\n'
