@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from model_export.spec import RANDOM_WEIGHTS_MARK
 from tests.client.command_line import CommandLine
 from tests.client.fake_serving import FakeServing
 
@@ -38,6 +39,13 @@ def test_another_model_gets_a_file_of_its_own(run: CommandLine, server: FakeServ
         ran = run("first-picture", "--prompt", "x", "--endpoint", server.endpoint)
         assert "picture  out/x-1-2.png" in ran.out
     assert len(list(Path("out").iterdir())) == 2
+
+
+def test_random_weights_are_said(run: CommandLine, server: FakeServing) -> None:
+    server.fingerprint += RANDOM_WEIGHTS_MARK
+    ran = run("first-picture", "--endpoint", server.endpoint)
+    assert ran.code == 0
+    assert "warning: this model has RANDOM WEIGHTS" in ran.err
 
 
 def test_a_service_that_is_down_is_4(run: CommandLine, free_port: int) -> None:
