@@ -48,15 +48,21 @@ def load(spec: ModelSpec, on_progress: Callable[[float], None] = lambda _done: N
     on_progress is told how much is done, from 0 to 1. Weights that have to be downloaded must be
     in the cache already (`weights.fetch`).
     """
-    import tensorflow as tf
-
-    from model_export.cached_unet import cut_in_two
-    from model_export.networks import Networks
     from model_export.sd14.attention import bound_attention_memory
 
     models = build(spec.image_size, spec.precision)
     weights.fill(models.all(), spec, on_progress)
     bound_attention_memory(models.unet)
+    return as_networks(models, spec)
+
+
+def as_networks(models: Sd14Models, spec: ModelSpec) -> Networks:
+    """keras_cv's models behind the exporter's interface, as they are."""
+    import tensorflow as tf
+
+    from model_export.cached_unet import cut_in_two
+    from model_export.networks import Networks
+
     positions = tf.range(MAX_PROMPT_TOKENS, dtype=tf.int32)[tf.newaxis]
 
     def text_encoder(tokens: tf.Tensor) -> tf.Tensor:
