@@ -34,7 +34,7 @@ export ENGINE PROMPT
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev up preview refresh render down generate load status doctor logs env \
-        test test-long bench-engine bench-servers lint clean \
+        test test-long setup-bench bench bench-quick bench-engine bench-servers lint clean \
         _ready _engine _stack _destroy _down_local
 
 help: ## list the commands
@@ -126,6 +126,15 @@ test: $(VENV)/.installed-dev ## all tests
 
 test-long: $(VENV)/.installed-dev ## the long forms too
 	@$(PYTHON) -m pytest $(ARGS)
+
+setup-bench: $(VENV)/.installed-dev ## the opponents of `make bench` (torch is large)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt -c constraints.txt
+
+bench: $(VENV)/.installed-dev ## how fast it draws, against others; writes docs/benchmarks.* (an hour or more)
+	@$(PYTHON) -m bench.speed $(ARGS)
+
+bench-quick: $(VENV)/.installed-dev ## the same on few steps of small pictures; prints only
+	@$(PYTHON) -m bench.speed --quick $(ARGS)
 
 bench-engine: $(VENV)/.installed-dev ## an `up` with nothing to do, by both engines in turns
 	@$(PYTHON) bench/engine_noop.py $(ARGS)

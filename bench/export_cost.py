@@ -80,13 +80,14 @@ def draw(folder: Path, num_steps: int) -> dict[str, float]:
     began = time.monotonic()
     loaded = model.load(flags.Flags(), 1, folder / "1")
     ready = time.monotonic()
-    inputs = _one_row(num_steps)
+    inputs = one_row(num_steps)
     signature = loaded.signatures["serving_default"]
     loaded.run(signature, inputs, ["image_bytes"], None)
     return {"load_seconds": ready - began, "picture_seconds": time.monotonic() - ready}
 
 
-def _one_row(num_steps: int) -> dict[str, Any]:
+def one_row(num_steps: int) -> dict[str, Any]:
+    """The inputs of `serving_default` for one picture."""
     import numpy as np
 
     return {

@@ -13,6 +13,7 @@ from pathlib import Path
 from client import png
 from client.errors import PictureFileError, UnexpectedAnswerError
 from client.limits import PictureRequest
+from model_export.spec import told_profile
 
 MAX_SLUG_CHARACTERS = 48
 
@@ -47,6 +48,7 @@ class Picture:
             "steps": str(self.num_steps),
             "guidance_scale": repr(float(self.guidance_scale)),
             "model_fingerprint": self.fingerprint,
+            "model_profile": told_profile(self.fingerprint),
         }
 
     def png_with_text(self) -> bytes:

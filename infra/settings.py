@@ -19,6 +19,7 @@ from infra.gke_settings import GkeSettings
 from infra.values import SettingsError, boolean, choice, integer, number, required
 from model_export import precision
 from model_export.precision import AUTO
+from model_export.profiles import PROFILES
 from model_export.spec import (
     FAMILIES,
     MAX_GUIDANCE_SCALE,
@@ -43,6 +44,7 @@ _SPEC_KEYS = {
     "weights": "weights",
     "accept_licence": "acceptLicence",
     "trace": "trace",
+    "profile": "profile",
 }
 _SERVER_KEYS = ("queue", "requestTimeoutSeconds")
 _LOCAL_KEYS = ("restPort", "grpcPort")
@@ -154,6 +156,7 @@ def _model(values: Mapping[str, str]) -> ModelSpec:
             steps=integer(values, "steps", range(1, most + 1), "20"),
             accept_licence=required(values, "acceptLicence", '""'),
             trace=boolean(values, "trace"),
+            profile=choice(values, "profile", tuple(PROFILES)),
             **chosen,
         )
     except SpecError as error:

@@ -22,6 +22,7 @@ from model_export.families import family, fingerprint
 from model_export.manifest import FileEntry, ManifestError
 from model_export.parent import exit_with_parent
 from model_export.precision import AUTO
+from model_export.profiles import EXACT, PROFILES
 from model_export.progress import reporter
 from model_export.spec import (
     FAMILIES,
@@ -305,6 +306,12 @@ def _add_spec_options(parser: argparse.ArgumentParser) -> None:
         "--precision",
         metavar="NAME",
         help=f"{', '.join(PRECISIONS)}, or {AUTO} for what suits this machine; default float32",
+    )
+    group.add_argument(
+        "--profile",
+        metavar="NAME",
+        help=f"one of {', '.join(PROFILES)}, which leaves out work that hardly shows; "
+        f"default {EXACT}",
     )
     group.add_argument(
         "--weights",

@@ -17,21 +17,19 @@ import numpy as np
 import tensorflow as tf
 
 from model_export import samplers
+from model_export.denoising import Step, denoiser, pair
 from model_export.networks import Networks
 from model_export.spec import (
     MAX_GUIDANCE_SCALE,
     MAX_PROMPT_TOKENS,
-    RANDOM_WEIGHTS_MARK,
     SEED_LIMIT,
     ModelSpec,
+    told_fingerprint,
 )
 from model_export.tokenizer import ClipTokenizer
 from model_export.vocabulary import END_OF_TEXT, VOCABULARY_SIZE
 
 _EMBEDDING_MAX_PERIOD = 10000
-_GUIDANCE_PAIR = 2
-_PROMPT_FIRST_SAMPLER = "ddim_tutorial"
-"""The published tutorial has the prompt first in the pair; everybody else has it second."""
 
 _PROMPT = tf.TensorSpec([None], tf.string, "prompt")
 _NEGATIVE_PROMPT = tf.TensorSpec([None], tf.string, "negative_prompt")
@@ -57,9 +55,7 @@ class TextToImage(tf.Module):
         # Variables only: an attached Keras model would be saved with all its own traces.
         self.weights = list(networks.variables)
         self._spec = spec
-        # Whoever gets a picture of random weights should see it in the answer itself.
-        mark = "" if spec.random_seed is None else RANDOM_WEIGHTS_MARK
-        self._fingerprint = fingerprint + mark
+        self._fingerprint = told_fingerprint(spec, fingerprint)
         self._tokenizer = ClipTokenizer()
         # Functions that the signatures call, so that each is in the file once.
         self._tokenize = tf.function(
@@ -240,12 +236,11 @@ def _row_function(spec: ModelSpec, networks: Networks) -> Any:
     table = tf.constant(samplers.table(spec.sampler, spec.max_steps))
     frequencies = _embedding_frequencies(networks.timestep_embedding_width)
     latent_shape = (1, *networks.latent_shape)
-    prompt_first = spec.sampler == _PROMPT_FIRST_SAMPLER
+    predict, first_cache, cache_shape = denoiser(spec, networks)
 
     def timestep_embedding(timestep: tf.Tensor) -> tf.Tensor:
         angles = timestep * frequencies
-        embedding = tf.concat([tf.cos(angles), tf.sin(angles)], axis=0)[tf.newaxis]
-        return tf.repeat(embedding, _GUIDANCE_PAIR, axis=0)
+        return tf.concat([tf.cos(angles), tf.sin(angles)], axis=0)[tf.newaxis]
 
     def draw_row(
         tokens: tf.Tensor,
@@ -254,32 +249,32 @@ def _row_function(spec: ModelSpec, networks: Networks) -> Any:
         guidance_scale: tf.Tensor,
         seed: tf.Tensor,
     ) -> tf.Tensor:
-        pair_of_tokens = [tokens, negative_tokens] if prompt_first else [negative_tokens, tokens]
-        context = networks.text_encoder(tf.stack(pair_of_tokens))
+        context = networks.text_encoder(pair(spec, tokens, negative_tokens))
 
         def step(
-            i: tf.Tensor, latent: tf.Tensor, clean_before: tf.Tensor
-        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            i: tf.Tensor, latent: tf.Tensor, clean_before: tf.Tensor, cache: Any
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, Any]:
             row = tf.gather_nd(table, tf.stack([num_steps, i]))
             timestep, inverse_alpha, sigma_over_alpha, a, b, c = tf.unstack(row)
-            pair = tf.repeat(latent, _GUIDANCE_PAIR, axis=0)
-            noise = networks.unet(pair, timestep_embedding(timestep), context)
-            halves = tf.split(noise, _GUIDANCE_PAIR)
-            unconditional, conditional = reversed(halves) if prompt_first else halves
-            # Classifier-free guidance, arXiv:2207.12598, in the form Stable Diffusion uses.
-            eps = unconditional + guidance_scale * (conditional - unconditional)
+            embedding = timestep_embedding(timestep)
+            place = Step(i, num_steps, latent, embedding, context, guidance_scale)
+            eps, eps_ahead, cache = predict(place, cache)
             clean = inverse_alpha * latent - sigma_over_alpha * eps
             following = a * latent + b * clean + c * clean_before
+            if eps_ahead is not eps:
+                clean = inverse_alpha * latent - sigma_over_alpha * eps_ahead
             if spec.trace:
                 with tf.control_dependencies([_print_step(i, num_steps, timestep, following)]):
                     following = tf.identity(following)
-            return i + 1, tf.ensure_shape(following, latent_shape), clean
+            return i + 1, tf.ensure_shape(following, latent_shape), clean, cache
 
         noise = initial_noise(seed, networks.latent_shape)[tf.newaxis]
-        _, latent, _ = tf.while_loop(
-            lambda i, latent, clean_before: i < num_steps,
+        shape = tf.TensorShape(latent_shape)
+        _, latent, _, _ = tf.while_loop(
+            lambda i, latent, clean_before, cache: i < num_steps,
             step,
-            (tf.constant(0), noise, tf.zeros(latent_shape)),
+            (tf.constant(0), noise, tf.zeros(latent_shape), first_cache),
+            shape_invariants=(tf.TensorShape([]), shape, shape, cache_shape),
             parallel_iterations=1,
         )
         return _to_pixels(networks.decoder(latent)[0], spec.image_size)

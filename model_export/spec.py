@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
-EXPORTER_VERSION = 1
+from model_export.profiles import EXACT, PROFILES
+
+EXPORTER_VERSION = 2
 """Part of every fingerprint. Raise it whenever the exported graph changes for the same spec."""
 
 MODEL_NAME = "stable-diffusion"
@@ -32,6 +34,8 @@ WEIGHTS_LICENCE = "CreativeML Open RAIL-M"
 WEIGHTS_LICENCE_URL = "https://raw.githubusercontent.com/CompVis/stable-diffusion/main/LICENSE"
 RANDOM_WEIGHTS_MARK = "-random-weights"
 """Ends the fingerprint that a model with random weights gives with every picture."""
+_PROFILE_MARK = "-"
+"""Stands before the name of a profile other than exact in such a fingerprint."""
 SAMPLERS = (
     "dpmpp_2m_trailing",
     "dpmpp_2m_leading",
@@ -119,7 +123,8 @@ class ModelSpec:
     where the weights come from: "bundled" with the project (demo), or for sd14 "official"
     (downloaded once), the absolute path of a folder that holds the official files, or "random"
     (also "random:SEED"). accept_licence is the name of the weights' licence, which is how it is
-    accepted. trace makes the server print every step's latent.
+    accepted. trace makes the server print every step's latent. profile says which shortcuts the
+    sampler may take (`model_export.profiles`).
     """
 
     family: str = "demo"
@@ -133,6 +138,7 @@ class ModelSpec:
     weights: str = _DEMO.weights
     accept_licence: str = ""
     trace: bool = False
+    profile: str = EXACT
 
     def __post_init__(self) -> None:
         # 4 and 4.0 describe the same model, and must not give two fingerprints.
@@ -147,6 +153,7 @@ class ModelSpec:
         _one_of("precision", self.precision, PRECISIONS)
         if self.precision not in family.precisions:
             raise SpecError("precision", f"the {self.family} model has float32 only")
+        _one_of("profile", self.profile, tuple(PROFILES))
         if not 1 <= self.max_steps <= 50:
             raise SpecError("max_steps", f"must be from 1 to 50, not {self.max_steps}")
         if not 1 <= self.steps <= self.max_steps:
@@ -241,7 +248,10 @@ class ModelSpec:
         The checksum stands for the weights, wherever they came from.
         """
         spec = self.to_json()
-        del spec["weights"], spec["accept_licence"]
+        del spec["weights"], spec["accept_licence"], spec["profile"]
+        shortcuts = PROFILES[self.profile]
+        if shortcuts is not None:
+            spec["shortcuts"] = asdict(shortcuts)
         document = {
             "exporter": EXPORTER_VERSION,
             "spec": spec,
@@ -249,6 +259,21 @@ class ModelSpec:
         }
         text = json.dumps(document, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def told_fingerprint(spec: ModelSpec, fingerprint: str) -> str:
+    """The fingerprint as a model gives it with every picture.
+
+    It says what whoever gets the picture should know: the profile, and that weights are random.
+    """
+    profile = "" if spec.profile == EXACT else _PROFILE_MARK + spec.profile
+    return fingerprint + profile + ("" if spec.random_seed is None else RANDOM_WEIGHTS_MARK)
+
+
+def told_profile(fingerprint: str) -> str:
+    """The profile that a fingerprint which came with a picture tells of."""
+    name = fingerprint.removesuffix(RANDOM_WEIGHTS_MARK).partition(_PROFILE_MARK)[2]
+    return name if name in PROFILES else EXACT
 
 
 def _wrong_size(family: str, size: int) -> str:

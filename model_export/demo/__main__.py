@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -17,6 +18,7 @@ _EPILOG = """examples:
   python -m model_export.demo train                  train from nothing, or go on after a stop
   python -m model_export.demo evaluate               export, score 512 prompts, draw the sheet
   python -m model_export.demo evaluate --prompts 64  the same, quicker and coarser
+  python -m model_export.demo compare                score the profile fast against exact
 """
 
 
@@ -28,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         if parsed.command == "train":
             train(parsed.folder, Recipe(), _say)
             return 0
-        return _evaluate(parsed)
+        return _compare(parsed) if parsed.command == "compare" else _evaluate(parsed)
     except KeyboardInterrupt:
         _say("stopped; the same command goes on from the last checkpoint")
         return 130
@@ -69,7 +71,30 @@ def _parser() -> argparse.ArgumentParser:
         default=Path("out/contact-sheet.png"),
         help="where the contact sheet goes (default: out/contact-sheet.png)",
     )
+    comparing = commands.add_parser("compare", help="score the profile fast against exact")
+    comparing.add_argument(
+        "--prompts", type=int, default=256, help="prompts in each set (default: 256)"
+    )
+    comparing.add_argument("--json", type=Path, metavar="PATH", help="write the result there too")
     return parser
+
+
+def _compare(parsed: argparse.Namespace) -> int:
+    from model_export.demo.compare import compare
+
+    with tempfile.TemporaryDirectory(prefix="demo-compare-") as scratch:
+        found = compare(Path(scratch), parsed.prompts, _say)
+    for name, asked in found.asked.items():
+        both = ", ".join(
+            f"{profile} {found.percent[profile][name]:.1f}" for profile in found.percent
+        )
+        _say(f"{name:10} {both} ({asked})")
+    _say(f"PSNR of fast against exact {found.psnr_decibels:.1f} dB")
+    if parsed.json:
+        parsed.json.write_text(json.dumps(found.to_json(), indent=2) + "\n")
+    for line in found.shortfalls():
+        print(f"error: {line}", file=sys.stderr)
+    return 1 if found.shortfalls() else 0
 
 
 def _evaluate(parsed: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model_export.profiles import PROFILES
 from model_export.spec import MAX_PROMPT_TOKENS, ModelSpec
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def load(spec: ModelSpec) -> Networks:
     """The trained networks behind the exporter's interface, weights as `spec.precision`."""
     import tensorflow as tf
 
+    from model_export.cached_unet import cut_in_two
     from model_export.networks import Networks
 
     if spec.family != "demo":
@@ -97,6 +99,8 @@ def load(spec: ModelSpec) -> Networks:
     def decoder(latent: tf.Tensor) -> tf.Tensor:
         return models.decoder(latent, training=False)
 
+    shortcuts = PROFILES[spec.profile]
+    cached_unet = shortcuts and cut_in_two(models.unet, shortcuts.cut, tf.identity)
     variables = [v.value for m in models.trained() for v in m.variables]
     return Networks(
         text_encoder=text_encoder,
@@ -106,6 +110,7 @@ def load(spec: ModelSpec) -> Networks:
         latent_shape=LATENT_SHAPE,
         timestep_embedding_width=TIMESTEP_EMBEDDING_WIDTH,
         parameter_count=sum(int(np.prod(v.shape)) for v in variables),
+        cached_unet=cached_unet,
     )
 
 

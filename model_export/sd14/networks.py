@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from model_export.profiles import PROFILES
 from model_export.sd14 import weights
 from model_export.spec import MAX_PROMPT_TOKENS, ModelSpec
 
@@ -47,14 +48,21 @@ def load(spec: ModelSpec, on_progress: Callable[[float], None] = lambda _done: N
     on_progress is told how much is done, from 0 to 1. Weights that have to be downloaded must be
     in the cache already (`weights.fetch`).
     """
-    import tensorflow as tf
-
-    from model_export.networks import Networks
     from model_export.sd14.attention import bound_attention_memory
 
     models = build(spec.image_size, spec.precision)
     weights.fill(models.all(), spec, on_progress)
     bound_attention_memory(models.unet)
+    return as_networks(models, spec)
+
+
+def as_networks(models: Sd14Models, spec: ModelSpec) -> Networks:
+    """keras_cv's models behind the exporter's interface, as they are."""
+    import tensorflow as tf
+
+    from model_export.cached_unet import cut_in_two
+    from model_export.networks import Networks
+
     positions = tf.range(MAX_PROMPT_TOKENS, dtype=tf.int32)[tf.newaxis]
 
     def text_encoder(tokens: tf.Tensor) -> tf.Tensor:
@@ -67,6 +75,12 @@ def load(spec: ModelSpec, on_progress: Callable[[float], None] = lambda _done: N
     def decoder(latent: tf.Tensor) -> tf.Tensor:
         return _float32(models.decoder(latent, training=False))
 
+    shortcuts = PROFILES[spec.profile]
+    cached_unet = None
+    if shortcuts is not None:
+        with _dtype_policy(spec.precision):
+            cached_unet = cut_in_two(models.unet, shortcuts.cut, _float32)
+
     variables = [variable.value for model in models.all() for variable in model.variables]
     side = spec.image_size // LATENT_SCALE
     return Networks(
@@ -77,6 +91,7 @@ def load(spec: ModelSpec, on_progress: Callable[[float], None] = lambda _done: N
         latent_shape=(side, side, LATENT_CHANNELS),
         timestep_embedding_width=TIMESTEP_EMBEDDING_WIDTH,
         parameter_count=sum(variable.shape.num_elements() for variable in variables),
+        cached_unet=cached_unet,
     )
 
 

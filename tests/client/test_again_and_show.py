@@ -68,6 +68,7 @@ def test_show_prints_every_chunk_and_no_control_codes(
         "steps              8",
         "guidance_scale     2.25",
         "model_fingerprint  0123456789abcdef",
+        "model_profile      exact",
     ]
 
 

@@ -70,6 +70,7 @@ def test_the_file_says_what_made_it_and_keeps_the_servers_pixels(
             "steps": "12",
             "guidance_scale": "3.3",
             "model_fingerprint": "fedcba9876543210",
+            "model_profile": "exact",
         }
         with Image.open(BytesIO(picture_png(server.rows[0]))) as sent:
             assert image.tobytes() == sent.tobytes()

@@ -44,6 +44,7 @@ def test_the_project_file_names_every_sampler() -> None:
         ("precision", "float16", "precision: must be one of auto, float32, bfloat16"),
         ("precision", "bfloat16", "precision: the demo model has float32 only"),
         ("weights", "official", "weights: the demo model's are bundled, not 'official'"),
+        ("profile", "slow", "profile: must be one of exact, fast, not 'slow'"),
         ("trace", "maybe", "trace: must be true or false, not 'maybe'"),
         ("imageSize", "512", "imageSize: the demo model draws at 64 px, not 512"),
         ("imageSize", "big", "imageSize: must be a whole number from 1 to 4096, not 'big'"),

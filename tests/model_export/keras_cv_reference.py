@@ -21,20 +21,28 @@ class _ByPosition:
         return self._model.predict_on_batch([np.asarray(inputs[name]) for name in self._names])
 
 
+def drawer(models: Any, image_size: int) -> Any:
+    """keras_cv's `StableDiffusion` around these models."""
+    import keras_cv
+
+    stable_diffusion = keras_cv.models.StableDiffusion(image_size, image_size, jit_compile=False)
+    stable_diffusion._text_encoder = _ByPosition(models.text_encoder, TEXT_INPUTS)
+    stable_diffusion._diffusion_model = _ByPosition(models.unet, UNET_INPUTS)
+    models.decoder.compile(jit_compile=False)
+    stable_diffusion._decoder = models.decoder
+    return stable_diffusion
+
+
 def picture(
     models: Any, image_size: int, *, tokens: Any, num_steps: int, guidance_scale: float, seed: int
 ) -> np.ndarray:
     """uint8 [H, W, 3] for one row of token ids, against the empty negative prompt."""
-    import keras_cv
-
-    drawer = keras_cv.models.StableDiffusion(image_size, image_size, jit_compile=False)
-    drawer._text_encoder = _ByPosition(models.text_encoder, TEXT_INPUTS)
-    drawer._diffusion_model = _ByPosition(models.unet, UNET_INPUTS)
-    models.decoder.compile(jit_compile=False)
-    drawer._decoder = models.decoder
-    positions = drawer._get_pos_ids()
-    context = drawer.text_encoder.predict_on_batch({"tokens": tokens, "positions": positions})
-    pictures = drawer.generate_image(
+    stable_diffusion = drawer(models, image_size)
+    positions = stable_diffusion._get_pos_ids()
+    context = stable_diffusion.text_encoder.predict_on_batch(
+        {"tokens": tokens, "positions": positions}
+    )
+    pictures = stable_diffusion.generate_image(
         context,
         num_steps=num_steps,
         unconditional_guidance_scale=guidance_scale,

@@ -19,6 +19,7 @@ import pytest
 from model_export.checksums import sha256_of
 from model_export.download import WeightsError
 from model_export.manifest import Manifest
+from model_export.profiles import FAST, PROFILES, Shortcuts
 from model_export.spec import RANDOM_WEIGHTS_MARK, WEIGHTS_LICENCE, ModelSpec
 from model_export.vocabulary import END_OF_TEXT, START_OF_TEXT
 from tests.model_export.keras_cv_reference import picture
@@ -54,7 +55,16 @@ def networks() -> Any:
     from model_export.sd14.networks import load
 
     with narrow():
-        return load(SPEC)
+        return load(dataclasses.replace(SPEC, profile=FAST))
+
+
+@pytest.fixture(scope="module")
+def rough_networks() -> Any:
+    """The same in bfloat16."""
+    from model_export.sd14.networks import load
+
+    with narrow():
+        return load(dataclasses.replace(SPEC, profile=FAST, precision="bfloat16"))
 
 
 @pytest.fixture(scope="module")
@@ -156,28 +166,66 @@ def test_the_tutorials_way_is_an_eager_loop_over_its_formula(networks: Any) -> N
 
 
 @pytest.mark.slow
-def test_bfloat16_draws_nearly_the_same(exported: Narrow) -> None:
+def test_bfloat16_draws_nearly_the_same(exported: Narrow, rough_networks: Any) -> None:
     from model_export.pipeline import TextToImage
-    from model_export.sd14.networks import load
 
-    spec = ModelSpec.for_family(
-        "sd14",
-        image_size=256,
-        weights="random:3",
-        sampler="ddim",
-        precision="bfloat16",
-        steps=4,
-        max_steps=4,
-    )
-    with narrow():
-        networks = load(spec)
-    assert {variable.dtype.name for variable in networks.variables} == {"bfloat16"}
-    model = TextToImage(spec, networks, "f" * 16)
+    assert {variable.dtype.name for variable in rough_networks.variables} == {"bfloat16"}
+    spec = dataclasses.replace(SPEC, precision="bfloat16")
+    model = TextToImage(spec, rough_networks, "f" * 16)
     rough = model.tokens(**batch({}))["images"][0].numpy()
     exact = exported.reloaded.signatures["tokens"](**batch({}))["images"][0].numpy()
     squared_error = np.mean((rough.astype(float) - exact) ** 2)
     assert squared_error > 0
     assert 20 * math.log10(255 / math.sqrt(squared_error)) > 25
+
+
+@pytest.mark.slow
+def test_fast_without_shortcuts_is_exact_bit_for_bit(
+    exported: Narrow, networks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from model_export.pipeline import TextToImage
+
+    monkeypatch.setitem(PROFILES, FAST, Shortcuts())
+    model = TextToImage(dataclasses.replace(SPEC, profile=FAST), networks, "f" * 16)
+    rows = batch({"steps": 3}, {"seed": 5, "guidance": 2.0, "tokens": EMPTY})
+    expected = exported.reloaded.signatures["tokens"](**rows)["images"].numpy()
+    assert (model.tokens(**rows)["images"].numpy() == expected).all()
+
+
+@pytest.mark.slow
+def test_in_fast_a_row_alone_equals_the_same_row_in_a_batch(
+    exported: Narrow, networks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from model_export.pipeline import TextToImage
+
+    monkeypatch.setitem(PROFILES, FAST, Shortcuts(0.5, cache_interval=2))
+    model = TextToImage(dataclasses.replace(SPEC, profile=FAST), networks, "f" * 16)
+    rows = [{"steps": 5}, {"seed": 5, "steps": 4, "tokens": EMPTY}]
+    together = model.tokens(**batch(*rows))["images"].numpy()
+    for row, image in zip(rows, together, strict=True):
+        assert (model.tokens(**batch(row))["images"][0].numpy() == image).all()
+    exact = exported.reloaded.signatures["tokens"](**batch(*rows))["images"].numpy()
+    assert all(difference(*both) > 0 for both in zip(together, exact, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_cut_unet_is_the_unet(precision: str, request: pytest.FixtureRequest) -> None:
+    import tensorflow as tf
+
+    name = {"float32": "networks", "bfloat16": "rough_networks"}[precision]
+    loaded = request.getfixturevalue(name)
+    random = np.random.default_rng(0)
+    inputs = [
+        tf.constant(random.standard_normal(shape), tf.float32)
+        for shape in ((2, *loaded.latent_shape), (2, 320), (2, 77, 768))
+    ]
+    noise, feature = loaded.cached_unet.whole(*inputs)
+    assert (noise.numpy() == loaded.unet(*inputs).numpy()).all()
+    assert feature.dtype.name == loaded.cached_unet.feature_dtype == precision
+    assert (loaded.cached_unet.above(*inputs, feature).numpy() == noise.numpy()).all()
+    stale = loaded.cached_unet.above(*inputs, tf.zeros_like(feature))
+    assert (stale.numpy() != noise.numpy()).any()
 
 
 def test_random_weights_are_said_loudly(exported: Narrow) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from model_export.networks import Networks
+from model_export.networks import CachedUnet, Networks
 from model_export.spec import ModelSpec
 
 CONTEXT_WIDTH = 6
@@ -31,10 +31,20 @@ def tiny_networks(spec: ModelSpec | None = None) -> Networks:
     def text_encoder(tokens: tf.Tensor) -> tf.Tensor:
         return tf.gather(embedding, tokens)
 
-    def unet(latent: tf.Tensor, embedding: tf.Tensor, context: tf.Tensor) -> tf.Tensor:
+    def above(
+        latent: tf.Tensor, embedding: tf.Tensor, context: tf.Tensor, mixed: tf.Tensor
+    ) -> tf.Tensor:
         shift = tf.reduce_mean(context, axis=1) @ from_context + embedding @ from_time
-        mixed = tf.nn.conv2d(latent, kernel, strides=1, padding="SAME")
         return tf.tanh(0.7 * latent + 0.3 * mixed + shift[:, tf.newaxis, tf.newaxis])
+
+    def whole(
+        latent: tf.Tensor, embedding: tf.Tensor, context: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        mixed = tf.nn.conv2d(latent, kernel, strides=1, padding="SAME")
+        return above(latent, embedding, context, mixed), mixed
+
+    def unet(latent: tf.Tensor, embedding: tf.Tensor, context: tf.Tensor) -> tf.Tensor:
+        return whole(latent, embedding, context)[0]
 
     def decoder(latent: tf.Tensor) -> tf.Tensor:
         return tf.tanh(0.2 * tf.nn.depth_to_space(tf.tensordot(latent, to_pixels, 1), 8))
@@ -48,4 +58,5 @@ def tiny_networks(spec: ModelSpec | None = None) -> Networks:
         latent_shape=LATENT_SHAPE,
         timestep_embedding_width=EMBEDDING_WIDTH,
         parameter_count=sum(int(np.prod(v.shape)) for v in variables),
+        cached_unet=CachedUnet(whole, above, LATENT_SHAPE, "float32"),
     )

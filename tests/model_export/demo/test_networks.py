@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from model_export.demo import networks
+from model_export.profiles import FAST
 from model_export.spec import ModelSpec
 
 
@@ -55,7 +56,7 @@ def test_the_checksum_needs_no_tensorflow() -> None:
 def test_the_loaded_networks_have_the_shapes_of_the_contract() -> None:
     import tensorflow as tf
 
-    loaded = networks.load(ModelSpec())
+    loaded = networks.load(ModelSpec(profile=FAST))
     n = 2
     context = loaded.text_encoder(tf.zeros([n, 77], tf.int32))
     latent = tf.zeros([n, *loaded.latent_shape])
@@ -64,3 +65,10 @@ def test_the_loaded_networks_have_the_shapes_of_the_contract() -> None:
     assert loaded.unet(latent, embedding, context).shape == latent.shape
     assert loaded.decoder(latent).shape == (n, 64, 64, 3)
     assert loaded.parameter_count == sum(int(np.prod(v.shape)) for v in loaded.variables)
+    assert loaded.cached_unet is not None
+    noise, feature = loaded.cached_unet.whole(latent, embedding, context)
+    assert (noise.numpy() == loaded.unet(latent, embedding, context).numpy()).all()
+    above = loaded.cached_unet.above(latent, embedding, context, feature)
+    assert (above.numpy() == noise.numpy()).all()
+    stale = loaded.cached_unet.above(latent, embedding, context, feature + 1.0)
+    assert (stale.numpy() != noise.numpy()).any()

@@ -1,0 +1,1 @@
+"""How fast Stable Diffusion draws on this machine, against named opponents, in one run."""

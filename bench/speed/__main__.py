@@ -1,0 +1,213 @@
+"""Measures how fast Stable Diffusion draws here: this export, the tutorial's, and other engines.
+
+    python -m bench.speed             all of it; writes docs/benchmarks.json, .md and .png
+    python -m bench.speed --quick     few steps of small pictures; prints only
+    python -m bench.speed --replay docs/benchmarks.json     the tables of an earlier run
+
+Every contender draws with the same random weights, in a process of its own, and the rounds go
+through all of them in turns, so that a busy machine slows all alike. Use a quiet one. The models
+are kept in --folder (some 10 GB for one size) and made once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.export_cost import ROOT, measured
+from bench.speed import models, replicas, report
+from bench.speed.contenders import CONTENDERS, EXPORTS, Contender
+from bench.speed.machine import Machine, this_machine
+from bench.speed.results import FEW_STEPS, Result, Results, Round, read
+from bench.speed.verdicts import verdicts
+from model_export.profiles import EXACT
+
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+_DEFAULT_FOLDER = ROOT / ".bench"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured. Steps of whole pictures are cut by shorten."""
+
+    image_size: int
+    rounds: int
+    shorten: int
+    prompts: int
+
+    def steps(self, contender: Contender) -> int:
+        return contender.steps // self.shorten
+
+    def drawn(self, contender: Contender) -> list[int]:
+        """The steps of the pictures that a round draws.
+
+        Where a short run can, it puts a whole picture together from equal steps.
+        """
+        has_equal_steps = contender.profile == EXACT
+        whole = [] if self.shorten > 1 and has_equal_steps else [self.steps(contender)]
+        return [1, FEW_STEPS, *whole]
+
+
+FULL = Plan(image_size=384, rounds=3, shorten=1, prompts=256)
+QUICK = Plan(image_size=256, rounds=1, shorten=2, prompts=8)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    if options.replay:
+        print(report.tables(read(options.replay)))
+        return 0
+    plan = QUICK if options.quick else FULL
+    plan = Plan(
+        options.image_size or plan.image_size,
+        options.rounds or plan.rounds,
+        plan.shorten,
+        options.prompts or plan.prompts,
+    )
+    results = run(plan, options.folder, options.only, no_quality=options.no_quality)
+    print(report.tables(results))
+    for verdict in verdicts(results):
+        print(f"{verdict.verdict:20} {verdict.what}: {verdict.found} (asked: {verdict.asked})")
+    if not options.quick and not options.only:
+        publish(results, DOCUMENT)
+    return 0
+
+
+def run(plan: Plan, folder: Path, only: Sequence[str], *, no_quality: bool) -> Results:
+    """Makes what is missing, then measures: contenders in turns, replicas, quality."""
+    machine = this_machine()
+    obstacles = {one.key: _obstacle(one, machine, only) for one in CONTENDERS}
+    measurable = [one for one in CONTENDERS if obstacles[one.key] is None]
+    folder.mkdir(parents=True, exist_ok=True)
+    _make_models(plan, folder, measurable)
+    rounds: dict[str, list[Round]] = {one.key: [] for one in CONTENDERS}
+    for number in range(1, plan.rounds + 1):
+        for contender in measurable:
+            _say(f"round {number} of {plan.rounds}: {contender.label}, {contender.precision}")
+            try:
+                rounds[contender.key].append(_round(plan, folder, contender))
+            except subprocess.CalledProcessError as error:
+                obstacles[contender.key] = f"it failed with exit code {error.returncode}"
+    return Results(
+        is_quick=plan.shorten > 1,
+        image_size=plan.image_size,
+        machine=machine,
+        contenders=tuple(
+            Result(
+                one.key,
+                one.label,
+                one.precision,
+                plan.steps(one),
+                () if obstacles[one.key] else tuple(rounds[one.key]),
+                obstacles[one.key],
+            )
+            for one in CONTENDERS
+        ),
+        replicas=_replicas(plan, folder, machine, measurable),
+        quality=None if no_quality else _quality(plan, folder),
+    )
+
+
+def publish(results: Results, document: Path) -> None:
+    """Writes the results, and what is made from them, beside and into a Markdown file."""
+    results.write(document.with_suffix(".json"))
+    report.update_document(document, results)
+    try:
+        report.plot(results, document.with_suffix(".png"))
+    except ModuleNotFoundError as error:
+        print(f"no plot: {error.name} is not installed", file=sys.stderr)
+
+
+def _obstacle(contender: Contender, machine: Machine, only: Sequence[str]) -> str | None:
+    if only and contender.key not in only:
+        return "not asked for"
+    return contender.obstacle(machine)
+
+
+def _make_models(plan: Plan, folder: Path, measurable: Sequence[Contender]) -> None:
+    served = {one.key for one in measurable if one.engine == "served"}
+    openvino = any(one.engine == "openvino_loop" for one in measurable)
+    convert = openvino and not models.has_openvino(folder, plan.image_size)
+    for precision in ("float32", "bfloat16"):
+        missing = models.missing(folder, plan.image_size, precision)
+        with_openvino = convert and precision == "float32"
+        if with_openvino or served & {one.key for one in missing}:
+            _say(f"making the models of {plan.image_size} px in {precision} (once; minutes)")
+            command = [*_python("bench.speed.models"), str(folder), str(plan.image_size), precision]
+            subprocess.run([*command, *["openvino"] * with_openvino], cwd=ROOT, check=True)
+
+
+def _round(plan: Plan, folder: Path, contender: Contender) -> Round:
+    steps = map(str, plan.drawn(contender))
+    usage = measured(
+        [*_python("bench.speed.worker"), contender.key, str(folder), str(plan.image_size), *steps]
+    )
+    said = json.loads(usage.output.strip().splitlines()[-1])
+    return Round(
+        said["load_seconds"],
+        said["ready_seconds"],
+        {int(n): seconds for n, seconds in said["picture_seconds"].items()},
+        usage.peak_bytes,
+    )
+
+
+def _replicas(
+    plan: Plan, folder: Path, machine: Machine, measurable: Sequence[Contender]
+) -> dict[str, list[float]] | None:
+    exports = [one for one in EXPORTS if one in measurable]
+    if machine.cores < 2 or not exports:
+        return None
+    _say("two replicas against one")
+    model = models.folder_of(exports[0], folder, plan.image_size)
+    return replicas.measure(model, FEW_STEPS, pictures=1, rounds=plan.rounds)
+
+
+def _quality(plan: Plan, folder: Path) -> dict[str, Any]:
+    _say("the demo model's pictures by profile")
+    path = folder / "quality.json"
+    command = [*_python("model_export.demo"), "compare", "--prompts", str(plan.prompts)]
+    # Exit code 1 is a score that fell: the verdict says so.
+    subprocess.run([*command, "--json", str(path)], cwd=ROOT, check=False)
+    return json.loads(path.read_text())
+
+
+def _python(module: str) -> list[str]:
+    return [sys.executable, "-m", module]
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.speed",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="few steps at 256 px, one round")
+    parser.add_argument("--rounds", type=int, help=f"default {FULL.rounds}, quick {QUICK.rounds}")
+    parser.add_argument("--image-size", type=int, help=f"default {FULL.image_size}")
+    parser.add_argument("--prompts", type=int, help="of each set, to score the demo model's fast")
+    parser.add_argument("--no-quality", action="store_true", help="do not score the demo model")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="KEY",
+        choices=[one.key for one in CONTENDERS],
+        help=f"some of: {', '.join(one.key for one in CONTENDERS)}; writes no files",
+    )
+    parser.add_argument("--folder", type=Path, default=_DEFAULT_FOLDER, help="for the models")
+    parser.add_argument("--replay", type=Path, metavar="JSON", help="print an earlier run's tables")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

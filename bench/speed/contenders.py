@@ -1,0 +1,67 @@
+"""Who draws: each way to run Stable Diffusion that is compared, and what it needs of a machine."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+
+from bench.speed.machine import Machine
+from model_export.profiles import EXACT, FAST
+
+TUTORIAL_STEPS = 30
+"""What the published tutorial draws a picture with; keras_cv's loop gets the same."""
+DEFAULT_STEPS = 20
+FLOAT32, BFLOAT16 = "float32", "bfloat16"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """engine is the module of `bench.speed.engines` that draws; profile is our own export's."""
+
+    key: str
+    label: str
+    engine: str
+    precision: str
+    steps: int = DEFAULT_STEPS
+    profile: str = EXACT
+    packages: tuple[str, ...] = ()
+
+    def obstacle(self, machine: Machine) -> str | None:
+        """Why this one cannot be measured here, or None."""
+        missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
+        if missing:
+            return f"{missing[0]} is not installed: pip install -r requirements-bench.txt"
+        if self.precision == BFLOAT16 and not machine.multiplies_bfloat16:
+            return "this CPU has neither AVX512_BF16 nor AMX"
+        return None
+
+
+TUTORIAL = Contender("tutorial", "the tutorial's graph", "served", FLOAT32, TUTORIAL_STEPS)
+KERAS_CV = Contender(
+    "keras_cv", "keras_cv's text_to_image", "keras_cv_loop", FLOAT32, TUTORIAL_STEPS
+)
+EXPORTS = tuple(
+    Contender(
+        f"{profile}-{precision}", f"this export, {profile}", "served", precision, profile=profile
+    )
+    for precision in (FLOAT32, BFLOAT16)
+    for profile in (EXACT, FAST)
+)
+DIFFUSERS = Contender(
+    "diffusers",
+    "diffusers on torch",
+    "diffusers_pipeline",
+    BFLOAT16,
+    packages=("torch", "diffusers", "transformers"),
+)
+OPENVINO = tuple(
+    Contender(
+        f"openvino-{precision}",
+        "OpenVINO, static shapes",
+        "openvino_loop",
+        precision,
+        packages=("openvino",),
+    )
+    for precision in (FLOAT32, BFLOAT16)
+)
+CONTENDERS = (TUTORIAL, KERAS_CV, *EXPORTS, DIFFUSERS, *OPENVINO)

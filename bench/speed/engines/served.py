@@ -1,0 +1,23 @@
+"""A SavedModel as the development server holds it: prompt in, PNG out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.export_cost import one_row
+from bench.speed.contenders import Contender
+from bench.speed.models import folder_of
+
+
+def load(contender: Contender, folder: Path, image_size: int) -> Callable[[int], None]:
+    from devserver import flags, model
+
+    version_folder = folder_of(contender, folder, image_size) / "1"
+    loaded = model.load(flags.Flags(), 1, version_folder)
+    signature = loaded.signatures["serving_default"]
+
+    def draw(num_steps: int) -> None:
+        loaded.run(signature, one_row(num_steps), ["image_bytes"], None)
+
+    return draw

@@ -1,0 +1,69 @@
+"""What a measurement was made on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+_PACKAGES = ("tensorflow", "keras", "keras-cv", "openvino", "torch", "diffusers")
+_INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
+_MULTIPLY_BFLOAT16 = {"avx512_bf16", "amx_bf16"}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A processor, its memory, and the versions of what computes on it.
+
+    load is the run queue's average over the minute before the measurement.
+    """
+
+    processor: str
+    cores: int
+    memory_bytes: int
+    instructions: tuple[str, ...]
+    system: str
+    versions: dict[str, str]
+    load: float
+
+    @property
+    def multiplies_bfloat16(self) -> bool:
+        return bool(_MULTIPLY_BFLOAT16 & {*self.instructions})
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"instructions": list(self.instructions)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Machine:
+        fields: dict[str, Any] = {**values, "instructions": tuple(values["instructions"])}
+        return cls(**fields)
+
+
+def this_machine(cpu_info: Path = Path("/proc/cpuinfo")) -> Machine:
+    """What Linux says of it."""
+    said: dict[str, str] = {}
+    for line in cpu_info.read_text().splitlines() if cpu_info.exists() else ():
+        name, _, value = line.partition(":")
+        said.setdefault(name.strip(), value.strip())
+    flags = {*said.get("flags", "").split()}
+    return Machine(
+        processor=said.get("model name", platform.processor()),
+        cores=len(os.sched_getaffinity(0)),
+        memory_bytes=psutil.virtual_memory().total,
+        instructions=tuple(name for name in _INSTRUCTIONS if name in flags),
+        system=f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+        versions={name: found for name in _PACKAGES if (found := _version(name))},
+        load=os.getloadavg()[0],
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,121 @@
+"""The results as tables, verdicts and a plot; and docs/benchmarks.md's copy of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bench.speed.results import Figure, Result, Results
+from bench.speed.verdicts import NOT_MEASURABLE, verdicts
+
+BEGIN, END = "<!-- made by make bench: begin -->", "<!-- made by make bench: end -->"
+_COLUMNS = (
+    *("", "precision", "step", "decoder", "steps", "picture"),
+    *("pictures an hour", "peak memory", "ready"),
+)
+_NOT_MEASURED = "There is no measurement yet: `make bench` makes one."
+
+
+def tables(results: Results | None) -> str:
+    """Markdown: the machine, the contenders, the verdicts, and the quality of fast."""
+    if results is None:
+        return _NOT_MEASURED
+    machine = results.machine
+    lines = [
+        f"{machine.processor}, {machine.cores} cores ({', '.join(machine.instructions)}), "
+        f"{machine.memory_bytes / 1e9:.0f} GB of memory, {machine.system}, "
+        + ", ".join(f"{name} {version}" for name, version in machine.versions.items())
+        + f". Pictures of {results.image_size} px, random weights. Seconds: the median of "
+        f"{_rounds(results)}, in brackets the lowest and the highest.",
+        "",
+        f"| {' | '.join(_COLUMNS)} |",
+        "|---" * len(_COLUMNS) + "|",
+        *(_row(one) for one in results.contenders),
+        "",
+        "| asked | at least | found | verdict |",
+        "|---|---|---|---|",
+        *(f"| {v.what} | {v.asked} | {v.found} | {v.verdict} |" for v in verdicts(results)),
+    ]
+    if results.quality is not None:
+        lines += ["", *_quality(results.quality)]
+    return "\n".join(lines)
+
+
+def _rounds(results: Results) -> str:
+    most = max(len(one.rounds) for one in results.contenders)
+    return "1 round" if most == 1 else f"{most} rounds"
+
+
+def _row(result: Result) -> str:
+    name = f"| {result.label} | {result.precision} |"
+    if result.obstacle:
+        return f"{name} {NOT_MEASURABLE}: {result.obstacle} | | | | | | |"
+    picture = result.picture()
+    cells = (
+        _seconds(result.figure(lambda one: one.step_seconds)),
+        _seconds(result.figure(lambda one: one.decoder_seconds)),
+        str(result.steps),
+        _seconds(picture),
+        f"{3600 / picture.median:.0f}",
+        f"{result.figure(lambda one: one.peak_bytes).highest / 1e9:.1f} GB",
+        _seconds(result.figure(lambda one: one.ready_seconds)),
+    )
+    return f"{name} {' | '.join(cells)} |"
+
+
+def _seconds(figure: Figure) -> str:
+    if figure.lowest == figure.highest:
+        return f"{figure.median:.2f}"
+    return f"{figure.median:.2f} ({figure.lowest:.2f} to {figure.highest:.2f})"
+
+
+def _quality(quality: dict[str, Any]) -> list[str]:
+    percent, asked = quality["percent"], quality["asked"]
+    return [
+        f"The demo model's pictures, {quality['prompts']} prompts, {quality['steps']} steps: "
+        f"percent right, in brackets how many were asked for. fast computes "
+        f"{100 * quality['unet_share']:.0f} % of exact's U-Net rows in whole; its pictures are "
+        f"{quality['psnr_decibels']:.1f} dB from exact's (PSNR).",
+        "",
+        f"| | {' | '.join(asked)} |",
+        f"|---|{'---|' * len(asked)}",
+        *(
+            f"| {profile} | "
+            + " | ".join(f"{found[name]:.1f} ({asked[name]})" for name in asked)
+            + " |"
+            for profile, found in percent.items()
+        ),
+    ]
+
+
+def update_document(path: Path, results: Results | None) -> None:
+    """Puts the tables between the two marks of a Markdown file."""
+    before, _, rest = path.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    path.write_text(f"{before}{BEGIN}\n\n{tables(results)}\n\n{END}{after}")
+
+
+def plot(results: Results, path: Path) -> None:
+    """Seconds of a whole picture for each contender that drew, as bars with their spread."""
+    from matplotlib.figure import Figure as Canvas
+
+    drawn = [one for one in results.contenders if one.rounds][::-1]
+    pictures = [one.picture() for one in drawn]
+    canvas = Canvas(figsize=(8, 0.5 * len(drawn) + 1.2), layout="constrained")
+    axes = canvas.add_subplot()
+    bars = axes.barh(
+        [f"{one.label}\n{one.precision}, {one.steps} steps" for one in drawn],
+        [figure.median for figure in pictures],
+        xerr=[
+            [figure.median - figure.lowest for figure in pictures],
+            [figure.highest - figure.median for figure in pictures],
+        ],
+    )
+    axes.bar_label(bars, [f"{figure.median:.0f} s" for figure in pictures], padding=6)
+    axes.set_xlabel(
+        f"seconds for a picture of {results.image_size} px, {results.machine.processor}"
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.12)
+    axes.tick_params(axis="y", labelsize=8)
+    canvas.savefig(path, dpi=110)

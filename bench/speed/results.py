@@ -1,0 +1,128 @@
+"""What a run measured: kept as JSON, read back, and turned into figures with their spread."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.speed.machine import Machine
+
+FORMAT = 1
+FEW_STEPS = 3
+"""Pictures of one step and of so many give a step's seconds; even fast computes these in whole."""
+
+
+class Figure(NamedTuple):
+    """A measured number: the median of the rounds, the lowest and the highest."""
+
+    median: float
+    lowest: float
+    highest: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Figure:
+        return cls(statistics.median(values), min(values), max(values))
+
+
+@dataclass(frozen=True)
+class Round:
+    """One process: seconds from its start until the model was loaded, and until its first picture
+    was drawn; seconds of pictures by their steps; and its peak memory."""
+
+    load_seconds: float
+    ready_seconds: float
+    picture_seconds: dict[int, float]
+    peak_bytes: int
+
+    @property
+    def step_seconds(self) -> float:
+        """One whole guidance step."""
+        drawn = self.picture_seconds
+        return (drawn[FEW_STEPS] - drawn[1]) / (FEW_STEPS - 1)
+
+    @property
+    def decoder_seconds(self) -> float:
+        """All of a picture but its steps: the decoder, and the far smaller text encoder and PNG."""
+        return self.picture_seconds[1] - self.step_seconds
+
+    def seconds_for(self, steps: int) -> float:
+        """A picture of so many steps: as measured, or put together from equal steps."""
+        if steps in self.picture_seconds:
+            return self.picture_seconds[steps]
+        return self.decoder_seconds + steps * self.step_seconds
+
+
+@dataclass(frozen=True)
+class Result:
+    """One contender's rounds, or the obstacle that there were none. steps: of its whole picture."""
+
+    key: str
+    label: str
+    precision: str
+    steps: int
+    rounds: tuple[Round, ...] = ()
+    obstacle: str | None = None
+
+    def figure(self, of_round: Callable[[Round], float]) -> Figure:
+        return Figure.of([of_round(one) for one in self.rounds])
+
+    def picture(self) -> Figure:
+        return self.figure(lambda one: one.seconds_for(self.steps))
+
+
+@dataclass(frozen=True)
+class Results:
+    """A whole run. replicas: pictures per second by one server and by two, for each round.
+
+    quality is `model_export.demo.compare`'s comparison of the profiles.
+    """
+
+    is_quick: bool
+    image_size: int
+    machine: Machine
+    contenders: tuple[Result, ...]
+    replicas: dict[str, list[float]] | None = None
+    quality: dict[str, Any] | None = None
+
+    def of(self, key: str) -> Result:
+        return next(one for one in self.contenders if one.key == key)
+
+    def write(self, path: Path) -> None:
+        document = {
+            "format": FORMAT,
+            "isQuick": self.is_quick,
+            "imageSize": self.image_size,
+            "machine": self.machine.to_json(),
+            "contenders": [asdict(one) for one in self.contenders],
+            "replicas": self.replicas,
+            "quality": self.quality,
+        }
+        path.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def read(path: Path) -> Results:
+    """What `Results.write` wrote. Raises ValueError for another format."""
+    document: dict[str, Any] = json.loads(path.read_text())
+    if document.get("format") != FORMAT:
+        raise ValueError(f"{path} is of another format: run make bench again")
+    return Results(
+        is_quick=document["isQuick"],
+        image_size=document["imageSize"],
+        machine=Machine.from_json(document["machine"]),
+        contenders=tuple(_result(one) for one in document["contenders"]),
+        replicas=document["replicas"],
+        quality=document["quality"],
+    )
+
+
+def _result(values: dict[str, Any]) -> Result:
+    rounds = tuple(
+        Round(**one | {"picture_seconds": {int(n): s for n, s in one["picture_seconds"].items()}})
+        for one in values["rounds"]
+    )
+    fields: dict[str, Any] = {**values, "rounds": rounds}
+    return Result(**fields)

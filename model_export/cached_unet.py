@@ -1,0 +1,35 @@
+"""A Keras U-Net cut in two for DeepCache (arXiv:2312.00858): both parts share every weight.
+
+Keras is imported inside the function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from model_export.networks import CachedUnet
+
+
+def cut_in_two(unet: Any, cut: int, finished: Callable[[Any], Any]) -> CachedUnet:
+    """The U-Net whole, which also gives the feature at the cut, and its layers above that.
+
+    The cut is at the deep input of the last skip connection (cut 0), or of the one before it
+    (cut 1), and so on. finished is applied to the noise.
+    """
+    import keras
+
+    # By kind and order: the layers' names are numbered by process.
+    connections = [layer for layer in unet.layers if isinstance(layer, keras.layers.Concatenate)]
+    feature = connections[-1 - cut].input[0]
+    whole_model = keras.Model(unet.inputs, [unet.output, feature])
+    above_model = keras.Model([*unet.inputs, feature], unet.output)
+
+    def whole(*inputs: Any) -> tuple[Any, Any]:
+        noise, deep = whole_model(list(inputs), training=False)
+        return finished(noise), deep
+
+    def above(*inputs: Any) -> Any:
+        return finished(above_model(list(inputs), training=False))
+
+    return CachedUnet(whole, above, tuple(feature.shape[1:]), feature.dtype)

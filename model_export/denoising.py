@@ -1,0 +1,133 @@
+"""ε at one step of a picture, from the guidance pair: all of it, or with a profile's shortcuts.
+
+Imports TensorFlow at the top: import this module where it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from model_export.networks import CachedUnet, Networks
+from model_export.profiles import PROFILES, Shortcuts, work
+from model_export.spec import ModelSpec
+
+GUIDANCE_PAIR = 2
+_PROMPT_FIRST_SAMPLER = "ddim_tutorial"
+"""The published tutorial has the prompt first in the pair; everybody else has it second."""
+
+
+class Step(NamedTuple):
+    """Where a picture is: step i of num_steps.
+
+    latent [1, h, w, 4], timestep_embedding [1, D], context [2, 77, C] in `pair`'s order.
+    """
+
+    i: tf.Tensor
+    num_steps: tf.Tensor
+    latent: tf.Tensor
+    timestep_embedding: tf.Tensor
+    context: tf.Tensor
+    guidance_scale: tf.Tensor
+
+
+class Prediction(NamedTuple):
+    """eps is ε for this step. eps_ahead is ε here as the next step's kind of guidance has it.
+
+    A sampler of second order draws a line through two predictions, and both have to be of one
+    kind: where guidance ends, the line would lead on from the jump. Elsewhere the two are the same.
+    """
+
+    eps: tf.Tensor
+    eps_ahead: tf.Tensor
+    cache: Any
+
+
+class Denoiser(NamedTuple):
+    """A way to predict, and what its loop carries: predict takes a step and the cache before it."""
+
+    predict: Callable[[Step, Any], Prediction]
+    first_cache: Any
+    cache_shape: Any
+
+
+def denoiser(spec: ModelSpec, networks: Networks) -> Denoiser:
+    """How a spec's profile predicts ε."""
+    shortcuts = PROFILES[spec.profile]
+    prompt_first = spec.sampler == _PROMPT_FIRST_SAMPLER
+    if shortcuts is None:
+        return _whole(networks, prompt_first)
+    if networks.cached_unet is None:
+        raise ValueError(f"these networks have no cached U-Net, which {spec.profile} needs")
+    return _with_shortcuts(networks.cached_unet, shortcuts, spec.max_steps, prompt_first)
+
+
+def pair(spec: ModelSpec, prompt: tf.Tensor, negative_prompt: tf.Tensor) -> tf.Tensor:
+    """Both, stacked in the sampler's order."""
+    both = [prompt, negative_prompt]
+    return tf.stack(both if spec.sampler == _PROMPT_FIRST_SAMPLER else both[::-1])
+
+
+def _guided(conditional: tf.Tensor, unconditional: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """Classifier-free guidance, arXiv:2207.12598, in the form Stable Diffusion uses."""
+    return unconditional + scale * (conditional - unconditional)
+
+
+def _whole(networks: Networks, prompt_first: bool) -> Denoiser:
+    def predict(step: Step, cache: Any) -> Prediction:
+        latents = tf.repeat(step.latent, GUIDANCE_PAIR, axis=0)
+        embeddings = tf.repeat(step.timestep_embedding, GUIDANCE_PAIR, axis=0)
+        halves = tf.split(networks.unet(latents, embeddings, step.context), GUIDANCE_PAIR)
+        conditional, unconditional = halves if prompt_first else reversed(halves)
+        eps = _guided(conditional, unconditional, step.guidance_scale)
+        return Prediction(eps, eps, cache)
+
+    return Denoiser(predict, (), ())
+
+
+def _with_shortcuts(
+    unet: CachedUnet, shortcuts: Shortcuts, max_steps: int, prompt_first: bool
+) -> Denoiser:
+    table = tf.constant(_work_table(shortcuts, max_steps))
+
+    def predict(step: Step, cache: tf.Tensor) -> Prediction:
+        row = tf.gather_nd(table, tf.stack([step.num_steps, step.i]))
+        is_guided, is_whole, is_next_guided = tf.unstack(row)
+        # One graph for both: the pair, or the prompt's half of it alone.
+        rows = tf.where(is_guided, GUIDANCE_PAIR, 1)
+        inputs = (
+            tf.repeat(step.latent, rows, axis=0),
+            tf.repeat(step.timestep_embedding, rows, axis=0),
+            step.context[:rows] if prompt_first else step.context[-rows:],
+        )
+        noise, feature = tf.cond(
+            is_whole, lambda: unet.whole(*inputs), lambda: (unet.above(*inputs, cache), cache)
+        )
+        shape = step.latent.shape
+        halves = tf.ensure_shape(noise[:1], shape), tf.ensure_shape(noise[-1:], shape)
+        conditional, unconditional = halves if prompt_first else reversed(halves)
+        guided = _guided(conditional, unconditional, step.guidance_scale)
+        return Prediction(
+            tf.where(is_guided, guided, conditional),
+            tf.where(is_next_guided, guided, conditional),
+            feature,
+        )
+
+    shape = tf.TensorShape([None, *unet.feature_shape])
+    return Denoiser(predict, tf.zeros([0, *unet.feature_shape], unet.feature_dtype), shape)
+
+
+def _work_table(shortcuts: Shortcuts, max_steps: int) -> np.ndarray:
+    """bool [max_steps + 1, max_steps, 3]: for step i of n, is it guided, whole, is the next guided.
+
+    Nothing follows a run's last step, so there the last column is the first again.
+    """
+    table = np.zeros((max_steps + 1, max_steps, 3), bool)
+    for num_steps in range(1, max_steps + 1):
+        steps = np.array(work(shortcuts, num_steps))
+        guided = steps[:, :1]
+        table[num_steps, :num_steps] = np.hstack([steps, np.vstack([guided[1:], guided[-1:]])])
+    return table

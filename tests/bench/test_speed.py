@@ -1,0 +1,203 @@
+"""`make bench`: what it makes of measurements, and that the document tells what was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from bench.speed import __main__ as speed
+from bench.speed import models, report, results, verdicts
+from bench.speed.contenders import CONTENDERS, EXPORTS, TUTORIAL
+from bench.speed.machine import Machine, this_machine
+from bench.speed.results import Result, Results, Round
+
+MACHINE = Machine("A CPU", 2, 16 * 10**9, ("avx2", "avx512_bf16"), "Linux", {"tensorflow": "2"}, 0)
+QUALITY: dict[str, Any] = {
+    "prompts": 16,
+    "steps": 20,
+    "percent": {
+        "exact": {"colour": 100.0, "shape": 94.0, "position": 99.0},
+        "fast": {"colour": 100.0, "shape": 92.5, "position": 99.5},
+    },
+    "asked": {"colour": 20, "shape": 20, "position": 12},
+    "psnr_decibels": 36.5,
+    "unet_share": 0.5,
+}
+
+
+def drawn_in(step: float, decoder: float, steps: int, slowed: float = 1.0) -> Round:
+    seconds = {n: slowed * (decoder + n * step) for n in (1, results.FEW_STEPS, steps)}
+    return Round(10.0, 20.0, seconds, 5 * 10**9)
+
+
+def measured(step: float = 2.0, decoder: float = 4.0, **steps: float) -> Results:
+    """Every contender as fast as that, but the named ones, whose steps take what is said."""
+    contenders = [
+        Result(
+            one.key,
+            one.label,
+            one.precision,
+            one.steps,
+            tuple(
+                drawn_in(steps.get(one.key.replace("-", "_"), step), decoder, one.steps, slowed)
+                for slowed in (1.0, 1.5)
+            ),
+        )
+        for one in CONTENDERS
+    ]
+    replicas = {"one": [1.0, 0.9], "two": [1.98, 1.76]}
+    return Results(False, 384, MACHINE, tuple(contenders), replicas, QUALITY)
+
+
+def verdict_on(found: Results, what: str) -> verdicts.Verdict:
+    return next(one for one in verdicts.verdicts(found) if one.what == what)
+
+
+def test_a_round_tells_the_step_and_the_decoder_apart() -> None:
+    one = drawn_in(step=2.0, decoder=4.0, steps=20)
+    assert one.step_seconds == pytest.approx(2.0)
+    assert one.decoder_seconds == pytest.approx(4.0)
+    assert one.seconds_for(20) == one.picture_seconds[20] == pytest.approx(44.0)
+    assert one.seconds_for(10) == pytest.approx(24.0)
+
+
+def test_results_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    found = measured()
+    found.write(tmp_path / "results.json")
+    assert results.read(tmp_path / "results.json") == found
+
+
+def test_results_of_another_format_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text('{"format": 0}')
+    with pytest.raises(ValueError, match="of another format: run make bench again"):
+        results.read(tmp_path / "results.json")
+
+
+def test_a_ratio_is_taken_round_by_round_so_that_a_slow_round_does_not_matter() -> None:
+    found = measured(tutorial=6.0, exact_bfloat16=2.5)
+    verdict = verdict_on(found, "step, exact bfloat16 : tutorial")
+    assert (verdict.found, verdict.verdict) == ("2.40× (2.40 to 2.40)", verdicts.MET)
+    slower = measured(tutorial=6.0, exact_bfloat16=3.0)
+    assert verdict_on(slower, verdict.what).verdict == verdicts.NOT_MET
+
+
+def test_what_takes_as_long_is_no_slower() -> None:
+    what = "step, exact float32 : tutorial"
+    assert verdict_on(measured(), what).verdict == verdicts.MET
+    assert verdict_on(measured(tutorial=1.9), what).verdict == verdicts.NOT_MET
+
+
+def test_replicas_and_quality_have_verdicts_of_their_own() -> None:
+    found = measured()
+    replicas = verdict_on(found, "pictures per hour, two replicas : one")
+    assert replicas.found == "1.97× (1.96 to 1.98)" and replicas.verdict == verdicts.MET
+    quality = verdict_on(found, "scores, fast : exact (demo model)")
+    assert quality.found == "colour -0.0, shape -1.5, position +0.5"
+    assert quality.verdict == verdicts.MET
+    worse = {**QUALITY, "percent": {**QUALITY["percent"], "fast": {"colour": 97.9}}}
+    worse["percent"]["exact"] = {"colour": 100.0}
+    found = dataclasses.replace(found, quality=worse, replicas=None)
+    assert verdict_on(found, quality.what).verdict == verdicts.NOT_MET
+    assert verdict_on(found, replicas.what).verdict == verdicts.NOT_MEASURABLE
+
+
+def test_a_contender_that_cannot_run_is_a_line_that_says_why() -> None:
+    slow_machine = dataclasses.replace(MACHINE, instructions=("avx2",))
+    obstacles = {one.key: one.obstacle(slow_machine) for one in CONTENDERS}
+    why = "this CPU has neither AVX512_BF16 nor AMX"
+    assert obstacles["exact-bfloat16"] == why and obstacles["tutorial"] is None
+    found = measured()
+    without = Result("exact-bfloat16", "this export, exact", "bfloat16", 20, (), why)
+    contenders = [without if one.key == without.key else one for one in found.contenders]
+    found = dataclasses.replace(found, contenders=tuple(contenders))
+    lines = report.tables(found).splitlines()
+    assert f"| this export, exact | bfloat16 | not measurable here: {why} | | | | | | |" in lines
+    verdict = verdict_on(found, "step, exact bfloat16 : tutorial")
+    assert verdict.verdict == verdicts.NOT_MEASURABLE
+    assert verdict.found == f"this export, exact: {why}"
+
+
+def test_every_table_has_as_many_cells_in_every_row() -> None:
+    tables = report.tables(measured()).split("\n\n")
+    rows = [[line.count("|") for line in t.splitlines()] for t in tables if t.startswith("|")]
+    assert len(rows) == 3 and all(len({*counts}) == 1 for counts in rows)
+
+
+def test_a_run_goes_through_the_contenders_in_turns_and_goes_on_when_one_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = speed.Plan(image_size=256, rounds=2, shorten=2, prompts=1)
+    turns: list[str] = []
+
+    def draw(_plan: Any, _folder: Path, contender: Any) -> Round:
+        turns.append(contender.key)
+        if contender.key == "keras_cv":
+            raise subprocess.CalledProcessError(137, "worker")
+        return drawn_in(1.0, 2.0, plan.steps(contender))
+
+    monkeypatch.setattr(speed, "_round", draw)
+    monkeypatch.setattr(speed, "_make_models", lambda *_: None)
+    monkeypatch.setattr(speed, "_replicas", lambda *_: None)
+    keys = ["tutorial", "keras_cv", "exact-float32", "fast-float32"]
+    found = speed.run(plan, tmp_path, keys, no_quality=True)
+    assert turns == keys * 2
+    assert len(found.of("tutorial").rounds) == 2
+    assert found.of("keras_cv").obstacle == "it failed with exit code 137"
+    assert found.of("openvino-float32").obstacle == "not asked for"
+    assert found.of("tutorial").steps == 15 and found.of("exact-float32").steps == 10
+    assert plan.drawn(TUTORIAL) == [1, 3] and plan.drawn(EXPORTS[1]) == [1, 3, 10]
+
+
+def test_publishing_writes_the_file_the_tables_and_the_plot(tmp_path: Path) -> None:
+    document = tmp_path / "benchmarks.md"
+    document.write_text(f"# Title\n\n{report.BEGIN}\nold\n{report.END}\n\nMore.\n")
+    found = measured()
+    speed.publish(found, document)
+    assert results.read(tmp_path / "benchmarks.json") == found
+    text = document.read_text()
+    assert text.startswith("# Title\n") and text.endswith("\nMore.\n") and "old" not in text
+    assert report.tables(found) in text
+    has_matplotlib = importlib.util.find_spec("matplotlib") is not None
+    assert (tmp_path / "benchmarks.png").exists() == has_matplotlib
+
+
+def test_the_document_quotes_what_make_bench_wrote() -> None:
+    path = speed.DOCUMENT.with_suffix(".json")
+    written = results.read(path) if path.exists() else None
+    text = speed.DOCUMENT.read_text()
+    between = text.partition(report.BEGIN)[2].partition(report.END)[0]
+    assert between.strip() == report.tables(written)
+
+
+def test_this_machine_is_described(tmp_path: Path) -> None:
+    cpu_info = tmp_path / "cpuinfo"
+    cpu_info.write_text("model name\t: A CPU\nflags\t\t: fpu avx2 avx512_bf16\n\nmodel name\t: B\n")
+    machine = this_machine(cpu_info)
+    assert machine.processor == "A CPU" and machine.instructions == ("avx2", "avx512_bf16")
+    assert machine.multiplies_bfloat16 and machine.cores >= 1
+    assert Machine.from_json(json.loads(json.dumps(machine.to_json()))) == machine
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_the_served_contenders_draw_and_keep_their_weights_once(tmp_path: Path) -> None:
+    """With layers a tenth as wide: the same code as at full size."""
+    from bench.speed.engines import keras_cv_loop, served
+    from tests.model_export.narrow_networks import narrow
+
+    with narrow(), mock.patch.object(models, "EXPORTS", EXPORTS[:2]):
+        models.make(tmp_path, 256, "float32", with_openvino=False)
+        assert models.missing(tmp_path, 256, "float32") == []
+        keras_cv_loop.load(CONTENDERS[1], tmp_path, 256)(2)
+    for contender in (TUTORIAL, *EXPORTS[:2]):
+        served.load(contender, tmp_path, 256)(2)
+    folders = [models.folder_of(one, tmp_path, 256) for one in (TUTORIAL, *EXPORTS[:2])]
+    shards = [[*folder.glob("1/variables/variables.data-*")] for folder in folders]
+    assert all(shard.stat().st_nlink == 3 for found in shards for shard in found)
