@@ -1,9 +1,8 @@
-"""The U-Net's self-attention in portions, which bounds its memory and is faster.
+"""The U-Net's self-attention with a bound on its memory.
 
 keras_cv's layer holds the scores of all queries against all keys, and a scaled copy of them. In
 float32 at 768 px one such tensor takes 5.4 GB for one pair of rows. Queries do not see each other,
-so they can be answered in portions, whose scores are still in the processor's cache when they are
-read again.
+so they can be answered in portions.
 
 Imports TensorFlow at the top: import this module where it is needed.
 """
@@ -16,8 +15,8 @@ from typing import Any
 import tensorflow as tf
 from keras_cv.src.models.stable_diffusion.diffusion_model import CrossAttention
 
-MAX_SCORE_BYTES = 24 * 2**20
-"""Of the scores that are held at once for one pair of rows: what a last-level cache can hold."""
+MAX_SCORE_BYTES = 192 * 2**20
+"""Of the scores that are held at once for one pair of rows."""
 _ROWS = 2
 
 
