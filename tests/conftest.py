@@ -2,7 +2,10 @@
 
 import signal
 
-# A shell starts its background jobs, and nohup theirs, with SIGINT ignored, which every process
-# inherits that they start: then no test could interrupt its children. A handler is not inherited.
+# A shell starts its background jobs with SIGINT ignored, and nohup its command with SIGHUP, which
+# every process inherits that they start: then no test could interrupt its children. Handlers are
+# not inherited.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
