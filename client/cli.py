@@ -220,7 +220,7 @@ def print_status(service: Service, model: ModelStatus) -> None:
 
 def figure_lines(figures: ServerFigures, room: str) -> dict[str, str]:
     """What a server has done since it started, by name. room: how long its queue is."""
-    answers = ", ".join(f"{status} {count}" for status, count in figures.answers.items())
+    answers = ", ".join(f"{count} {status}" for status, count in figures.answers.items())
     requests, waits = figures.requests, figures.waits
     latency, queue = "no picture so far", "no request so far"
     if requests.mean is not None:

@@ -112,7 +112,7 @@ def test_status_shows_answers_latency_and_queue(
     ran = run("status", "--endpoint", server.endpoint)
     assert ran.code == 0
     lines = dict(line.split(maxsplit=1) for line in ran.out.splitlines())
-    assert lines["answers"] == "OK 4, UNAVAILABLE 1"
+    assert lines["answers"] == "4 OK, 1 UNAVAILABLE"
     assert lines["latency"].startswith("4 pictures, 2.50 s on average in the server; p50 about ")
     assert lines["queue"].startswith("4 requests, 0.62 s on average waiting")
 

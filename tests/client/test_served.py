@@ -166,6 +166,6 @@ def test_status_shows_the_servers_figures(servers: tuple[Server, Server], run: C
     ran = run("status", "--endpoint", rest(servers[0]), "--model-name", NAME)
     assert ran.code == 0
     lines = dict(line.split(maxsplit=1) for line in ran.out.splitlines())
-    assert lines["answers"].startswith("OK ")
+    assert lines["answers"].endswith(" OK")
     assert " s on average in the server" in lines["latency"]
     assert " s on average waiting" in lines["queue"]
