@@ -18,7 +18,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,24 +56,35 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", type=Path, help="its base path [the demo model, exported]")
     options = parser.parse_args()
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
+    if len(os.sched_getaffinity(0)) < 2:
         sys.exit("error: two servers need two processor cores")
     with tempfile.TemporaryDirectory() as folder:
         base = options.model or export(Path(folder))
-        servers: list[Server] = []
-        try:
-            for core in cores[:2]:
-                servers.append(start(base, core))
-            endpoints = [f"http://127.0.0.1:{server.rest_port}" for server in servers]
-            for server, endpoint in zip(servers, endpoints, strict=True):
-                wait_until(lambda s=server, e=endpoint: is_ready(s, e), "the model", 300)
-            if cores[2:]:
-                os.sched_setaffinity(0, cores[2:])
+        with two_servers(base) as endpoints:
             report(measure(endpoints, options.requests, options.rounds))
-        finally:
-            for server in servers:
-                server.stop()
+
+
+@contextmanager
+def two_servers(base: Path) -> Iterator[list[str]]:
+    """The endpoints of two ready servers of the model, each on a core of its own.
+
+    This process gets the other cores for as long, if there are any.
+    """
+    before = os.sched_getaffinity(0)
+    first, second, *others = sorted(before)
+    servers: list[Server] = []
+    try:
+        for core in (first, second):
+            servers.append(start(base, core))
+        endpoints = [f"http://127.0.0.1:{server.rest_port}" for server in servers]
+        for server, endpoint in zip(servers, endpoints, strict=True):
+            wait_until(lambda s=server, e=endpoint: is_ready(s, e), "the model", TIMEOUT_SECONDS)
+        os.sched_setaffinity(0, others or before)
+        yield endpoints
+    finally:
+        os.sched_setaffinity(0, before)
+        for server in servers:
+            server.stop()
 
 
 def export(folder: Path) -> Path:
@@ -105,23 +117,26 @@ def is_ready(server: Server, endpoint: str) -> bool:
         return False
 
 
-def measure(endpoints: Sequence[str], requests: int, rounds: int) -> list[tuple[float, float]]:
+def measure(
+    endpoints: Sequence[str], requests: int, rounds: int, num_steps: int | None = None
+) -> list[tuple[float, float]]:
     """Pictures per second of one server and of two, for each round."""
     for endpoint in endpoints:  # the first pictures are slower than the rest
-        throughput([endpoint], 2)
+        throughput([endpoint], 2, num_steps)
     found: list[tuple[float, float]] = []
     for turn in range(rounds):
         runs = {1: endpoints[:1], 2: endpoints}
         order = (1, 2) if turn % 2 == 0 else (2, 1)
-        rates = {count: throughput(runs[count], requests) for count in order}
+        rates = {count: throughput(runs[count], requests, num_steps) for count in order}
         found.append((rates[1], rates[2]))
-        print(f"round {turn + 1}: one {rates[1]:.2f}, two {rates[2]:.2f} pictures/s", flush=True)
+        line = f"round {turn + 1}: one {rates[1]:.3g}, two {rates[2]:.3g} pictures/s"
+        print(line, file=sys.stderr, flush=True)
     return found
 
 
-def throughput(endpoints: Sequence[str], requests: int) -> float:
+def throughput(endpoints: Sequence[str], requests: int, num_steps: int | None) -> float:
     with Client(endpoints, timeout_seconds=TIMEOUT_SECONDS) as client:
-        first = client.prepare(PROMPT, seed=1)
+        first = client.prepare(PROMPT, num_steps=num_steps, seed=1)
         pictures = [replace(first, seed=seed) for seed in range(1, requests + 1)]
         workers = IN_FLIGHT_PER_SERVER * len(endpoints)
         summary = summarize(Load(client, at_a_time(pictures, workers)).run())

@@ -12,8 +12,8 @@ from itertools import pairwise
 
 from client.endpoints import Protocol, normalize_endpoint, protocol_of
 from client.errors import ClientError, one_line
+from model_export.spec import METRICS_PATH
 
-METRICS_PATH = "/monitoring/prometheus/metrics"
 TIMEOUT_SECONDS = 5.0
 MICROS = 1e-6
 

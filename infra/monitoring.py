@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-METRICS_PATH = "/monitoring/prometheus/metrics"
+from model_export.spec import METRICS_PATH
 
 
 def monitoring_config() -> str:

@@ -20,6 +20,8 @@ EXPORTER_VERSION = 1
 MODEL_NAME = "stable-diffusion"
 GRPC_PORT = 8500
 REST_PORT = 8501
+METRICS_PATH = "/monitoring/prometheus/metrics"
+"""On the REST port: the path that TensorFlow Serving has when none is set."""
 
 MAX_PROMPT_BYTES = 8192
 MAX_PROMPT_TOKENS = 77

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.export_cost import ROOT, measured
-from bench.speed import models, replicas, report
+from bench.speed import models, report
 from bench.speed.contenders import CONTENDERS, EXPORTS, Contender
 from bench.speed.machine import Machine, this_machine
 from bench.speed.results import FEW_STEPS, Result, Results, Round, read
 from bench.speed.verdicts import verdicts
+from bench.two_servers import measure, two_servers
 from model_export.profiles import EXACT
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
@@ -165,7 +166,9 @@ def _replicas(
         return None
     _say("two replicas against one")
     model = models.folder_of(exports[0], folder, plan.image_size)
-    return replicas.measure(model, FEW_STEPS, pictures=1, rounds=plan.rounds)
+    with two_servers(model) as endpoints:
+        rates = measure(endpoints, requests=2, rounds=plan.rounds, num_steps=FEW_STEPS)
+    return {"one": [one for one, _ in rates], "two": [two for _, two in rates]}
 
 
 def _quality(plan: Plan, folder: Path) -> dict[str, Any]:

@@ -147,8 +147,8 @@ def fill(models: Sequence[Any], spec: ModelSpec, on_progress: Callable[[float], 
             fill_randomly(part.name, model, spec.random_seed, report)
         else:
             _fill_from(_path(spec, part.file), part.name, model)
+            report(1.0)
         before += size
-        on_progress(before / total)
 
 
 def _fill_from(path: Path, name: str, model: Any) -> None:
@@ -173,9 +173,9 @@ def fill_randomly(
     import numpy as np
 
     generator_key = zlib.crc32(name.encode())
-    sizes = [int(np.prod(variable.shape)) for variable in model.variables]
+    total = sum(int(np.prod(variable.shape)) for variable in model.variables)
+    filled = 0
     for i, variable in enumerate(model.variables):
-        on_progress(sum(sizes[:i]) / sum(sizes))
         shape = tuple(variable.shape)
         values = np.random.default_rng([seed, generator_key, i]).random(shape, dtype=np.float32)
         values -= 0.5
@@ -186,6 +186,8 @@ def fill_randomly(
             values *= 2 * _RANDOM_SPREAD
             values += variable.path.endswith("gamma")
         variable.assign(values)
+        filled += values.size
+        on_progress(filled / total)
 
 
 def _path(spec: ModelSpec, file: RemoteFile) -> Path:

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from client.cli import main
+from tests.client import stub_tools
 from tests.client.command_line import CommandLine, Ran
 from tests.client.fake_serving import FakeServing
+from tests.client.stub_tools import StubTools
 
 
 @pytest.fixture
@@ -50,3 +52,15 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def tools(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, server: FakeServing
+) -> StubTools:
+    """Only these tools are on PATH, and they know a stack `dev` with which all is well."""
+    stubs = StubTools(tmp_path_factory.mktemp("tools"))
+    stub_tools.healthy(stubs, server.endpoint)
+    monkeypatch.setenv("PATH", str(stubs.path))
+    monkeypatch.setenv("ENGINE", "pulumi")
+    return stubs

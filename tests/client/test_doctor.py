@@ -16,18 +16,6 @@ from tests.client.fake_serving import FakeServing
 from tests.client.stub_tools import POD, StubTools
 
 
-@pytest.fixture
-def tools(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, server: FakeServing
-) -> StubTools:
-    """Only these tools are on PATH, and they know a stack `dev` with which all is well."""
-    stubs = StubTools(tmp_path_factory.mktemp("tools"))
-    stub_tools.healthy(stubs, server.endpoint)
-    monkeypatch.setenv("PATH", str(stubs.path))
-    monkeypatch.setenv("ENGINE", "pulumi")
-    return stubs
-
-
 def said(ran: Ran, check: str) -> list[tuple[str, str]]:
     """State and message of every line for that check."""
     lines = [line.split(maxsplit=2) for line in ran.out.splitlines() if "  | " not in line]

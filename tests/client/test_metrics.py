@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from client import metrics
 from client.metrics import Histogram, read
-from infra.monitoring import METRICS_PATH
 from tests.client.command_line import CommandLine
 from tests.client.fake_serving import MODEL_NAME, FakeServing
 
@@ -62,10 +60,6 @@ def test_counts_means_and_percentiles_are_of_this_model(page: str) -> None:
     median = figures.requests.percentile(50)
     assert median is not None
     assert 1.27 < median < 2.30, "the edges of the bucket that holds the second of four"
-
-
-def test_it_asks_where_the_stacks_servers_show_them() -> None:
-    assert metrics.METRICS_PATH == METRICS_PATH
 
 
 def test_rest_and_grpc_are_added_up_and_status_requests_left_out() -> None:

@@ -17,7 +17,6 @@ import pytest
 from client import usage
 from client.local_server import recorded_process
 from client.usage import Monitor, NotMeasurableError, Use, server_process
-from tests.client import stub_tools
 from tests.client.command_line import CommandLine
 from tests.client.fake_serving import FakeServing
 from tests.client.stub_tools import POD, StubTools
@@ -30,17 +29,6 @@ print(listener.getsockname()[1], flush=True)
 while True:
     sum(range(10_000))
 """
-
-
-@pytest.fixture
-def tools(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, server: FakeServing
-) -> StubTools:
-    stubs = StubTools(tmp_path_factory.mktemp("tools"))
-    stub_tools.healthy(stubs, server.endpoint)
-    monkeypatch.setenv("PATH", str(stubs.path))
-    monkeypatch.setenv("ENGINE", "pulumi")
-    return stubs
 
 
 @pytest.fixture

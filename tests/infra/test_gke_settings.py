@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -80,6 +81,20 @@ def test_a_pod_that_the_model_does_not_fit_into_is_refused(
     assert f"the sd14 model at {size} px in {precision} takes" in str(told.value)
     assert f"pulumi config set memoryRequestGib {enough}" in str(told.value)
     assert parsed(memoryRequestGib=enough, **asked).pod.memory_gib == int(enough)
+
+
+def test_the_documented_peaks_are_the_ones_that_are_asked_for() -> None:
+    rows = re.findall(
+        r"^\| (\d+) px (\w+) \|.*\| ([\d.]+) GB \|$",
+        (ROOT / "docs" / "model.md").read_text(),
+        re.MULTILINE,
+    )
+    documented = {(precision, int(size)): float(gb) for size, precision, gb in rows}
+    assert documented == {
+        (precision, size): peak / 1e9
+        for precision, peaks in FAMILY_DEFAULTS["sd14"].peak_memory_bytes.items()
+        for size, peak in peaks.items()
+    }
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -17,9 +17,8 @@ import pytest
 
 from model_export import owners, publish
 from model_export.cli import main
-from model_export.export import Stage, stages
+from model_export.export import stages
 from model_export.manifest import Manifest
-from model_export.progress import Estimate
 from model_export.spec import ModelSpec
 from model_export.staging import remove_abandoned, staging_folder
 from model_export.storage import FileStorage, child_url
@@ -417,32 +416,6 @@ def a_dead_pid() -> int:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
-
-
-EXPECTED = {Stage.LOAD: 10.0, Stage.TRACE: 10.0, Stage.SAVE: 20.0}
-
-
-def test_the_time_left_follows_the_pace_of_this_machine() -> None:
-    quick, slow = Estimate(EXPECTED, 0.0), Estimate(EXPECTED, 0.0)
-    assert quick.remaining_seconds(0.0) == 40.0
-    quick.update(Stage.TRACE, 0.0, 2.0)
-    slow.update(Stage.TRACE, 0.0, 20.0)
-    assert quick.remaining_seconds(2.0) == pytest.approx(6.0)
-    assert slow.remaining_seconds(20.0) == pytest.approx(60.0)
-
-
-def test_the_time_left_shrinks_while_a_stage_lasts() -> None:
-    estimate = Estimate(EXPECTED, 0.0)
-    estimate.update(Stage.LOAD, 0.0, 0.0)
-    assert estimate.remaining_seconds(4.0) == pytest.approx(36.0)
-    assert estimate.remaining_seconds(15.0) == pytest.approx(30.0)
-
-
-def test_the_time_left_believes_what_a_stage_says_is_done() -> None:
-    estimate = Estimate(EXPECTED, 0.0)
-    estimate.update(Stage.LOAD, 0.0, 0.0)
-    estimate.update(Stage.LOAD, 0.25, 10.0)
-    assert estimate.remaining_seconds(10.0) == pytest.approx(30.0 + 30.0)
 
 
 HEAVY = ("tensorflow", "keras", "numpy", "rich", "pulumi", "regex")

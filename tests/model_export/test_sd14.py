@@ -262,8 +262,10 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(networks: 
 
     few = networks.variables[:3]
     models = [Model(few) for _ in range(3)]
+    heard: list[float] = []
     for model, seed in zip(models, (3, 3, 4), strict=True):
-        fill_randomly("text_encoder", model, seed)
+        fill_randomly("text_encoder", model, seed, heard.append)
+    assert heard[:3] == sorted(heard[:3]) and heard[2] == 1.0 > heard[0]
     first, second, third = ([v.numpy() for v in model.variables] for model in models)
     for a, b, c in zip(first, second, third, strict=True):
         assert (a == b).all() and (a != c).any()

@@ -10,7 +10,8 @@ from google.protobuf import text_format
 from devserver import flags, protos
 from infra.batching import batching_parameters
 from infra.gke_settings import PRIVATE_RANGES
-from infra.monitoring import METRICS_PATH, monitoring_config
+from infra.monitoring import monitoring_config
+from model_export.spec import METRICS_PATH
 from render.placeholders import MODEL_BYTES, SOURCE_RANGES
 from render.recorder import ROOT, Run
 from serving import timing
