@@ -164,17 +164,20 @@ def _check_surrogates(text: str) -> None:
     """Refuses half a surrogate pair, which Python's parser would take."""
     if "\\ud" not in text and "\\uD" not in text:
         return
-    high_end = -1
+    high: re.Match[str] | None = None
     for match in _ESCAPE.finditer(text):
         code = int(match.group(1) or "0", 16)
-        follows_high = match.start() == high_end
-        high_end = -1
-        if 0xD800 <= code < 0xDC00:
-            high_end = match.end()
-        if follows_high != (0xDC00 <= code < 0xE000):
-            raise _parse_error("The surrogate pair in string is invalid.", match.start())
-    if high_end >= 0:
-        raise _parse_error("The surrogate pair in string is invalid.", high_end)
+        follows_high = high is not None and match.start() == high.end()
+        if follows_high != (0xDC00 <= code < 0xE000) or (high and not follows_high):
+            raise _half_pair(text, high or match)
+        high = match if 0xD800 <= code < 0xDC00 else None
+    if high:
+        raise _half_pair(text, high)
+
+
+def _half_pair(text: str, escape: re.Match[str]) -> ServingError:
+    offset = len(_encode(text[: escape.start()]))
+    return _parse_error("The surrogate pair in string is invalid.", offset)
 
 
 def debug_text(value: Any) -> str:

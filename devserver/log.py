@@ -18,7 +18,7 @@ def start(log_file: str) -> None:
     """
     try:
         handler = (
-            logging.FileHandler(log_file, encoding="utf-8")
+            logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")
             if log_file
             else logging.StreamHandler(sys.stderr)
         )
