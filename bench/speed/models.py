@@ -7,6 +7,7 @@ One process makes everything of one precision, because making the networks takes
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 import sys
@@ -65,7 +66,7 @@ def make(folder: Path, image_size: int, precision: str, *, with_openvino: bool) 
     """Exports what is missing. keras_cv's networks are converted as they are, before ours."""
     from model_export.export import export
     from model_export.sd14 import networks, weights
-    from model_export.sd14.attention import bound_attention_memory
+    from model_export.sd14.layers import rewrite
 
     wanted = missing(folder, image_size, precision)
     models = networks.build(image_size, precision)
@@ -77,7 +78,7 @@ def make(folder: Path, image_size: int, precision: str, *, with_openvino: bool) 
     for contender in sorted(wanted, key=lambda one: one is not TUTORIAL):
         chosen = spec(contender, image_size)
         if contender is not TUTORIAL:
-            bound_attention_memory(models.unet)
+            rewrite(models.unet, models.decoder)
         target = folder_of(contender, folder, image_size)
         shutil.rmtree(target, ignore_errors=True)  # what an interrupted run left
         export(
@@ -90,14 +91,12 @@ def make(folder: Path, image_size: int, precision: str, *, with_openvino: bool) 
 
 
 def _share_variables(model: Path, other: Path | None) -> Path:
-    """Keeps equal variables of two models on the disk once. The index has their checksums."""
+    """Keeps equal shards of two models' variables on the disk once."""
     ours = model / "1" / "variables"
     if other is None:
         return model
-    theirs = other / "1" / "variables"
-    index = "variables.index"
-    if (ours / index).read_bytes() == (theirs / index).read_bytes():
-        for shard in theirs.glob("variables.data-*"):
+    for shard in (other / "1" / "variables").glob("variables.data-*"):
+        if filecmp.cmp(shard, ours / shard.name, shallow=False):
             (ours / shard.name).unlink()
             (ours / shard.name).hardlink_to(shard)
     return other

@@ -1,33 +1,24 @@
-"""The U-Net's self-attention with a bound on its memory.
+"""The networks' attention with a bound on its memory.
 
-keras_cv's layer holds the scores of all queries against all keys, and a scaled copy of them. In
-float32 at 768 px one such tensor takes 5.4 GB for one pair of rows. Queries do not see each other,
-so they can be answered in portions.
+keras_cv's layers hold the scores of all queries against all keys, and scaled and transposed copies
+of them. In float32 at 768 px one such tensor takes 5.4 GB for one pair of rows. Queries do not see
+each other, so they can be answered in portions.
 
 Imports TensorFlow at the top: import this module where it is needed.
 """
 
 from __future__ import annotations
 
-import types
 from typing import Any
 
 import tensorflow as tf
-from keras_cv.src.models.stable_diffusion.diffusion_model import CrossAttention
 
 MAX_SCORE_BYTES = 192 * 2**20
 """Of the scores that are held at once for one pair of rows."""
 _ROWS = 2
 
 
-def bound_attention_memory(unet: Any) -> None:
-    """Makes every attention of a keras_cv U-Net work in portions where it has to."""
-    for layer in unet._flatten_layers():
-        if isinstance(layer, CrossAttention):
-            layer.call = types.MethodType(_attend, layer)
-
-
-def _attend(layer: Any, inputs: Any, context: Any = None) -> Any:
+def attend(layer: Any, inputs: Any, context: Any = None) -> Any:
     """CrossAttention.call: inputs [B, n, C] ask context [B, m, K], or themselves."""
     context = inputs if context is None else context
     # Scaling the queries costs less than scaling the scores, which are n times as many.
@@ -38,6 +29,20 @@ def _attend(layer: Any, inputs: Any, context: Any = None) -> Any:
     answers = tf.transpose(answers, [0, 2, 1, 3])
     flat = tf.reshape(answers, [-1, inputs.shape[1], layer.num_heads * layer.head_size])
     return layer.out_proj(flat)
+
+
+def attend_to_places(layer: Any, inputs: Any) -> Any:
+    """AttentionBlock.call, the decoder's: every place of inputs [B, h, w, C] asks all places."""
+    _, height, width, channels = inputs.shape
+
+    def one_head(tensor: Any) -> Any:
+        return tf.reshape(tensor, [-1, 1, height * width, channels])
+
+    normalized = layer.norm(inputs)
+    queries = one_head(layer.q(normalized) * channels**-0.5)
+    keys, values = one_head(layer.k(normalized)), one_head(layer.v(normalized))
+    answers = in_portions(queries, keys, values, MAX_SCORE_BYTES)
+    return layer.proj_out(tf.reshape(answers, [-1, height, width, channels])) + inputs
 
 
 def _heads(tensor: Any, layer: Any) -> Any:

@@ -48,11 +48,11 @@ def load(spec: ModelSpec, on_progress: Callable[[float], None] = lambda _done: N
     on_progress is told how much is done, from 0 to 1. Weights that have to be downloaded must be
     in the cache already (`weights.fetch`).
     """
-    from model_export.sd14.attention import bound_attention_memory
+    from model_export.sd14.layers import rewrite
 
     models = build(spec.image_size, spec.precision)
     weights.fill(models.all(), spec, on_progress)
-    bound_attention_memory(models.unet)
+    rewrite(models.unet, models.decoder)
     return as_networks(models, spec)
 
 
