@@ -13,15 +13,15 @@ from model_export.vocabulary import END_OF_TEXT, START_OF_TEXT
 
 WARMUP_PATH = "assets.extra/tf_serving_warmup_requests"
 _QUICK_FAMILIES = ("demo",)
-"""Which draw a picture of any number of steps in seconds."""
+"""Which draw a whole picture in seconds."""
 _PROMPT = b"a small red circle on a white background"
 
 
 def write_warmup_requests(version_folder: Path, spec: ModelSpec) -> None:
     """One PredictionLog for each signature, with one row and one step.
 
-    A request to `prompt` runs the spec's own number of steps. Where that takes minutes it is left
-    out, for every new replica would wait for it; the signature's networks are the others' anyway.
+    Where a step takes seconds there is one for `serving_default` alone: the signatures share their
+    networks, and every new replica would wait while each of them draws.
     """
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
@@ -46,7 +46,7 @@ def write_warmup_requests(version_folder: Path, spec: ModelSpec) -> None:
         },
     }
     if spec.family not in _QUICK_FAMILIES:
-        del requests["prompt"]
+        requests = {"serving_default": requests["serving_default"]}
     path = version_folder / WARMUP_PATH
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:

@@ -16,7 +16,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,28 +35,29 @@ _DEFAULT_FOLDER = ROOT / ".bench"
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured. Steps of whole pictures are cut by shorten."""
+    """How much is measured. Steps of whole pictures are cut by shorten.
+
+    whole_rounds: how many of the rounds draw everybody's whole pictures. The others draw fast's,
+    whose steps differ, and put the rest together from their steps, which are alike.
+    """
 
     image_size: int
     rounds: int
+    whole_rounds: int
     shorten: int
     prompts: int
 
     def steps(self, contender: Contender) -> int:
         return contender.steps // self.shorten
 
-    def drawn(self, contender: Contender) -> list[int]:
-        """The steps of the pictures that a round draws.
-
-        Where a short run can, it puts a whole picture together from equal steps.
-        """
-        has_equal_steps = contender.profile == EXACT
-        whole = [] if self.shorten > 1 and has_equal_steps else [self.steps(contender)]
-        return [1, FEW_STEPS, *whole]
+    def drawn(self, contender: Contender, number: int) -> list[int]:
+        """The steps of the pictures that round `number`, from 1, draws."""
+        is_whole = number <= self.whole_rounds or contender.profile != EXACT
+        return [1, FEW_STEPS, *[self.steps(contender)] * is_whole]
 
 
-FULL = Plan(image_size=384, rounds=3, shorten=1, prompts=256)
-QUICK = Plan(image_size=256, rounds=1, shorten=2, prompts=8)
+FULL = Plan(image_size=384, rounds=3, whole_rounds=1, shorten=1, prompts=96)
+QUICK = Plan(image_size=256, rounds=1, whole_rounds=0, shorten=2, prompts=8)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,11 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(report.tables(read(options.replay)))
         return 0
     plan = QUICK if options.quick else FULL
-    plan = Plan(
-        options.image_size or plan.image_size,
-        options.rounds or plan.rounds,
-        plan.shorten,
-        options.prompts or plan.prompts,
+    plan = replace(
+        plan,
+        image_size=options.image_size or plan.image_size,
+        rounds=options.rounds or plan.rounds,
+        prompts=options.prompts or plan.prompts,
     )
     results = run(plan, options.folder, options.only, no_quality=options.no_quality)
     print(report.tables(results))
@@ -92,7 +93,7 @@ def run(plan: Plan, folder: Path, only: Sequence[str], *, no_quality: bool) -> R
         for contender in measurable:
             _say(f"round {number} of {plan.rounds}: {contender.label}, {contender.precision}")
             try:
-                rounds[contender.key].append(_round(plan, folder, contender))
+                rounds[contender.key].append(_round(plan, folder, contender, number))
             except subprocess.CalledProcessError as error:
                 obstacles[contender.key] = f"it failed with exit code {error.returncode}"
     return Results(
@@ -144,8 +145,8 @@ def _make_models(plan: Plan, folder: Path, measurable: Sequence[Contender]) -> N
             subprocess.run([*command, *["openvino"] * with_openvino], cwd=ROOT, check=True)
 
 
-def _round(plan: Plan, folder: Path, contender: Contender) -> Round:
-    steps = map(str, plan.drawn(contender))
+def _round(plan: Plan, folder: Path, contender: Contender, number: int) -> Round:
+    steps = map(str, plan.drawn(contender, number))
     usage = measured(
         [*_python("bench.speed.worker"), contender.key, str(folder), str(plan.image_size), *steps]
     )
@@ -167,7 +168,7 @@ def _replicas(
     _say("two replicas against one")
     model = models.folder_of(exports[0], folder, plan.image_size)
     with two_servers(model) as endpoints:
-        rates = measure(endpoints, requests=2, rounds=plan.rounds, num_steps=FEW_STEPS)
+        rates = measure(endpoints, requests=2, rounds=plan.rounds, num_steps=1)
     return {"one": [one for one, _ in rates], "two": [two for _, two in rates]}
 
 

@@ -47,12 +47,15 @@ EXPORTS = tuple(
     for precision in (FLOAT32, BFLOAT16)
     for profile in (EXACT, FAST)
 )
-DIFFUSERS = Contender(
-    "diffusers",
-    "diffusers on torch",
-    "diffusers_pipeline",
-    BFLOAT16,
-    packages=("torch", "diffusers", "transformers"),
+DIFFUSERS = tuple(
+    Contender(
+        f"diffusers-{precision}",
+        "diffusers on torch",
+        "diffusers_pipeline",
+        precision,
+        packages=("torch", "diffusers", "transformers"),
+    )
+    for precision in (FLOAT32, BFLOAT16)
 )
 OPENVINO = tuple(
     Contender(
@@ -64,4 +67,4 @@ OPENVINO = tuple(
     )
     for precision in (FLOAT32, BFLOAT16)
 )
-CONTENDERS = (TUTORIAL, KERAS_CV, *EXPORTS, DIFFUSERS, *OPENVINO)
+CONTENDERS = (TUTORIAL, KERAS_CV, *EXPORTS, *DIFFUSERS, *OPENVINO)

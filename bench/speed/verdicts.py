@@ -39,7 +39,7 @@ _NO_SLOWER = 1.0 - EQUAL_WITHIN
 GOALS = (
     Goal("step, exact bfloat16 : tutorial", "exact-bfloat16", "tutorial", 2.1, _step),
     Goal("picture, exact bfloat16 : tutorial", "exact-bfloat16", "tutorial", 3.0),
-    Goal("picture, exact bfloat16 : diffusers", "exact-bfloat16", "diffusers", _NO_SLOWER),
+    Goal("picture, exact bfloat16 : diffusers", "exact-bfloat16", "diffusers-bfloat16", _NO_SLOWER),
     Goal(
         "step, exact bfloat16 : OpenVINO bfloat16",
         *("exact-bfloat16", "openvino-bfloat16", _NO_SLOWER, _step),

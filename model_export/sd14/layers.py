@@ -63,15 +63,10 @@ def normalize_groups(layer: Any, inputs: Any) -> Any:
 def convolve(layer: Any, inputs: Any) -> Any:
     """PaddedConv2D.call: the convolution pads, instead of a padded copy made before it."""
     rows, columns = layer.padding2d.padding
-    return tf.nn.bias_add(
-        tf.nn.conv2d(
-            inputs,
-            layer.conv2d.kernel,
-            layer.conv2d.strides,
-            [[0, 0], rows, columns, [0, 0]] if any((*rows, *columns)) else "VALID",
-        ),
-        layer.conv2d.bias,
-    )
+    padding: Any = [[0, 0], rows, columns, [0, 0]] if any((*rows, *columns)) else "VALID"
+    convolution = layer.conv2d
+    answers = tf.nn.conv2d(inputs, convolution.kernel, convolution.strides, padding)
+    return tf.nn.bias_add(answers, convolution.bias)
 
 
 _CALLS = {

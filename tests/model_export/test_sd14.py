@@ -22,6 +22,7 @@ from model_export.manifest import Manifest
 from model_export.profiles import FAST, PROFILES, Shortcuts
 from model_export.spec import RANDOM_WEIGHTS_MARK, WEIGHTS_LICENCE, ModelSpec
 from model_export.vocabulary import END_OF_TEXT, START_OF_TEXT
+from model_export.warmup import WARMUP_PATH
 from tests.model_export.keras_cv_reference import picture
 from tests.model_export.narrow_networks import narrow
 
@@ -237,6 +238,16 @@ def test_random_weights_are_said_loudly(exported: Narrow) -> None:
 
 
 @pytest.mark.slow
+def test_a_start_runs_the_networks_once(exported: Narrow) -> None:
+    import tensorflow as tf
+    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
+    records = tf.data.TFRecordDataset(str(exported.folder / "1" / WARMUP_PATH))
+    warmed = [PredictionLog.FromString(record.numpy()).predict_log.request for record in records]
+    assert [request.model_spec.signature_name for request in warmed] == ["serving_default"]
+    assert list(warmed[0].inputs["num_steps"].int_val) == [1]
+
+
 def test_every_answer_of_random_weights_says_so(exported: Narrow) -> None:
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""diffusers' Stable Diffusion pipeline on torch in bfloat16, with random weights.
+"""diffusers' Stable Diffusion pipeline on torch, with random weights.
 
 The sizes are those of the published model's configuration; the sampler is DPM-Solver++ (2M) on
 trailing timesteps, as ours. torch draws in inference mode, on as many threads as there are cores.
@@ -32,7 +32,7 @@ _SAMPLER = {
 }
 
 
-def load(_contender: Contender, _folder: Path, image_size: int) -> Callable[[int], None]:
+def load(contender: Contender, _folder: Path, image_size: int) -> Callable[[int], None]:
     import torch
     from diffusers import (
         AutoencoderKL,
@@ -43,7 +43,7 @@ def load(_contender: Contender, _folder: Path, image_size: int) -> Callable[[int
     from transformers import CLIPTextConfig, CLIPTextModel
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    torch.set_default_dtype(torch.bfloat16)
+    torch.set_default_dtype(getattr(torch, contender.precision))
     text_encoder = CLIPTextModel(CLIPTextConfig(**_TEXT)).eval()
     pipeline = StableDiffusionPipeline(
         vae=AutoencoderKL(
