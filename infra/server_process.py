@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -143,7 +142,6 @@ class ServerProcess:
         return subprocess.Popen(
             [sys.executable, "-m", "devserver", *(f"--{k}={v}" for k, v in flags.items())],
             cwd=_PROJECT_ROOT,
-            env={"TF_ENABLE_ONEDNN_OPTS": "1", **os.environ},
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
