@@ -37,8 +37,9 @@ _DEFAULT_FOLDER = ROOT / ".bench"
 class Plan:
     """How much is measured. Steps of whole pictures are cut by shorten.
 
-    whole_rounds: how many of the rounds draw everybody's whole pictures. The others draw fast's,
-    whose steps differ, and put the rest together from their steps, which are alike.
+    whole_rounds: how many of the rounds, from the first, draw everybody's whole pictures. The
+    others draw fast's, whose steps differ, and put the rest together from their steps, which are
+    alike.
     """
 
     image_size: int
@@ -56,7 +57,7 @@ class Plan:
         return [1, FEW_STEPS, *[self.steps(contender)] * is_whole]
 
 
-FULL = Plan(image_size=384, rounds=3, whole_rounds=1, shorten=1, prompts=96)
+FULL = Plan(image_size=384, rounds=2, whole_rounds=0, shorten=1, prompts=48)
 QUICK = Plan(image_size=256, rounds=1, whole_rounds=0, shorten=2, prompts=8)
 
 
@@ -70,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan,
         image_size=options.image_size or plan.image_size,
         rounds=options.rounds or plan.rounds,
+        whole_rounds=options.whole_rounds,
         prompts=options.prompts or plan.prompts,
     )
     results = run(plan, options.folder, options.only, no_quality=options.no_quality)
@@ -197,6 +199,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quick", action="store_true", help="few steps at 256 px, one round")
     parser.add_argument("--rounds", type=int, help=f"default {FULL.rounds}, quick {QUICK.rounds}")
+    parser.add_argument(
+        "--whole-rounds",
+        type=int,
+        default=0,
+        metavar="N",
+        help="draw every contender's whole pictures in the first N rounds [0: only fast's]",
+    )
     parser.add_argument("--image-size", type=int, help=f"default {FULL.image_size}")
     parser.add_argument("--prompts", type=int, help="of each set, to score the demo model's fast")
     parser.add_argument("--no-quality", action="store_true", help="do not score the demo model")

@@ -9,6 +9,7 @@ Imports TensorFlow at the top: import this module where it is needed.
 from __future__ import annotations
 
 import types
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -20,11 +21,11 @@ from keras_cv.src.models.stable_diffusion.padded_conv2d import PaddedConv2D
 from model_export.sd14 import attention
 
 
-def rewrite(*models: Any) -> None:
-    """Makes the layers of keras_cv's U-Net and decoder compute the way this module does."""
+def rewrite(*models: Any, calls: Mapping[type, Callable[..., Any]] | None = None) -> None:
+    """Makes the layers of keras_cv's U-Net and decoder compute the way `calls` does [CALLS]."""
     for model in models:
         for layer in model._flatten_layers():
-            if call := _CALLS.get(type(layer)):
+            if call := (CALLS if calls is None else calls).get(type(layer)):
                 layer.call = types.MethodType(call, layer)
 
 
@@ -69,7 +70,7 @@ def convolve(layer: Any, inputs: Any) -> Any:
     return tf.nn.bias_add(answers, convolution.bias)
 
 
-_CALLS = {
+CALLS: dict[type, Callable[..., Any]] = {
     AttentionBlock: attention.attend_to_places,
     CrossAttention: attention.attend,
     PaddedConv2D: convolve,

@@ -1,0 +1,245 @@
+"""What each rewrite of keras_cv's layers brings, and what was tried and left out.
+
+    python -m bench.layers
+    python -m bench.layers --precision bfloat16 --rounds 0
+    TF_ENABLE_ONEDNN_OPTS=1 python -m bench.layers --only exported
+
+One process holds the U-Net and the decoder with random weights. Each variant is a graph of its own
+over the same weights, and the rounds go through all of them in turns. The last columns compare the
+variant's answers with those of keras_cv's own layers in float32, in decibels: higher is closer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+NETWORKS = ("unet", "decoder")
+KERAS_CV, EXPORTED = "keras_cv", "exported"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """calls: what computes a layer of a type. max_score_bytes: of attention's scores held at once.
+
+    is_tried: tried and left out.
+    """
+
+    what: str
+    calls: Mapping[type, Callable[..., Any]]
+    max_score_bytes: int
+    is_tried: bool = False
+
+
+def variants() -> dict[str, Variant]:
+    """All of them by their names; the first is keras_cv's own."""
+    import keras
+    from keras_cv.src.models.stable_diffusion.attention_block import AttentionBlock
+    from keras_cv.src.models.stable_diffusion.diffusion_model import GEGLU, CrossAttention
+    from keras_cv.src.models.stable_diffusion.padded_conv2d import PaddedConv2D
+
+    from model_export.sd14.attention import MAX_SCORE_BYTES
+    from model_export.sd14.layers import CALLS
+
+    groups = keras.layers.GroupNormalization
+
+    def some(what: str, *types: type) -> Variant:
+        return Variant(what, {one: CALLS[one] for one in types}, MAX_SCORE_BYTES)
+
+    def tried(what: str, calls: Mapping[type, Callable[..., Any]], bound: int) -> Variant:
+        return Variant(what, {**CALLS, **calls}, bound, is_tried=True)
+
+    return {
+        KERAS_CV: some("keras_cv's layers"),
+        "groups": some("only group normalization rewritten", groups),
+        "padding": some("only padding within the convolution", PaddedConv2D),
+        "attention": some("only attention rewritten", AttentionBlock, CrossAttention),
+        EXPORTED: some("all of them: what is exported", *CALLS),
+        "one_pass": tried(
+            "and the variance as mean of squares less square of mean",
+            {groups: normalize_in_one_pass},
+            MAX_SCORE_BYTES,
+        ),
+        "two_products": tried(
+            "and GEGLU as two products instead of one that is cut",
+            {GEGLU: gate_in_two_products},
+            MAX_SCORE_BYTES,
+        ),
+        "small_portions": tried(
+            "and attention's scores in portions of 24 MiB, which a cache holds", {}, 24 * 2**20
+        ),
+    }
+
+
+def normalize_in_one_pass(layer: Any, inputs: Any) -> Any:
+    """GroupNormalization.call with both moments from one pass; it loses digits to cancellation."""
+    import tensorflow as tf
+
+    channels = inputs.shape[-1]
+    places = list(range(1, len(inputs.shape) - 1))
+    wide = tf.cast(inputs, tf.float32)
+    members = channels // layer.groups
+
+    def group_mean(tensor: Any) -> Any:
+        by_channel = tf.reshape(tf.reduce_mean(tensor, places), [-1, layer.groups, members])
+        return tf.reduce_mean(by_channel, axis=2, keepdims=True)
+
+    def per_channel(grouped: Any) -> Any:
+        return tf.reshape(grouped, [-1, *[1] * len(places), channels])
+
+    gamma, beta = (
+        tf.reshape(tf.cast(weight, tf.float32), [layer.groups, members])
+        for weight in (layer.gamma, layer.beta)
+    )
+    mean = group_mean(wide)
+    variance = group_mean(tf.square(wide)) - tf.square(mean)
+    scale = tf.math.rsqrt(variance + layer.epsilon) * gamma
+    return tf.cast(wide * per_channel(scale) + per_channel(beta - mean * scale), inputs.dtype)
+
+
+def gate_in_two_products(layer: Any, inputs: Any) -> Any:
+    """GEGLU.call without cutting one wide product in two."""
+    import tensorflow as tf
+
+    dense, width = layer.dense, inputs.shape[-1]
+    flat = tf.reshape(inputs, [-1, width])
+    kernels = tf.split(tf.convert_to_tensor(dense.kernel), 2, axis=1)
+    offsets = tf.split(tf.convert_to_tensor(dense.bias), 2)
+    value, gate = (
+        tf.nn.bias_add(tf.matmul(flat, kernel), offset)
+        for kernel, offset in zip(kernels, offsets, strict=True)
+    )
+    answers = value * tf.nn.gelu(gate, approximate=True)
+    return tf.reshape(answers, [-1, inputs.shape[1], layer.output_dim])
+
+
+class Bench:
+    """keras_cv's networks of one size and precision, and the same inputs for each of them."""
+
+    def __init__(self, image_size: int, precision: str) -> None:
+        import tensorflow as tf
+
+        from bench.export_cost import RANDOM_WEIGHTS
+        from model_export.sd14 import networks, weights
+        from model_export.spec import ModelSpec
+
+        spec = ModelSpec.for_family("sd14", precision=precision, weights=RANDOM_WEIGHTS)
+        models = networks.build(image_size, precision)
+        weights.fill(models.all(), spec, lambda _done: None)
+        self._models = {"unet": models.unet, "decoder": models.decoder}
+        side = image_size // networks.LATENT_SCALE
+        random = np.random.default_rng(0)
+
+        def normal(*shape: int) -> Any:
+            return tf.constant(random.normal(size=shape), tf.float32)
+
+        pair = [normal(1, side, side, networks.LATENT_CHANNELS)] * 2
+        embedding = [normal(1, networks.TIMESTEP_EMBEDDING_WIDTH)] * 2
+        self._inputs = {
+            "unet": [tf.concat(pair, 0), tf.concat(embedding, 0), normal(2, 77, 768)],
+            "decoder": pair[0],
+        }
+
+    def graphs(self, variant: Variant) -> dict[str, Callable[[], Any]]:
+        """The networks computed as the variant does."""
+        import tensorflow as tf
+
+        from model_export.sd14 import attention
+        from model_export.sd14.layers import rewrite
+
+        def trace(name: str) -> Callable[[], Any]:
+            model, inputs = self._models[name], self._inputs[name]
+            own = {type(one): type(one).call for one in model._flatten_layers()}
+            rewrite(model, calls={**own, **variant.calls})
+            with mock.patch.object(attention, "MAX_SCORE_BYTES", variant.max_score_bytes):
+                return tf.function(lambda: model(inputs, training=False)).get_concrete_function()
+
+        return {name: trace(name) for name in NETWORKS}
+
+
+def main() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    known = variants()
+    options = _parser(known).parse_args()
+    chosen = {name: one for name, one in known.items() if name in (options.only or known)}
+    _say("making the networks")
+    bench = Bench(options.image_size, "float32")
+    expected = {name: _answer(graph)[0] for name, graph in bench.graphs(known[KERAS_CV]).items()}
+    if options.precision != "float32":
+        del bench
+        gc.collect()
+        bench = Bench(options.image_size, options.precision)
+    graphs: dict[str, dict[str, Callable[[], Any]]] = {}
+    for name, variant in chosen.items():
+        _say(f"tracing {name}")
+        graphs[name] = bench.graphs(variant)
+    seconds: dict[tuple[str, str], list[float]] = {
+        (name, network): [] for name in chosen for network in NETWORKS
+    }
+    decibels: dict[tuple[str, str], float] = {}
+    for number in range(options.rounds + 1):
+        _say(f"round {number} of {options.rounds}" + " (warms up)" * (number == 0))
+        for name in chosen:
+            for network in NETWORKS:
+                answer, took = _answer(graphs[name][network])
+                decibels[name, network] = signal_to_noise(expected[network], answer)
+                if number or not options.rounds:
+                    seconds[name, network].append(took)
+    print(f"{options.image_size} px, {options.precision}, median seconds (lowest to highest)")
+    print(f"{'':16}{'U-Net':>24}{'decoder':>24}{'U-Net':>10}{'decoder':>10}")
+    for name, variant in chosen.items():
+        figures = "".join(f"{_figure(seconds[name, network]):>24}" for network in NETWORKS)
+        close = "".join(f"{decibels[name, network]:>7.1f} dB" for network in NETWORKS)
+        left_out = " (left out)" * variant.is_tried
+        print(f"{name:16}{figures}{close}   {variant.what}{left_out}")
+
+
+def signal_to_noise(expected: np.ndarray, found: np.ndarray) -> float:
+    """10 log10 of the mean square of what is expected over that of the difference, in dB."""
+    noise = float(np.mean(np.square(found - expected)))
+    return 10 * float(np.log10(np.mean(np.square(expected)) / noise)) if noise else float("inf")
+
+
+def _answer(graph: Callable[[], Any]) -> tuple[np.ndarray, float]:
+    import tensorflow as tf
+
+    began = time.monotonic()
+    answer = graph()
+    took = time.monotonic() - began
+    return tf.cast(answer, tf.float32).numpy(), took
+
+
+def _figure(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _parser(known: Mapping[str, Variant]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.layers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--image-size", type=int, default=256)
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--rounds", type=int, default=3, help="after one that warms up [3]")
+    parser.add_argument("--only", nargs="+", choices=list(known), metavar="VARIANT", default=[])
+    return parser
+
+
+if __name__ == "__main__":
+    main()
