@@ -1,7 +1,7 @@
 """Measures how fast Stable Diffusion draws here: this export, the tutorial's, and other engines.
 
     python -m bench.speed             all of it; writes docs/benchmarks.json, .md and .png
-    python -m bench.speed --quick     few steps of small pictures; prints only
+    python -m bench.speed --quick     few steps of small pictures, one server; prints only
     python -m bench.speed --replay docs/benchmarks.json     the tables of an earlier run
 
 Every contender draws with the same random weights, in a process of its own, and the rounds go
@@ -29,13 +29,13 @@ from bench.speed.verdicts import verdicts
 from bench.two_servers import measure, two_servers
 from model_export.profiles import EXACT
 
-DOCUMENT = ROOT / "docs" / "benchmarks.md"
+DOCUMENT, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
 _DEFAULT_FOLDER = ROOT / ".bench"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured. Steps of whole pictures are cut by shorten.
+    """How much is measured. Steps of whole pictures are cut by shorten; no prompts, no scores.
 
     whole_rounds: how many of the rounds, from the first, draw everybody's whole pictures. The
     others draw fast's, whose steps differ, and put the rest together from their steps, which are
@@ -48,6 +48,10 @@ class Plan:
     shorten: int
     prompts: int
 
+    @property
+    def is_quick(self) -> bool:
+        return self.shorten > 1
+
     def steps(self, contender: Contender) -> int:
         return contender.steps // self.shorten
 
@@ -58,7 +62,7 @@ class Plan:
 
 
 FULL = Plan(image_size=384, rounds=2, whole_rounds=0, shorten=1, prompts=48)
-QUICK = Plan(image_size=256, rounds=1, whole_rounds=0, shorten=2, prompts=8)
+QUICK = Plan(image_size=256, rounds=1, whole_rounds=0, shorten=4, prompts=0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,18 +76,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         image_size=options.image_size or plan.image_size,
         rounds=options.rounds or plan.rounds,
         whole_rounds=options.whole_rounds,
-        prompts=options.prompts or plan.prompts,
+        prompts=plan.prompts if options.prompts is None else options.prompts,
     )
-    results = run(plan, options.folder, options.only, no_quality=options.no_quality)
+    results = run(plan, options.folder, options.only)
     print(report.tables(results))
     for verdict in verdicts(results):
         print(f"{verdict.verdict:20} {verdict.what}: {verdict.found} (asked: {verdict.asked})")
     if not options.quick and not options.only:
-        publish(results, DOCUMENT)
+        publish(results, DOCUMENT, README)
     return 0
 
 
-def run(plan: Plan, folder: Path, only: Sequence[str], *, no_quality: bool) -> Results:
+def run(plan: Plan, folder: Path, only: Sequence[str]) -> Results:
     """Makes what is missing, then measures: contenders in turns, replicas, quality."""
     machine = this_machine()
     obstacles = {one.key: _obstacle(one, machine, only) for one in CONTENDERS}
@@ -99,7 +103,7 @@ def run(plan: Plan, folder: Path, only: Sequence[str], *, no_quality: bool) -> R
             except subprocess.CalledProcessError as error:
                 obstacles[contender.key] = f"it failed with exit code {error.returncode}"
     return Results(
-        is_quick=plan.shorten > 1,
+        is_quick=plan.is_quick,
         image_size=plan.image_size,
         machine=machine,
         contenders=tuple(
@@ -113,15 +117,16 @@ def run(plan: Plan, folder: Path, only: Sequence[str], *, no_quality: bool) -> R
             )
             for one in CONTENDERS
         ),
-        replicas=_replicas(plan, folder, machine, measurable),
-        quality=None if no_quality else _quality(plan, folder),
+        replicas=None if plan.is_quick else _replicas(plan, folder, machine, measurable),
+        quality=_quality(plan, folder) if plan.prompts else None,
     )
 
 
-def publish(results: Results, document: Path) -> None:
-    """Writes the results, and what is made from them, beside and into a Markdown file."""
+def publish(results: Results, document: Path, readme: Path) -> None:
+    """Writes the results, and what is made from them, beside and into two Markdown files."""
     results.write(document.with_suffix(".json"))
-    report.update_document(document, results)
+    report.update_document(document, report.tables(results))
+    report.update_document(readme, report.summary(results))
     try:
         report.plot(results, document.with_suffix(".png"))
     except ModuleNotFoundError as error:
@@ -207,8 +212,11 @@ def _parser() -> argparse.ArgumentParser:
         help="draw every contender's whole pictures in the first N rounds [0: only fast's]",
     )
     parser.add_argument("--image-size", type=int, help=f"default {FULL.image_size}")
-    parser.add_argument("--prompts", type=int, help="of each set, to score the demo model's fast")
-    parser.add_argument("--no-quality", action="store_true", help="do not score the demo model")
+    parser.add_argument(
+        "--prompts",
+        type=int,
+        help=f"to score the demo model's fast with, 0: not at all; default {FULL.prompts}, quick 0",
+    )
     parser.add_argument(
         "--only",
         nargs="+",

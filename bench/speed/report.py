@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bench.speed.contenders import EXPORTS, TUTORIAL
 from bench.speed.results import Figure, Result, Results
 from bench.speed.verdicts import NOT_MEASURABLE, verdicts
 
 BEGIN, END = "<!-- made by make bench: begin -->", "<!-- made by make bench: end -->"
 _COLUMNS = (
     *("", "precision", "step", "decoder", "steps", "picture"),
-    *("pictures an hour", "peak memory", "ready"),
+    *("pictures an hour", "peak memory", "loaded", "ready"),
 )
+_SERVED = {one.key for one in (TUTORIAL, *EXPORTS)}
 _NOT_MEASURED = "There is no measurement yet: `make bench` makes one."
 
 
@@ -41,6 +43,28 @@ def tables(results: Results | None) -> str:
     return "\n".join(lines)
 
 
+def summary(results: Results | None) -> str:
+    """Markdown for the README: this project and the tutorial, each precision by itself."""
+    if results is None:
+        return _NOT_MEASURED
+    rows = [one for one in results.contenders if one.key in _SERVED and not one.obstacle]
+    return "\n".join(
+        [
+            f"Pictures of {results.image_size} px on {results.machine.cores} cores "
+            f"({results.machine.processor}, {', '.join(results.machine.instructions)}):",
+            "",
+            "| | precision | a step | a picture | pictures an hour |",
+            "|---|---|---|---|---|",
+            *(
+                f"| {one.label}, {one.steps} steps | {one.precision} "
+                f"| {one.figure(lambda r: r.step_seconds).median:.1f} s "
+                f"| {one.picture().median:.0f} s | {3600 / one.picture().median:.0f} |"
+                for one in rows
+            ),
+        ]
+    )
+
+
 def _rounds(results: Results) -> str:
     most = max(len(one.rounds) for one in results.contenders)
     return "1 round" if most == 1 else f"{most} rounds"
@@ -49,7 +73,7 @@ def _rounds(results: Results) -> str:
 def _row(result: Result) -> str:
     name = f"| {result.label} | {result.precision} |"
     if result.obstacle:
-        return f"{name} {NOT_MEASURABLE}: {result.obstacle} | | | | | | |"
+        return f"{name} {NOT_MEASURABLE}: {result.obstacle} |{' |' * (len(_COLUMNS) - 3)}"
     picture = result.picture()
     cells = (
         _seconds(result.figure(lambda one: one.step_seconds)),
@@ -58,6 +82,7 @@ def _row(result: Result) -> str:
         _seconds(picture),
         f"{3600 / picture.median:.0f}",
         f"{result.figure(lambda one: one.peak_bytes).highest / 1e9:.1f} GB",
+        _seconds(result.figure(lambda one: one.load_seconds)),
         _seconds(result.figure(lambda one: one.ready_seconds)),
     )
     return f"{name} {' | '.join(cells)} |"
@@ -88,11 +113,11 @@ def _quality(quality: dict[str, Any]) -> list[str]:
     ]
 
 
-def update_document(path: Path, results: Results | None) -> None:
-    """Puts the tables between the two marks of a Markdown file."""
+def update_document(path: Path, text: str) -> None:
+    """Puts a text between the two marks of a Markdown file."""
     before, _, rest = path.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    path.write_text(f"{before}{BEGIN}\n\n{tables(results)}\n\n{END}{after}")
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
 
 
 def plot(results: Results, path: Path) -> None:

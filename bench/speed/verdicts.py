@@ -76,6 +76,8 @@ def verdicts(results: Results) -> list[Verdict]:
 
 def _speed(results: Results, goal: Goal) -> Verdict:
     asked = f"at least {goal.at_least:g}×"
+    if results.is_quick and goal.of_round is None:
+        return Verdict(goal.what, asked, "quick pictures have too few steps", NOT_MEASURABLE)
     ours, theirs = results.of(goal.ours), results.of(goal.theirs)
     obstacles = [f"{one.label}: {one.obstacle}" for one in (ours, theirs) if one.obstacle]
     if obstacles:
@@ -100,7 +102,7 @@ def _judged(what: str, asked: str, ratios: Figure, at_least: float) -> Verdict:
 def _replicas(results: Results) -> Verdict:
     what, asked = "pictures per hour, two replicas : one", f"at least {REPLICAS_AT_LEAST:g}×"
     if results.replicas is None:
-        return Verdict(what, asked, "not run: it takes two cores", NOT_MEASURABLE)
+        return Verdict(what, asked, "not run: --quick, or only one core", NOT_MEASURABLE)
     pairs = zip(results.replicas["one"], results.replicas["two"], strict=True)
     return _judged(what, asked, Figure.of([two / one for one, two in pairs]), REPLICAS_AT_LEAST)
 
@@ -108,7 +110,7 @@ def _replicas(results: Results) -> Verdict:
 def _quality(results: Results) -> Verdict:
     what, asked = "scores, fast : exact (demo model)", f"at most {MAX_POINTS:g} points lower"
     if results.quality is None:
-        return Verdict(what, asked, "not run: --no-quality", NOT_MEASURABLE)
+        return Verdict(what, asked, "not run: no prompts were asked for", NOT_MEASURABLE)
     percent = results.quality["percent"]
     fallen = {name: percent["exact"][name] - percent["fast"][name] for name in percent["exact"]}
     found = ", ".join(f"{name} {-points:+.1f}" for name, points in fallen.items())

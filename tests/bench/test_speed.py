@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -118,10 +119,18 @@ def test_a_contender_that_cannot_run_is_a_line_that_says_why() -> None:
     contenders = [without if one.key == without.key else one for one in found.contenders]
     found = dataclasses.replace(found, contenders=tuple(contenders))
     lines = report.tables(found).splitlines()
-    assert f"| this export, exact | bfloat16 | not measurable here: {why} | | | | | | |" in lines
+    assert f"| this export, exact | bfloat16 | not measurable here: {why} | | | | | | | |" in lines
     verdict = verdict_on(found, "step, exact bfloat16 : tutorial")
     assert verdict.verdict == verdicts.NOT_MEASURABLE
     assert verdict.found == f"this export, exact: {why}"
+
+
+def test_a_quick_run_does_not_judge_whole_pictures() -> None:
+    found = dataclasses.replace(measured(), is_quick=True)
+    verdict = verdict_on(found, "picture, fast float32 : exact float32")
+    assert verdict.verdict == verdicts.NOT_MEASURABLE
+    assert verdict.found == "quick pictures have too few steps"
+    assert verdict_on(found, "step, exact float32 : tutorial").verdict != verdicts.NOT_MEASURABLE
 
 
 def test_every_table_has_as_many_cells_in_every_row() -> None:
@@ -133,7 +142,7 @@ def test_every_table_has_as_many_cells_in_every_row() -> None:
 def test_a_run_goes_through_the_contenders_in_turns_and_goes_on_when_one_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = speed.Plan(image_size=256, rounds=2, whole_rounds=1, shorten=2, prompts=1)
+    plan = speed.Plan(image_size=256, rounds=2, whole_rounds=1, shorten=2, prompts=0)
     turns: list[str] = []
 
     def draw(_plan: Any, _folder: Path, contender: Any, _number: int) -> Round:
@@ -146,7 +155,7 @@ def test_a_run_goes_through_the_contenders_in_turns_and_goes_on_when_one_fails(
     monkeypatch.setattr(speed, "_make_models", lambda *_: None)
     monkeypatch.setattr(speed, "_replicas", lambda *_: None)
     keys = ["tutorial", "keras_cv", "exact-float32", "fast-float32"]
-    found = speed.run(plan, tmp_path, keys, no_quality=True)
+    found = speed.run(plan, tmp_path, keys)
     assert turns == keys * 2
     assert len(found.of("tutorial").rounds) == 2
     assert found.of("keras_cv").obstacle == "it failed with exit code 137"
@@ -157,24 +166,31 @@ def test_a_run_goes_through_the_contenders_in_turns_and_goes_on_when_one_fails(
 
 
 def test_publishing_writes_the_file_the_tables_and_the_plot(tmp_path: Path) -> None:
-    document = tmp_path / "benchmarks.md"
-    document.write_text(f"# Title\n\n{report.BEGIN}\nold\n{report.END}\n\nMore.\n")
+    document, readme = tmp_path / "benchmarks.md", tmp_path / "README.md"
+    for path in (document, readme):
+        path.write_text(f"# Title\n\n{report.BEGIN}\nold\n{report.END}\n\nMore.\n")
     found = measured()
-    speed.publish(found, document)
+    speed.publish(found, document, readme)
     assert results.read(tmp_path / "benchmarks.json") == found
     text = document.read_text()
     assert text.startswith("# Title\n") and text.endswith("\nMore.\n") and "old" not in text
     assert report.tables(found) in text
+    assert report.summary(found) in readme.read_text()
+    assert "| this export, exact, 20 steps | float32 | 2.5 s | 55 s | 65 |" in readme.read_text()
     has_matplotlib = importlib.util.find_spec("matplotlib") is not None
     assert (tmp_path / "benchmarks.png").exists() == has_matplotlib
 
 
-def test_the_document_quotes_what_make_bench_wrote() -> None:
-    path = speed.DOCUMENT.with_suffix(".json")
-    written = results.read(path) if path.exists() else None
-    text = speed.DOCUMENT.read_text()
-    between = text.partition(report.BEGIN)[2].partition(report.END)[0]
-    assert between.strip() == report.tables(written)
+@pytest.mark.parametrize(
+    ("path", "quoted"), [(speed.DOCUMENT, report.tables), (speed.README, report.summary)]
+)
+def test_a_document_quotes_what_make_bench_wrote(
+    path: Path, quoted: Callable[[Results | None], str]
+) -> None:
+    written = speed.DOCUMENT.with_suffix(".json")
+    found = results.read(written) if written.exists() else None
+    between = path.read_text().partition(report.BEGIN)[2].partition(report.END)[0]
+    assert between.strip() == quoted(found)
 
 
 def test_this_machine_is_described(tmp_path: Path) -> None:
