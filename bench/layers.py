@@ -1,30 +1,35 @@
 """What each rewrite of keras_cv's layers brings, and what was tried and left out.
 
     python -m bench.layers
-    python -m bench.layers --precision bfloat16 --rounds 0
+    python -m bench.layers --precision bfloat16 --rounds 0 --pictures 4 --only keras_cv exported
     TF_ENABLE_ONEDNN_OPTS=1 python -m bench.layers --only exported
 
 One process holds the U-Net and the decoder with random weights. Each variant is a graph of its own
-over the same weights, and the rounds go through all of them in turns. The last columns compare the
-variant's answers with those of keras_cv's own layers in float32, in decibels: higher is closer.
+over the same weights, and the rounds go through all of them in turns. The next columns compare the
+variant's answers with those of keras_cv's own layers in float32, in decibels: higher is closer. So
+does the last, for whole pictures (PSNR, the mean of --pictures seeds), where they are asked for.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
 NETWORKS = ("unet", "decoder")
+PICTURE = "picture"
+STEPS = 4
+"""Of a picture that is compared."""
 KERAS_CV, EXPORTED = "keras_cv", "exported"
 WINOGRAD_CHANNELS, WINOGRAD_PLACES = 512, 32
 """Where it was ahead when a convolution was timed alone: many channels, and rows of so many."""
@@ -92,6 +97,14 @@ def variants() -> dict[str, Variant]:
             "and attention's scores in portions of 24 MiB, which a cache holds", {}, 24 * 2**20
         ),
     }
+
+
+@dataclass(frozen=True)
+class Found:
+    """Of one variant: seconds of its networks, and how close their answers and its pictures are."""
+
+    seconds: dict[str, list[float]] = field(default_factory=lambda: {one: [] for one in NETWORKS})
+    decibels: dict[str, float] = field(default_factory=dict[str, float])
 
 
 def normalize_in_one_pass(layer: Any, inputs: Any) -> Any:
@@ -204,9 +217,12 @@ class Bench:
         from model_export.sd14 import networks, weights
         from model_export.spec import ModelSpec
 
-        spec = ModelSpec.for_family("sd14", precision=precision, weights=RANDOM_WEIGHTS)
+        spec = ModelSpec.for_family(
+            "sd14", image_size=image_size, precision=precision, weights=RANDOM_WEIGHTS
+        )
         models = networks.build(image_size, precision)
         weights.fill(models.all(), spec, lambda _done: None)
+        self._spec, self._all = spec, models
         self._models = {"unet": models.unet, "decoder": models.decoder}
         side = image_size // networks.LATENT_SCALE
         random = np.random.default_rng(0)
@@ -225,17 +241,40 @@ class Bench:
         """The networks computed as the variant does."""
         import tensorflow as tf
 
+        def trace(name: str) -> Callable[[], Any]:
+            model, inputs = self._models[name], self._inputs[name]
+            return tf.function(lambda: model(inputs, training=False)).get_concrete_function()
+
+        with self._computed_as(variant):
+            return {name: trace(name) for name in NETWORKS}
+
+    def pictures(self, variant: Variant, number: int) -> np.ndarray:
+        """uint8 [number, H, W, 3], of a few steps, from the seeds 0, 1, ..."""
+        import tensorflow as tf
+
+        from model_export.pipeline import TextToImage
+        from model_export.sd14.networks import as_networks
+        from model_export.spec import MAX_PROMPT_TOKENS
+
+        with self._computed_as(variant):
+            networks = as_networks(self._all, self._spec)
+            draw = TextToImage(self._spec, networks, "").tokens.get_concrete_function()
+        prompt, nothing = (tf.fill([number, MAX_PROMPT_TOKENS], token) for token in (320, 49407))
+        steps, guidance = tf.fill([number], STEPS), tf.fill([number], self._spec.guidance_scale)
+        seeds = tf.range(number, dtype=tf.int64)
+        return draw(prompt, nothing, steps, guidance, seeds)["images"].numpy()
+
+    @contextlib.contextmanager
+    def _computed_as(self, variant: Variant) -> Iterator[None]:
+        """Whatever is traced within computes as the variant does."""
         from model_export.sd14 import attention
         from model_export.sd14.layers import rewrite
 
-        def trace(name: str) -> Callable[[], Any]:
-            model, inputs = self._models[name], self._inputs[name]
+        for model in self._models.values():
             own = {type(one): type(one).call for one in model._flatten_layers()}
             rewrite(model, calls={**own, **variant.calls})
-            with mock.patch.object(attention, "MAX_SCORE_BYTES", variant.max_score_bytes):
-                return tf.function(lambda: model(inputs, training=False)).get_concrete_function()
-
-        return {name: trace(name) for name in NETWORKS}
+        with mock.patch.object(attention, "MAX_SCORE_BYTES", variant.max_score_bytes):
+            yield
 
 
 def main() -> None:
@@ -247,6 +286,7 @@ def main() -> None:
     _say("making the networks")
     bench = Bench(options.image_size, "float32")
     expected = {name: _answer(graph)[0] for name, graph in bench.graphs(known[KERAS_CV]).items()}
+    pictures = bench.pictures(known[KERAS_CV], options.pictures) if options.pictures else None
     if options.precision != "float32":
         del bench
         gc.collect()
@@ -255,31 +295,40 @@ def main() -> None:
     for name, variant in chosen.items():
         _say(f"tracing {name}")
         graphs[name] = bench.graphs(variant)
-    seconds: dict[tuple[str, str], list[float]] = {
-        (name, network): [] for name in chosen for network in NETWORKS
-    }
-    decibels: dict[tuple[str, str], float] = {}
+    found = {name: Found() for name in chosen}
     for number in range(options.rounds + 1):
         _say(f"round {number} of {options.rounds}" + " (warms up)" * (number == 0))
-        for name in chosen:
+        for name, one in found.items():
             for network in NETWORKS:
                 answer, took = _answer(graphs[name][network])
-                decibels[name, network] = signal_to_noise(expected[network], answer)
+                one.decibels[network] = signal_to_noise(expected[network], answer)
                 if number or not options.rounds:
-                    seconds[name, network].append(took)
+                    one.seconds[network].append(took)
+    for name, variant in chosen.items() if pictures is not None else ():
+        _say(f"drawing {options.pictures} pictures with {name}")
+        drawn = bench.pictures(variant, options.pictures)
+        found[name].decibels[PICTURE] = mean_psnr(pictures, drawn)
     print(f"{options.image_size} px, {options.precision}, median seconds (lowest to highest)")
-    print(f"{'':16}{'U-Net':>24}{'decoder':>24}{'U-Net':>10}{'decoder':>10}")
-    for name, variant in chosen.items():
-        figures = "".join(f"{_figure(seconds[name, network]):>24}" for network in NETWORKS)
-        close = "".join(f"{decibels[name, network]:>7.1f} dB" for network in NETWORKS)
-        left_out = " (left out)" * variant.is_tried
-        print(f"{name:16}{figures}{close}   {variant.what}{left_out}")
+    compared = [*NETWORKS, *[PICTURE] * (pictures is not None)]
+    print(" " * 16, *(f"{name:>24}" for name in NETWORKS), *(f"{name:>10}" for name in compared))
+    for name, one in found.items():
+        figures = [f"{_figure(one.seconds[network]):>24}" for network in NETWORKS]
+        close = [f"{one.decibels[what]:>7.1f} dB" for what in compared]
+        left_out = "(left out)" * chosen[name].is_tried
+        print(f"{name:16}", *figures, *close, "", chosen[name].what, left_out)
 
 
 def signal_to_noise(expected: np.ndarray, found: np.ndarray) -> float:
     """10 log10 of the mean square of what is expected over that of the difference, in dB."""
     noise = float(np.mean(np.square(found - expected)))
     return 10 * float(np.log10(np.mean(np.square(expected)) / noise)) if noise else float("inf")
+
+
+def mean_psnr(expected: np.ndarray, found: np.ndarray) -> float:
+    """The mean over pictures uint8 [N, H, W, 3] of 10 log10 of 255² over the mean square error."""
+    squares = np.square(expected.astype(float) - found).mean(axis=(1, 2, 3))
+    with np.errstate(divide="ignore"):
+        return float(np.mean(10 * np.log10(255**2 / squares)))
 
 
 def _answer(graph: Callable[[], Any]) -> tuple[np.ndarray, float]:
@@ -308,6 +357,7 @@ def _parser(known: Mapping[str, Variant]) -> argparse.ArgumentParser:
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--rounds", type=int, default=3, help="after one that warms up [3]")
+    parser.add_argument("--pictures", type=int, default=0, help="to compare, of few steps [0]")
     parser.add_argument("--only", nargs="+", choices=list(known), metavar="VARIANT", default=[])
     return parser
 

@@ -15,6 +15,7 @@ import argparse
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,8 @@ from model_export.profiles import EXACT
 
 DOCUMENT, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
 _DEFAULT_FOLDER = ROOT / ".bench"
+UNFINISHED = "unfinished.json"
+"""In the folder, what a run that was broken off had measured: `--replay` reads it."""
 
 
 @dataclass(frozen=True)
@@ -95,18 +98,9 @@ def run(plan: Plan, folder: Path, only: Sequence[str]) -> Results:
     folder.mkdir(parents=True, exist_ok=True)
     _make_models(plan, folder, measurable)
     rounds: dict[str, list[Round]] = {one.key: [] for one in CONTENDERS}
-    for number in range(1, plan.rounds + 1):
-        for contender in measurable:
-            _say(f"round {number} of {plan.rounds}: {contender.label}, {contender.precision}")
-            try:
-                rounds[contender.key].append(_round(plan, folder, contender, number))
-            except subprocess.CalledProcessError as error:
-                obstacles[contender.key] = f"it failed with exit code {error.returncode}"
-    return Results(
-        is_quick=plan.is_quick,
-        image_size=plan.image_size,
-        machine=machine,
-        contenders=tuple(
+
+    def found() -> Results:
+        contenders = (
             Result(
                 one.key,
                 one.label,
@@ -116,10 +110,34 @@ def run(plan: Plan, folder: Path, only: Sequence[str]) -> Results:
                 obstacles[one.key],
             )
             for one in CONTENDERS
-        ),
-        replicas=None if plan.is_quick else _replicas(plan, folder, machine, measurable),
-        quality=_quality(plan, folder) if plan.prompts else None,
-    )
+        )
+        return Results(plan.is_quick, plan.image_size, machine, tuple(contenders))
+
+    began = time.monotonic()
+    for number in range(1, plan.rounds + 1):
+        for contender in measurable:
+            _say(f"round {number} of {plan.rounds}: {contender.label}, {contender.precision}")
+            try:
+                one = _round(plan, folder, contender, number)
+            except subprocess.CalledProcessError as error:
+                obstacles[contender.key] = f"it failed with exit code {error.returncode}"
+                continue
+            rounds[contender.key].append(one)
+            _say(f"  a step {one.step_seconds:.2f} s, the decoder {one.decoder_seconds:.2f} s")
+        if number < plan.rounds:
+            left = (time.monotonic() - began) / number * (plan.rounds - number)
+            _say(f"the other rounds take about {left / 60:.0f} minutes")
+            found().write(folder / UNFINISHED)
+    results = found()
+    results.write(folder / UNFINISHED)
+    if not plan.is_quick:
+        replicas = _replicas(plan, folder, machine, measurable)
+        results = replace(results, replicas=replicas)
+        results.write(folder / UNFINISHED)
+    if plan.prompts:
+        results = replace(results, quality=_quality(plan, folder))
+    (folder / UNFINISHED).unlink()
+    return results
 
 
 def publish(results: Results, document: Path, readme: Path) -> None:

@@ -165,6 +165,28 @@ def test_a_run_goes_through_the_contenders_in_turns_and_goes_on_when_one_fails(
     assert plan.drawn(EXPORTS[1], 2) == [1, 3, 10], "the steps of fast differ"
 
 
+def test_a_run_that_is_broken_off_leaves_what_it_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    plan = dataclasses.replace(speed.FULL, prompts=0)
+    monkeypatch.setattr(speed, "_round", lambda *_: drawn_in(1.0, 2.0, 20))
+    monkeypatch.setattr(speed, "_make_models", lambda *_: None)
+    monkeypatch.setattr(speed, "_replicas", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        speed.run(plan, tmp_path, ["exact-float32"])
+    left = tmp_path / speed.UNFINISHED
+    assert len(results.read(left).of("exact-float32").rounds) == 2
+    monkeypatch.setattr(speed, "_replicas", lambda *_: None)
+    speed.run(plan, tmp_path, ["exact-float32"])
+    assert not left.exists()
+    said = capsys.readouterr().err
+    assert "a step 1.00 s, the decoder 2.00 s" in said
+    assert "the other rounds take about 0 minutes" in said
+
+
 def test_publishing_writes_the_file_the_tables_and_the_plot(tmp_path: Path) -> None:
     document, readme = tmp_path / "benchmarks.md", tmp_path / "README.md"
     for path in (document, readme):
