@@ -34,7 +34,7 @@ class Shortcuts:
 
 PROFILES: dict[str, Shortcuts | None] = {
     EXACT: None,
-    FAST: Shortcuts(guided_fraction=0.7, cache_interval=2, first_whole_steps=3),
+    FAST: Shortcuts(guided_fraction=0.5, cache_interval=2, first_whole_steps=3),
 }
 
 

@@ -25,13 +25,15 @@ from bench.export_cost import ROOT, measured
 from bench.speed import models, report
 from bench.speed.contenders import CONTENDERS, EXPORTS, Contender
 from bench.speed.machine import Machine, this_machine
-from bench.speed.results import FEW_STEPS, Result, Results, Round, read
+from bench.speed.results import Result, Results, Round, read
 from bench.speed.verdicts import verdicts
 from bench.two_servers import measure, two_servers
 from model_export.profiles import EXACT
 
 DOCUMENT, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
 _DEFAULT_FOLDER = ROOT / ".bench"
+SOME_STEPS = 5
+"""A picture of so many, less one of a single step, gives the seconds of a step."""
 UNFINISHED = "unfinished.json"
 """In the folder, what a run that was broken off had measured: `--replay` reads it."""
 
@@ -61,7 +63,7 @@ class Plan:
     def drawn(self, contender: Contender, number: int) -> list[int]:
         """The steps of the pictures that round `number`, from 1, draws."""
         is_whole = number <= self.whole_rounds or contender.profile != EXACT
-        return [1, FEW_STEPS, *[self.steps(contender)] * is_whole]
+        return [1, self.steps(contender) if is_whole else SOME_STEPS, 1]
 
 
 FULL = Plan(image_size=384, rounds=2, whole_rounds=0, shorten=1, prompts=48)
@@ -123,7 +125,8 @@ def run(plan: Plan, folder: Path, only: Sequence[str]) -> Results:
                 obstacles[contender.key] = f"it failed with exit code {error.returncode}"
                 continue
             rounds[contender.key].append(one)
-            _say(f"  a step {one.step_seconds:.2f} s, the decoder {one.decoder_seconds:.2f} s")
+            for steps, seconds in sorted(one.picture_seconds.items()):
+                _say(f"  steps {steps:2}: {', '.join(f'{took:.1f} s' for took in seconds)}")
         if number < plan.rounds:
             left = (time.monotonic() - began) / number * (plan.rounds - number)
             _say(f"the other rounds take about {left / 60:.0f} minutes")
@@ -179,7 +182,7 @@ def _round(plan: Plan, folder: Path, contender: Contender, number: int) -> Round
     return Round(
         said["load_seconds"],
         said["ready_seconds"],
-        {int(n): seconds for n, seconds in said["picture_seconds"].items()},
+        {int(steps): seconds for steps, seconds in said["picture_seconds"].items()},
         usage.peak_bytes,
     )
 
