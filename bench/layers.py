@@ -258,7 +258,8 @@ class Bench:
 
         with self._computed_as(variant):
             networks = as_networks(self._all, self._spec)
-            draw = TextToImage(self._spec, networks, "").tokens.get_concrete_function()
+            model = TextToImage(self._spec, networks, "")  # its functions need it alive
+            draw = model.tokens.get_concrete_function()
         prompt, nothing = (tf.fill([number, MAX_PROMPT_TOKENS], token) for token in (320, 49407))
         steps, guidance = tf.fill([number], STEPS), tf.fill([number], self._spec.guidance_scale)
         seeds = tf.range(number, dtype=tf.int64)
