@@ -15,8 +15,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras_cv.src.models.stable_diffusion.attention_block import AttentionBlock
-from keras_cv.src.models.stable_diffusion.diffusion_model import CrossAttention
+from keras_cv.src.models.stable_diffusion.decoder import Decoder
+from keras_cv.src.models.stable_diffusion.diffusion_model import CrossAttention, ResBlock, Upsample
 from keras_cv.src.models.stable_diffusion.padded_conv2d import PaddedConv2D
+from keras_cv.src.models.stable_diffusion.resnet_block import ResnetBlock
 
 from model_export.sd14 import attention
 
@@ -37,6 +39,11 @@ def normalize_groups(layer: Any, inputs: Any) -> Any:
     inputs in the order in which they lie in memory, and averaged over a group's channels after
     that.
     """
+    return tf.cast(_normalized(layer, inputs), inputs.dtype)
+
+
+def _normalized(layer: Any, inputs: Any) -> Any:
+    """The layer's answer in float32."""
     channels = inputs.shape[-1]
     places = list(range(1, len(inputs.shape) - 1))
     wide = tf.cast(inputs, tf.float32)
@@ -57,22 +64,116 @@ def normalize_groups(layer: Any, inputs: Any) -> Any:
     distances = tf.math.squared_difference(wide, per_channel(tf.repeat(mean, members, axis=2)))
     variance = group_mean(distances)
     scale = tf.math.rsqrt(variance + layer.epsilon) * gamma
-    normalized = wide * per_channel(scale) + per_channel(beta - mean * scale)
-    return tf.cast(normalized, inputs.dtype)
+    return wide * per_channel(scale) + per_channel(beta - mean * scale)
+
+
+def _activated(norm: Any, inputs: Any) -> Any:
+    """Group normalization and swish, rounded once."""
+    return tf.cast(tf.nn.silu(_normalized(norm, inputs)), inputs.dtype)
+
+
+def compute_residual(layer: Any, inputs: Any) -> Any:
+    """ResBlock.call, the U-Net's: inputs are places [B, h, w, C] and an embedding [B, D]."""
+    places, embedding = inputs
+    (norm, _, convolution), (last_norm, _, last_convolution) = layer.entry_flow, layer.exit_flow
+    for one in layer.embedding_flow:
+        embedding = one(embedding)
+    hidden = convolution(_activated(norm, places)) + embedding[:, tf.newaxis, tf.newaxis]
+    return last_convolution(_activated(last_norm, hidden)) + layer.residual_projection(places)
+
+
+def compute_decoders_residual(layer: Any, inputs: Any) -> Any:
+    """ResnetBlock.call, the decoder's: inputs [B, h, w, C]."""
+    hidden = layer.conv1(_activated(layer.norm1, inputs))
+    return layer.conv2(_activated(layer.norm2, hidden)) + layer.residual_projection(inputs)
+
+
+def convolve_doubled(layer: Any, inputs: Any) -> Any:
+    """PaddedConv2D.call, 3 by 3, of inputs [B, h, w, C] with every place doubled: [B, 2h, 2w, K].
+
+    Of the three places that a row of the kernel sees, two are copies of one another, so their
+    weights are added first: four convolutions, 2 by 2, one for each place of a doubled one, with
+    4/9 of the multiplications.
+    """
+    kernel, bias = tf.cast(layer.conv2d.kernel, tf.float32), layer.conv2d.bias
+    above, middle, below = tf.unstack(kernel)
+    by_row = [tf.stack(pair) for pair in ((above, middle + below), (above + middle, below))]
+    answers: list[Any] = []
+    for row, of_row in enumerate(by_row):
+        left, centre, right = tf.unstack(of_row, axis=1)
+        for column, pair in enumerate(((left, centre + right), (left + centre, right))):
+            part = tf.cast(tf.stack(pair, axis=1), inputs.dtype)
+            padding: Any = [[0, 0], [1 - row, row], [1 - column, column], [0, 0]]
+            answers.append(tf.nn.bias_add(tf.nn.conv2d(inputs, part, 1, padding), bias))
+    rows = [tf.stack(answers[:2], axis=3), tf.stack(answers[2:], axis=3)]  # [B, h, w, 2, K]
+    _, height, width, channels = answers[0].shape
+    return tf.reshape(tf.stack(rows, axis=2), [-1, 2 * height, 2 * width, channels])
+
+
+def upsample(layer: Any, inputs: Any) -> Any:
+    """Upsample.call, the U-Net's."""
+    return convolve_doubled(layer.conv, inputs)
+
+
+def decode(model: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+    """Decoder.call: each of its layers in turn, a doubling and the convolution after it as one."""
+    layers = iter(model.layers)
+    for layer in layers:
+        is_doubling = isinstance(layer, keras.layers.UpSampling2D)
+        inputs = convolve_doubled(next(layers), inputs) if is_doubling else layer(inputs)
+    return inputs
+
+
+MAX_PRODUCT_PLACES = 144
+"""Convolutions that answer so many places of a picture at most are computed as one product."""
 
 
 def convolve(layer: Any, inputs: Any) -> Any:
-    """PaddedConv2D.call: the convolution pads, instead of a padded copy made before it."""
+    """PaddedConv2D.call: the convolution pads, instead of a padded copy made before it.
+
+    oneDNN packs a convolution's weights anew at every call. Where there are few places, that takes
+    longer than the convolution; a matrix product reads the weights as they lie in memory.
+    """
     rows, columns = layer.padding2d.padding
-    padding: Any = [[0, 0], rows, columns, [0, 0]] if any((*rows, *columns)) else "VALID"
+    padding: Any = [[0, 0], rows, columns, [0, 0]]
     convolution = layer.conv2d
-    answers = tf.nn.conv2d(inputs, convolution.kernel, convolution.strides, padding)
+    height, width = convolution.compute_output_shape(
+        layer.padding2d.compute_output_shape(inputs.shape)
+    )[1:3]
+    if height * width <= MAX_PRODUCT_PLACES:
+        answers = _as_one_product(tf.pad(inputs, padding), convolution, height, width)
+    else:
+        padding = padding if any((*rows, *columns)) else "VALID"
+        answers = tf.nn.conv2d(inputs, convolution.kernel, convolution.strides, padding)
     return tf.nn.bias_add(answers, convolution.bias)
+
+
+def _as_one_product(inputs: Any, convolution: Any, height: int, width: int) -> Any:
+    """The convolution of padded inputs: every place's neighbourhood, side by side, times weights.
+
+    Known as im2col (Chellapilla, Puri and Simard, 2006).
+    """
+    kernel_height, kernel_width = convolution.kernel_size
+    down, right = convolution.strides
+    neighbours = [
+        inputs[:, row : row + down * height : down, column : column + right * width : right]
+        for row in range(kernel_height)
+        for column in range(kernel_width)
+    ]
+    side_by_side = tf.concat(neighbours, axis=3)
+    width_of_one = side_by_side.shape[3]
+    matrix = tf.reshape(convolution.kernel, [width_of_one, convolution.filters])
+    products = tf.matmul(tf.reshape(side_by_side, [-1, width_of_one]), matrix)
+    return tf.reshape(products, [-1, height, width, convolution.filters])
 
 
 CALLS: dict[type, Callable[..., Any]] = {
     AttentionBlock: attention.attend_to_places,
     CrossAttention: attention.attend,
+    Decoder: decode,
     PaddedConv2D: convolve,
+    ResBlock: compute_residual,
+    ResnetBlock: compute_decoders_residual,
+    Upsample: upsample,
     keras.layers.GroupNormalization: normalize_groups,
 }

@@ -29,6 +29,27 @@ def padded_convolution(padding: int, strides: int, kernel_size: int) -> Callable
     return build
 
 
+def upsampling() -> Any:
+    from keras_cv.src.models.stable_diffusion.diffusion_model import Upsample
+
+    return Upsample(24)
+
+
+def residual_block() -> Any:
+    from keras_cv.src.models.stable_diffusion.diffusion_model import ResBlock
+
+    return ResBlock(32)
+
+
+def decoders_residual_block(channels: int) -> Callable[[], Any]:
+    def build() -> Any:
+        from keras_cv.src.models.stable_diffusion.resnet_block import ResnetBlock
+
+        return ResnetBlock(channels)
+
+    return build
+
+
 def attention_block() -> Any:
     from keras_cv.src.models.stable_diffusion.attention_block import AttentionBlock
 
@@ -41,11 +62,17 @@ def cross_attention() -> Any:
     return CrossAttention(num_heads=4, head_size=16)
 
 
-LAYERS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
+LAYERS: dict[str, tuple[Callable[[], Any], tuple[int, ...] | list[tuple[int, ...]]]] = {
     "normalization of places": (group_normalization, SHAPE),
     "normalization of tokens": (group_normalization, (2, 48, 64)),
     "convolution": (padded_convolution(padding=1, strides=1, kernel_size=3), SHAPE),
     "convolution that halves": (padded_convolution(padding=1, strides=2, kernel_size=3), SHAPE),
+    "convolution of many places": (padded_convolution(1, 1, 3), (2, 16, 12, 8)),
+    "convolution of many places that halves": (padded_convolution(1, 2, 3), (2, 32, 24, 8)),
+    "convolution after doubling": (upsampling, SHAPE),
+    "the U-Net's residual": (residual_block, [SHAPE, (2, 16)]),
+    "the decoder's residual": (decoders_residual_block(64), SHAPE),
+    "the decoder's residual that projects": (decoders_residual_block(32), SHAPE),
     "convolution of places": (padded_convolution(padding=0, strides=1, kernel_size=1), SHAPE),
     "the decoder's attention": (attention_block, SHAPE),
     "the U-Net's attention": (cross_attention, (2, 48, 64)),
@@ -63,14 +90,18 @@ def test_a_rewritten_layer_answers_the_same(name: str, mean: float, precision: s
 
     build, shape = LAYERS[name]
     random = np.random.default_rng(0)
+
+    def draw(size: tuple[int, ...]) -> Any:
+        return tf.cast(random.normal(mean, size=size), precision)
+
+    inputs = [draw(size) for size in shape] if isinstance(shape, list) else draw(shape)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
         layer = build()
+        layer(inputs)  # some make layers of their own at the first call
     finally:
         keras.config.set_dtype_policy(before)
-    inputs = tf.cast(random.normal(mean, size=shape), precision)
-    layer(inputs)
     for variable in layer.variables:
         variable.assign(random.normal(size=variable.shape) / max(1, len(variable.shape)) ** 2)
 
@@ -95,3 +126,20 @@ def test_equal_numbers_are_normalized_to_beta() -> None:
     layer.beta.assign(tf.fill([64], 0.25))
     answers = normalize_groups(layer, inputs).numpy()
     assert np.abs(answers - 0.25).max() < 0.05
+
+
+def test_the_decoders_doublings_are_part_of_their_convolutions() -> None:
+    import keras
+    import tensorflow as tf
+    from keras_cv.src.models.stable_diffusion.padded_conv2d import PaddedConv2D
+
+    from model_export.sd14.layers import decode
+
+    layers = [PaddedConv2D(4, 1), keras.layers.UpSampling2D(2), PaddedConv2D(6, 3, padding=1)]
+    model = keras.Sequential([keras.Input((5, 7, 4)), *layers, keras.layers.Activation("swish")])
+    inputs = tf.random.stateless_normal((1, 5, 7, 4), seed=[0, 0])
+    graph = tf.function(lambda: decode(model, inputs)).get_concrete_function()
+    assert not any(
+        "Resize" in one.type or one.type == "Tile" for one in graph.graph.get_operations()
+    )
+    np.testing.assert_allclose(graph(), model(inputs), atol=1e-6)
