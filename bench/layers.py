@@ -7,7 +7,7 @@
 One process holds the U-Net and the decoder with random weights. Each variant is a graph of its own
 over the same weights, and the rounds go through all of them in turns. The next columns compare the
 variant's answers with those of keras_cv's own layers in float32, in decibels: higher is closer. So
-does the last, for whole pictures (PSNR, the mean of --pictures seeds), where they are asked for.
+does the last, for whole pictures (PSNR over --pictures of them), where they are asked for.
 """
 
 from __future__ import annotations
@@ -15,21 +15,29 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import json
+import math
 import os
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
+from bench.speed.report import seconds
+from bench.speed.results import Figure
+from model_export.demo.compare import psnr
+
 NETWORKS = ("unet", "decoder")
 PICTURE = "picture"
 STEPS = 4
 """Of a picture that is compared."""
+A_TOKEN = 320
+"""Any token: random weights know no words."""
 KERAS_CV, EXPORTED = "keras_cv", "exported"
 WINOGRAD_CHANNELS, WINOGRAD_PLACES = 512, 32
 """Where it was ahead when a convolution was timed alone: many channels, and rows of so many."""
@@ -52,13 +60,17 @@ def variants() -> dict[str, Variant]:
     """All of them by their names; the first is keras_cv's own."""
     import keras
     from keras_cv.src.models.stable_diffusion.attention_block import AttentionBlock
-    from keras_cv.src.models.stable_diffusion.diffusion_model import GEGLU, CrossAttention
+    from keras_cv.src.models.stable_diffusion.decoder import Decoder
+    from keras_cv.src.models.stable_diffusion.diffusion_model import (
+        GEGLU,
+        CrossAttention,
+        Upsample,
+    )
     from keras_cv.src.models.stable_diffusion.padded_conv2d import PaddedConv2D
 
     from model_export.sd14.attention import MAX_SCORE_BYTES
     from model_export.sd14.layers import CALLS
 
-    padded = PaddedConv2D
     groups = keras.layers.GroupNormalization
 
     def some(what: str, *types: type) -> Variant:
@@ -70,7 +82,10 @@ def variants() -> dict[str, Variant]:
     return {
         KERAS_CV: some("keras_cv's layers"),
         "groups": some("only group normalization rewritten", groups),
-        "padding": some("only padding within the convolution", padded),
+        "convolution": some(
+            "only convolutions that pad themselves, and as one product for few places", PaddedConv2D
+        ),
+        "doubling": some("only doublings as part of their convolutions", Decoder, Upsample),
         "attention": some("only attention rewritten", AttentionBlock, CrossAttention),
         EXPORTED: some("all of them: what is exported", *CALLS),
         "one_pass": tried(
@@ -90,7 +105,7 @@ def variants() -> dict[str, Variant]:
         ),
         "winograd": tried(
             f"and convolutions of {WINOGRAD_CHANNELS} channels and more by Winograd's F(4, 3)",
-            {padded: convolve_by_winograd},
+            {PaddedConv2D: convolve_by_winograd},
             MAX_SCORE_BYTES,
         ),
         "small_portions": tried(
@@ -150,12 +165,16 @@ def gate_in_two_products(layer: Any, inputs: Any) -> Any:
 
 
 def gate_in_few_operations(layer: Any, inputs: Any) -> Any:
-    """GEGLU.call with (1 + tanh(z)) / 2 as the sigmoid of 2 z."""
+    """GEGLU.call with the sigmoid of 2 z for (1 + tanh(z)) / 2.
+
+    z = sqrt(2 / pi) (x + 0.044715 x³) is the approximation of GELU by Hendrycks and Gimpel
+    (arXiv:1606.08415).
+    """
     import tensorflow as tf
 
     value, gate = tf.split(layer.dense(inputs), 2, axis=-1)
     wide = tf.cast(gate, tf.float32)
-    steepness = 1.5957691216 + 0.0713548162726 * tf.square(wide)
+    steepness = 2 * math.sqrt(2 / math.pi) * (1.0 + 0.044715 * tf.square(wide))
     answers = tf.cast(value, tf.float32) * (wide * tf.sigmoid(wide * steepness))
     return tf.cast(answers, inputs.dtype)
 
@@ -255,12 +274,14 @@ class Bench:
         from model_export.pipeline import TextToImage
         from model_export.sd14.networks import as_networks
         from model_export.spec import MAX_PROMPT_TOKENS
+        from model_export.vocabulary import END_OF_TEXT
 
         with self._computed_as(variant):
             networks = as_networks(self._all, self._spec)
             model = TextToImage(self._spec, networks, "")  # its functions need it alive
             draw = model.tokens.get_concrete_function()
-        prompt, nothing = (tf.fill([number, MAX_PROMPT_TOKENS], token) for token in (320, 49407))
+        shape = [number, MAX_PROMPT_TOKENS]
+        prompt, nothing = tf.fill(shape, A_TOKEN), tf.fill(shape, END_OF_TEXT)
         steps, guidance = tf.fill([number], STEPS), tf.fill([number], self._spec.guidance_scale)
         seeds = tf.range(number, dtype=tf.int64)
         return draw(prompt, nothing, steps, guidance, seeds)["images"].numpy()
@@ -308,28 +329,33 @@ def main() -> None:
     for name, variant in chosen.items() if pictures is not None else ():
         _say(f"drawing {options.pictures} pictures with {name}")
         drawn = bench.pictures(variant, options.pictures)
-        found[name].decibels[PICTURE] = mean_psnr(pictures, drawn)
+        found[name].decibels[PICTURE] = psnr(pictures, drawn)
+    if options.json:
+        options.json.write_text(json.dumps([_to_json(chosen[k], v) for k, v in found.items()]))
     print(f"{options.image_size} px, {options.precision}, median seconds (lowest to highest)")
     compared = [*NETWORKS, *[PICTURE] * (pictures is not None)]
     print(" " * 16, *(f"{name:>24}" for name in NETWORKS), *(f"{name:>10}" for name in compared))
     for name, one in found.items():
-        figures = [f"{_figure(one.seconds[network]):>24}" for network in NETWORKS]
+        figures = [f"{seconds(Figure.of(one.seconds[network])):>24}" for network in NETWORKS]
         close = [f"{one.decibels[what]:>7.1f} dB" for what in compared]
         left_out = "(left out)" * chosen[name].is_tried
         print(f"{name:16}", *figures, *close, "", chosen[name].what, left_out)
+
+
+def _to_json(variant: Variant, found: Found) -> dict[str, Any]:
+    close = {what: None if math.isinf(db) else db for what, db in found.decibels.items()}
+    return {
+        "what": variant.what,
+        "isTried": variant.is_tried,
+        "seconds": found.seconds,
+        "decibels": close,
+    }
 
 
 def signal_to_noise(expected: np.ndarray, found: np.ndarray) -> float:
     """10 log10 of the mean square of what is expected over that of the difference, in dB."""
     noise = float(np.mean(np.square(found - expected)))
     return 10 * float(np.log10(np.mean(np.square(expected)) / noise)) if noise else float("inf")
-
-
-def mean_psnr(expected: np.ndarray, found: np.ndarray) -> float:
-    """The mean over pictures uint8 [N, H, W, 3] of 10 log10 of 255² over the mean square error."""
-    squares = np.square(expected.astype(float) - found).mean(axis=(1, 2, 3))
-    with np.errstate(divide="ignore"):
-        return float(np.mean(10 * np.log10(255**2 / squares)))
 
 
 def _answer(graph: Callable[[], Any]) -> tuple[np.ndarray, float]:
@@ -339,10 +365,6 @@ def _answer(graph: Callable[[], Any]) -> tuple[np.ndarray, float]:
     answer = graph()
     took = time.monotonic() - began
     return tf.cast(answer, tf.float32).numpy(), took
-
-
-def _figure(values: list[float]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def _say(line: str) -> None:
@@ -359,6 +381,7 @@ def _parser(known: Mapping[str, Variant]) -> argparse.ArgumentParser:
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--rounds", type=int, default=3, help="after one that warms up [3]")
     parser.add_argument("--pictures", type=int, default=0, help="to compare, of few steps [0]")
+    parser.add_argument("--json", type=Path, help="write the figures there, a list of variants")
     parser.add_argument("--only", nargs="+", choices=list(known), metavar="VARIANT", default=[])
     return parser
 

@@ -1,8 +1,10 @@
 """Measures how fast Stable Diffusion draws here: this export, the tutorial's, and other engines.
 
-    python -m bench.speed             all of it; writes docs/benchmarks.json, .md and .png
+    python -m bench.speed             all of it; writes docs/benchmarks.*
+    python -m bench.speed --tried     and what was tried for speed; writes docs/tried.json
     python -m bench.speed --quick     few steps of small pictures, one server; prints only
     python -m bench.speed --replay docs/benchmarks.json     the tables of an earlier run
+    python -m bench.speed --resume    go on with a run that was broken off, after its last round
 
 Every contender draws with the same random weights, in a process of its own, and the rounds go
 through all of them in turns, so that a busy machine slows all alike. Use a quiet one. The models
@@ -83,23 +85,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         whole_rounds=options.whole_rounds,
         prompts=plan.prompts if options.prompts is None else options.prompts,
     )
-    results = run(plan, options.folder, options.only)
+    unfinished = options.folder / UNFINISHED
+    if options.resume and not unfinished.exists():
+        sys.exit(f"error: no run to go on with: {unfinished} is missing; leave out --resume")
+    before = read(unfinished) if options.resume else None
+    results = run(plan, options.folder, options.only, before)
     print(report.tables(results))
     for verdict in verdicts(results):
         print(f"{verdict.verdict:20} {verdict.what}: {verdict.found} (asked: {verdict.asked})")
     if not options.quick and not options.only:
         publish(results, DOCUMENT, README)
+    if options.tried:
+        subprocess.run(_python("bench.speed.tried"), cwd=ROOT, check=True)
     return 0
 
 
-def run(plan: Plan, folder: Path, only: Sequence[str]) -> Results:
-    """Makes what is missing, then measures: contenders in turns, replicas, quality."""
-    machine = this_machine()
-    obstacles = {one.key: _obstacle(one, machine, only) for one in CONTENDERS}
+def run(plan: Plan, folder: Path, only: Sequence[str], before: Results | None = None) -> Results:
+    """Makes what is missing, then measures: contenders in turns, replicas, quality.
+
+    before is a run that was broken off, whose rounds are not measured again.
+    """
+    machine = before.machine if before else replace(this_machine(), products=_products())
+    obstacles = {
+        one.key: _obstacle(one, machine, only) or (before and before.of(one.key).obstacle)
+        for one in CONTENDERS
+    }
     measurable = [one for one in CONTENDERS if obstacles[one.key] is None]
     folder.mkdir(parents=True, exist_ok=True)
     _make_models(plan, folder, measurable)
-    rounds: dict[str, list[Round]] = {one.key: [] for one in CONTENDERS}
+    rounds = {one.key: list(before.of(one.key).rounds) if before else [] for one in CONTENDERS}
+    done = max(len(some) for some in rounds.values())
 
     def found() -> Results:
         contenders = (
@@ -116,19 +131,21 @@ def run(plan: Plan, folder: Path, only: Sequence[str]) -> Results:
         return Results(plan.is_quick, plan.image_size, machine, tuple(contenders))
 
     began = time.monotonic()
-    for number in range(1, plan.rounds + 1):
+    for number in range(done + 1, plan.rounds + 1):
         for contender in measurable:
             _say(f"round {number} of {plan.rounds}: {contender.label}, {contender.precision}")
             try:
                 one = _round(plan, folder, contender, number)
             except subprocess.CalledProcessError as error:
                 obstacles[contender.key] = f"it failed with exit code {error.returncode}"
+                _say(f"  {obstacles[contender.key]}")
                 continue
             rounds[contender.key].append(one)
             for steps, seconds in sorted(one.picture_seconds.items()):
                 _say(f"  steps {steps:2}: {', '.join(f'{took:.1f} s' for took in seconds)}")
         if number < plan.rounds:
-            left = (time.monotonic() - began) / number * (plan.rounds - number)
+            each = (time.monotonic() - began) / (number - done)
+            left = each * (plan.rounds - number)
             _say(f"the other rounds take about {left / 60:.0f} minutes")
             found().write(folder / UNFINISHED)
     results = found()
@@ -171,6 +188,15 @@ def _make_models(plan: Plan, folder: Path, measurable: Sequence[Contender]) -> N
             _say(f"making the models of {plan.image_size} px in {precision} (once; minutes)")
             command = [*_python("bench.speed.models"), str(folder), str(plan.image_size), precision]
             subprocess.run([*command, *["openvino"] * with_openvino], cwd=ROOT, check=True)
+
+
+def _products() -> dict[str, float]:
+    return json.loads(_last_line(_python("bench.speed.products")))
+
+
+def _last_line(command: Sequence[str]) -> str:
+    run = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    return run.stdout.strip().splitlines()[-1]
 
 
 def _round(plan: Plan, folder: Path, contender: Contender, number: int) -> Round:
@@ -246,7 +272,15 @@ def _parser() -> argparse.ArgumentParser:
         choices=[one.key for one in CONTENDERS],
         help=f"some of: {', '.join(one.key for one in CONTENDERS)}; writes no files",
     )
+    parser.add_argument(
+        "--tried",
+        action="store_true",
+        help="also what was tried for speed: docs/tried.json, a quarter of an hour more",
+    )
     parser.add_argument("--folder", type=Path, default=_DEFAULT_FOLDER, help="for the models")
+    parser.add_argument(
+        "--resume", action="store_true", help=f"go on after the rounds in FOLDER/{UNFINISHED}"
+    )
     parser.add_argument("--replay", type=Path, metavar="JSON", help="print an earlier run's tables")
     return parser
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ _MULTIPLY_BFLOAT16 = {"avx512_bf16", "amx_bf16"}
 class Machine:
     """A processor, its memory, and the versions of what computes on it.
 
-    load is the run queue's average over the minute before the measurement.
+    load is the run queue's average over the minute before the measurement. products are
+    `bench.speed.products`' 10⁹ operations a second by precision.
     """
 
     processor: str
@@ -30,6 +31,7 @@ class Machine:
     system: str
     versions: dict[str, str]
     load: float
+    products: dict[str, float] = field(default_factory=dict[str, float])
 
     @property
     def multiplies_bfloat16(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def tables(results: Results | None) -> str:
         + ", ".join(f"{name} {version}" for name, version in machine.versions.items())
         + f". Pictures of {results.image_size} px, random weights. Seconds: the median of "
         f"{_rounds(results)}, in brackets the lowest and the highest.",
+        *_products(machine.products),
         "",
         f"| {' | '.join(_COLUMNS)} |",
         "|---" * len(_COLUMNS) + "|",
@@ -68,6 +70,13 @@ def summary(results: Results | None) -> str:
     )
 
 
+def _products(products: Mapping[str, float]) -> list[str]:
+    if not products:
+        return []
+    rates = " and ".join(f"{rate:.0f} in {name}" for name, rate in products.items())
+    return [f"Products of matrices run at 10⁹ operations a second times {rates}."]
+
+
 def _rounds(results: Results) -> str:
     most = max(len(one.rounds) for one in results.contenders)
     return "1 round" if most == 1 else f"{most} rounds"
@@ -79,19 +88,20 @@ def _row(result: Result) -> str:
         return f"{name} {NOT_MEASURABLE}: {result.obstacle} |{' |' * (len(_COLUMNS) - 3)}"
     picture = result.picture()
     cells = (
-        _seconds(result.figure(lambda one: one.step_seconds)),
-        "" if result.key in _UNEVEN else _seconds(result.figure(lambda one: one.decoder_seconds)),
+        seconds(result.figure(lambda one: one.step_seconds)),
+        "" if result.key in _UNEVEN else seconds(result.figure(lambda one: one.decoder_seconds)),
         str(result.steps),
-        _seconds(picture),
+        seconds(picture),
         f"{3600 / picture.median:.0f}",
         f"{result.figure(lambda one: one.peak_bytes).highest / 1e9:.1f} GB",
-        _seconds(result.figure(lambda one: one.load_seconds)),
-        _seconds(result.figure(lambda one: one.ready_seconds)),
+        seconds(result.figure(lambda one: one.load_seconds)),
+        seconds(result.figure(lambda one: one.ready_seconds)),
     )
     return f"{name} {' | '.join(cells)} |"
 
 
-def _seconds(figure: Figure) -> str:
+def seconds(figure: Figure) -> str:
+    """The median, and the spread where there is one."""
     if figure.lowest == figure.highest:
         return f"{figure.median:.2f}"
     return f"{figure.median:.2f} ({figure.lowest:.2f} to {figure.highest:.2f})"
@@ -116,11 +126,11 @@ def _quality(quality: dict[str, Any]) -> list[str]:
     ]
 
 
-def update_document(path: Path, text: str) -> None:
-    """Puts a text between the two marks of a Markdown file."""
-    before, _, rest = path.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+def update_document(path: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
+    """Puts a text between two marks of a Markdown file."""
+    before, _, rest = path.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
 def plot(results: Results, path: Path) -> None:

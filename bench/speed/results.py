@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from bench.speed.machine import Machine
 
-FORMAT = 2
+FORMAT = 3
 
 
 class Figure(NamedTuple):

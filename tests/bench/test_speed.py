@@ -14,7 +14,7 @@ from unittest import mock
 import pytest
 
 from bench.speed import __main__ as speed
-from bench.speed import models, report, results, verdicts
+from bench.speed import models, report, results, tried, verdicts
 from bench.speed.contenders import CONTENDERS, EXPORTS, TUTORIAL
 from bench.speed.machine import Machine, this_machine
 from bench.speed.results import Result, Results, Round
@@ -67,6 +67,17 @@ def test_a_round_tells_the_step_and_the_decoder_apart() -> None:
     assert one.decoder_seconds == pytest.approx(4.0)
     assert one.seconds_for(20) == one.picture_seconds[20][0] == pytest.approx(44.0)
     assert one.seconds_for(10) == pytest.approx(24.0)
+
+
+def test_of_pictures_of_as_many_steps_the_fastest_counts() -> None:
+    one = Round(10.0, 20.0, {1: [9.0, 6.0], 5: [14.0]}, 5 * 10**9)
+    assert one.step_seconds == pytest.approx(2.0)
+    assert one.decoder_seconds == pytest.approx(4.0)
+
+
+def test_fast_has_no_decoder_of_its_own_in_the_table() -> None:
+    (row,) = (line for line in report.tables(measured()).splitlines() if "fast | float32" in line)
+    assert [cell.strip() for cell in row.split("|")][4] == ""
 
 
 def test_results_are_read_back_as_they_were_written(tmp_path: Path) -> None:
@@ -153,6 +164,7 @@ def test_a_run_goes_through_the_contenders_in_turns_and_goes_on_when_one_fails(
 
     monkeypatch.setattr(speed, "_round", draw)
     monkeypatch.setattr(speed, "_make_models", lambda *_: None)
+    monkeypatch.setattr(speed, "_products", dict)
     monkeypatch.setattr(speed, "_replicas", lambda *_: None)
     keys = ["tutorial", "keras_cv", "exact-float32", "fast-float32"]
     found = speed.run(plan, tmp_path, keys)
@@ -174,13 +186,18 @@ def test_a_run_that_is_broken_off_leaves_what_it_measured(
     plan = dataclasses.replace(speed.FULL, prompts=0)
     monkeypatch.setattr(speed, "_round", lambda *_: drawn_in(1.0, 2.0, 20))
     monkeypatch.setattr(speed, "_make_models", lambda *_: None)
+    monkeypatch.setattr(speed, "_products", dict)
     monkeypatch.setattr(speed, "_replicas", interrupt)
     with pytest.raises(KeyboardInterrupt):
         speed.run(plan, tmp_path, ["exact-float32"])
     left = tmp_path / speed.UNFINISHED
     assert len(results.read(left).of("exact-float32").rounds) == 2
     monkeypatch.setattr(speed, "_replicas", lambda *_: None)
-    speed.run(plan, tmp_path, ["exact-float32"])
+    before = results.read(left)
+    longer = dataclasses.replace(plan, rounds=3)
+    monkeypatch.setattr(speed, "_round", lambda *_: drawn_in(5.0, 2.0, 20))
+    found = speed.run(longer, tmp_path, ["exact-float32"], before).of("exact-float32")
+    assert [one.step_seconds for one in found.rounds] == pytest.approx([1.0, 1.0, 5.0])
     assert not left.exists()
     said = capsys.readouterr().err
     assert "  steps  1: 3.0 s\n  steps  5: 7.0 s\n  steps 20: 22.0 s\n" in said
@@ -213,6 +230,30 @@ def test_a_document_quotes_what_make_bench_wrote(
     found = results.read(written) if written.exists() else None
     between = path.read_text().partition(report.BEGIN)[2].partition(report.END)[0]
     assert between.strip() == quoted(found)
+
+
+def test_what_was_tried_is_told_in_tables() -> None:
+    one = {
+        "what": "some layers",
+        "isTried": True,
+        "seconds": {"unet": [4.0, 5.0], "decoder": [6.0]},
+        "decibels": {"unet": 118.71, "decoder": None},
+    }
+    text = tried.tables({name: [one] for name in tried.RUNS})
+    assert "| some layers (left out) | 4.50 (4.00 to 5.00) | 6.00 | 118.7 dB | equal |" in text
+    assert "| pages of 2 MB | `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` | 4.50" in text
+
+
+def test_the_document_quotes_what_was_tried() -> None:
+    text = speed.DOCUMENT.read_text()
+    between = text.partition(tried.BEGIN)[2].partition(tried.END)[0]
+    assert between.strip() == tried.tables(tried.read())
+
+
+def test_the_table_tells_how_fast_the_processor_multiplies() -> None:
+    machine = dataclasses.replace(MACHINE, products={"float32": 216.3, "bfloat16": 145.0})
+    text = report.tables(dataclasses.replace(measured(), machine=machine))
+    assert "10⁹ operations a second times 216 in float32 and 145 in bfloat16." in text
 
 
 def test_this_machine_is_described(tmp_path: Path) -> None:

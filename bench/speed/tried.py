@@ -1,0 +1,138 @@
+"""What was tried for speed: each rewrite of a layer, and settings around the exported layers.
+
+    python -m bench.speed.tried     writes docs/tried.json, and its tables into docs/benchmarks.md
+
+Every run is a process of `bench.layers`, whose help says what its figures are.
+`make bench ARGS=--tried` ends with this. It takes a quarter of an hour.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.export_cost import ROOT
+from bench.layers import EXPORTED, KERAS_CV, NETWORKS
+from bench.speed import report
+from bench.speed.results import Figure
+
+FIGURES = ROOT / "docs" / "tried.json"
+BEGIN, END = "<!-- made by bench.speed.tried: begin -->", "<!-- made by bench.speed.tried: end -->"
+LAYERS, ROUGH, BASELINE = "layers", "bfloat16", "as it is"
+Found = Mapping[str, Sequence[Mapping[str, Any]]]
+"""For each run by its name, what `bench.layers --json` wrote."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Arguments of `bench.layers`, and what is set in its environment."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+_SETTINGS: Mapping[str, Mapping[str, str]] = {
+    BASELINE: {},
+    "oneDNN's kernels wherever there are any": {"TF_ENABLE_ONEDNN_OPTS": "1"},
+    "pages of 2 MB": {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"},
+    "one arena that gives no memory back": {
+        "MALLOC_ARENA_MAX": "1",
+        "MALLOC_MMAP_MAX_": "0",
+        "MALLOC_TRIM_THRESHOLD_": "100000000000",
+        "MALLOC_TOP_PAD_": "268435456",
+    },
+}
+RUNS: Mapping[str, Run] = {
+    LAYERS: Run(("--rounds", "2")),
+    **{name: Run(("--only", EXPORTED), settings) for name, settings in _SETTINGS.items()},
+    ROUGH: Run(("--precision", "bfloat16", "--rounds", "2", "--only", KERAS_CV, EXPORTED)),
+}
+
+
+def main() -> None:
+    found = measure()
+    FIGURES.write_text(json.dumps(found, indent=2) + "\n")
+    report.update_document(ROOT / "docs" / "benchmarks.md", tables(found), BEGIN, END)
+    print(tables(found))
+
+
+def measure() -> Found:
+    """All runs, one after the other."""
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "found.json"
+        for number, (name, run) in enumerate(RUNS.items(), 1):
+            print(f"tried, {number} of {len(RUNS)}: {name}", file=sys.stderr, flush=True)
+            command = [sys.executable, "-m", "bench.layers", *run.arguments, "--json", str(path)]
+            environment = {**os.environ, **run.environment}
+            subprocess.run(
+                command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL
+            )
+            found[name] = json.loads(path.read_text())
+    return found
+
+
+def read() -> Found | None:
+    """What was written last, if anything was."""
+    return json.loads(FIGURES.read_text()) if FIGURES.exists() else None
+
+
+def tables(found: Found | None) -> str:
+    """Markdown: the layers' rewrites, the settings, and the layers in bfloat16."""
+    if found is None:
+        return "There is no measurement yet: `make bench ARGS=--tried` makes one."
+
+    def rows(run: str) -> list[str]:
+        return [_row(_name(one), [*_seconds(one), *_decibels(one)]) for one in found[run]]
+
+    return "\n".join(
+        [
+            "| layers | U-Net, one pair | decoder | U-Net | decoder |",
+            "|---|---|---|---|---|",
+            *rows(LAYERS),
+            "",
+            "| around the exported layers | set | U-Net, one pair | decoder |",
+            "|---|---|---|---|",
+            *(
+                _row(name, [_assignments(settings), *_seconds(one)])
+                for name, settings in _SETTINGS.items()
+                for one in found[name]
+            ),
+            "",
+            "| in bfloat16 | U-Net, one pair | decoder | U-Net | decoder |",
+            "|---|---|---|---|---|",
+            *rows(ROUGH),
+        ]
+    )
+
+
+def _name(variant: Mapping[str, Any]) -> str:
+    return f"{variant['what']}{' (left out)' * variant['isTried']}"
+
+
+def _row(name: str, cells: Sequence[str]) -> str:
+    return f"| {' | '.join([name, *cells])} |"
+
+
+def _assignments(settings: Mapping[str, str]) -> str:
+    return " ".join(f"`{name}={value}`" for name, value in settings.items())
+
+
+def _seconds(variant: Mapping[str, Any]) -> list[str]:
+    return [report.seconds(Figure.of(variant["seconds"][network])) for network in NETWORKS]
+
+
+def _decibels(variant: Mapping[str, Any]) -> list[str]:
+    close = [variant["decibels"][network] for network in NETWORKS]
+    return ["equal" if one is None else f"{one:.1f} dB" for one in close]
+
+
+if __name__ == "__main__":
+    main()
