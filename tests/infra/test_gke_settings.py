@@ -70,7 +70,7 @@ def test_the_fuse_sidecar_takes_its_share_of_the_node() -> None:
 
 @pytest.mark.parametrize(
     ("size", "precision", "gib", "enough"),
-    [("384", "float32", "5", "6"), ("768", "float32", "6", "7"), ("768", "bfloat16", "4", "5")],
+    [("384", "float32", "6", "7"), ("768", "float32", "7", "8"), ("768", "bfloat16", "5", "6")],
 )
 def test_a_pod_that_the_model_does_not_fit_into_is_refused(
     size: str, precision: str, gib: str, enough: str
