@@ -85,10 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         whole_rounds=options.whole_rounds,
         prompts=plan.prompts if options.prompts is None else options.prompts,
     )
-    unfinished = options.folder / UNFINISHED
-    if options.resume and not unfinished.exists():
-        sys.exit(f"error: no run to go on with: {unfinished} is missing; leave out --resume")
-    before = read(unfinished) if options.resume else None
+    before = _broken_off(plan, options.folder / UNFINISHED) if options.resume else None
     results = run(plan, options.folder, options.only, before)
     print(report.tables(results))
     for verdict in verdicts(results):
@@ -158,6 +155,20 @@ def run(plan: Plan, folder: Path, only: Sequence[str], before: Results | None = 
         results = replace(results, quality=_quality(plan, folder))
     (folder / UNFINISHED).unlink()
     return results
+
+
+def _broken_off(plan: Plan, path: Path) -> Results:
+    """What a run of this plan had measured. Exits where there is nothing to go on with."""
+    if not path.exists():
+        sys.exit(f"error: no run to go on with: {path} is missing; leave out --resume")
+    try:
+        before = read(path)
+    except ValueError as error:
+        sys.exit(f"error: {error}, without --resume")
+    if (before.image_size, before.is_quick) != (plan.image_size, plan.is_quick):
+        size = f"{before.image_size} px{' with --quick' * before.is_quick}"
+        sys.exit(f"error: the run that was broken off is of {size}: leave out --resume")
+    return before
 
 
 def publish(results: Results, document: Path, readme: Path) -> None:

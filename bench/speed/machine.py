@@ -21,7 +21,7 @@ class Machine:
     """A processor, its memory, and the versions of what computes on it.
 
     load is the run queue's average over the minute before the measurement. products are
-    `bench.speed.products`' 10⁹ operations a second by precision.
+    `bench.speed.products`' 10⁹ operations a second by the type of the numbers.
     """
 
     processor: str

@@ -73,7 +73,7 @@ def summary(results: Results | None) -> str:
 def _products(products: Mapping[str, float]) -> list[str]:
     if not products:
         return []
-    rates = " and ".join(f"{rate:.0f} in {name}" for name, rate in products.items())
+    rates = ", ".join(f"{rate:.0f} in {name}" for name, rate in products.items())
     return [f"Products of matrices run at 10⁹ operations a second times {rates}."]
 
 

@@ -204,6 +204,27 @@ def test_a_run_that_is_broken_off_leaves_what_it_measured(
     assert "the other rounds take about 0 minutes" in said
 
 
+@pytest.mark.parametrize(
+    ("left", "arguments", "why"),
+    [
+        (None, [], "no run to go on with: "),
+        ('{"format": 0}', [], "is of another format: run make bench again, without --resume"),
+        (measured(), ["--image-size", "256"], "broken off is of 384 px: leave out --resume"),
+        (measured(), ["--quick", "--image-size", "384"], "broken off is of 384 px: leave out"),
+    ],
+)
+def test_nothing_goes_on_with_a_run_of_something_else(
+    left: Results | str | None, arguments: list[str], why: str, tmp_path: Path
+) -> None:
+    path = tmp_path / speed.UNFINISHED
+    if isinstance(left, Results):
+        left.write(path)
+    elif left is not None:
+        path.write_text(left)
+    with pytest.raises(SystemExit, match=why):
+        speed.main(["--resume", "--folder", str(tmp_path), *arguments])
+
+
 def test_publishing_writes_the_file_the_tables_and_the_plot(tmp_path: Path) -> None:
     document, readme = tmp_path / "benchmarks.md", tmp_path / "README.md"
     for path in (document, readme):
@@ -253,7 +274,7 @@ def test_the_document_quotes_what_was_tried() -> None:
 def test_the_table_tells_how_fast_the_processor_multiplies() -> None:
     machine = dataclasses.replace(MACHINE, products={"float32": 216.3, "bfloat16": 145.0})
     text = report.tables(dataclasses.replace(measured(), machine=machine))
-    assert "10⁹ operations a second times 216 in float32 and 145 in bfloat16." in text
+    assert "10⁹ operations a second times 216 in float32, 145 in bfloat16." in text
 
 
 def test_this_machine_is_described(tmp_path: Path) -> None:
