@@ -42,6 +42,8 @@ KERAS_CV, EXPORTED = "keras_cv", "exported"
 WINOGRAD_CHANNELS, WINOGRAD_PLACES = 512, 32
 """Where it was ahead when a convolution was timed alone: many channels, and rows of so many."""
 
+MORE_PRODUCT_PLACES = 576
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -64,9 +66,11 @@ def variants() -> dict[str, Variant]:
     from keras_cv.src.models.stable_diffusion.diffusion_model import (
         GEGLU,
         CrossAttention,
+        ResBlock,
         Upsample,
     )
     from keras_cv.src.models.stable_diffusion.padded_conv2d import PaddedConv2D
+    from keras_cv.src.models.stable_diffusion.resnet_block import ResnetBlock
 
     from model_export.sd14.attention import MAX_SCORE_BYTES
     from model_export.sd14.layers import CALLS
@@ -85,6 +89,11 @@ def variants() -> dict[str, Variant]:
         "convolution": some(
             "only convolutions that pad themselves, and as one product for few places", PaddedConv2D
         ),
+        "swish": some(
+            "only residual blocks, where group normalization and swish are one",
+            ResBlock,
+            ResnetBlock,
+        ),
         "doubling": some("only doublings as part of their convolutions", Decoder, Upsample),
         "attention": some("only attention rewritten", AttentionBlock, CrossAttention),
         EXPORTED: some("all of them: what is exported", *CALLS),
@@ -101,6 +110,21 @@ def variants() -> dict[str, Variant]:
         "short_gate": tried(
             "and GEGLU's gate in fewer operations, in float32",
             {GEGLU: gate_in_few_operations},
+            MAX_SCORE_BYTES,
+        ),
+        "bias": tried(
+            "and fully connected layers with their bias added within the product",
+            {keras.layers.Dense: multiply_with_bias},
+            MAX_SCORE_BYTES,
+        ),
+        "one_normalization": tried(
+            "and layer normalization as a pattern that TensorFlow could make one operation of",
+            {keras.layers.LayerNormalization: normalize_as_a_batch},
+            MAX_SCORE_BYTES,
+        ),
+        "more_products": tried(
+            f"and convolutions of up to {MORE_PRODUCT_PLACES} places as one product",
+            {PaddedConv2D: convolve_more_as_products},
             MAX_SCORE_BYTES,
         ),
         "winograd": tried(
@@ -177,6 +201,38 @@ def gate_in_few_operations(layer: Any, inputs: Any) -> Any:
     steepness = 2 * math.sqrt(2 / math.pi) * (1.0 + 0.044715 * tf.square(wide))
     answers = tf.cast(value, tf.float32) * (wide * tf.sigmoid(wide * steepness))
     return tf.cast(answers, inputs.dtype)
+
+
+def multiply_with_bias(layer: Any, inputs: Any, training: Any = None) -> Any:
+    """Dense.call of inputs [..., C] as rows of a matrix: between keras's product of them and its
+    bias stands a reshape, which keeps TensorFlow from making the two one operation.
+    """
+    import tensorflow as tf
+
+    answers = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), layer.kernel)
+    if layer.use_bias:
+        answers = tf.nn.bias_add(answers, layer.bias)
+    return layer.activation(tf.reshape(answers, [-1, *inputs.shape[1:-1], layer.units]))
+
+
+def normalize_as_a_batch(layer: Any, inputs: Any) -> Any:
+    """LayerNormalization.call as the formula of a batch's, for which oneDNN has an operation."""
+    import tensorflow as tf
+
+    wide = tf.cast(inputs, tf.float32)
+    mean, variance = tf.nn.moments(wide, [-1], keepdims=True)
+    answers = tf.nn.batch_normalization(
+        wide, mean, variance, layer.beta, layer.gamma, layer.epsilon
+    )
+    return tf.cast(answers, layer.compute_dtype)
+
+
+def convolve_more_as_products(layer: Any, inputs: Any) -> Any:
+    """PaddedConv2D.call as it is exported, with another bound."""
+    from model_export.sd14 import layers
+
+    with mock.patch.object(layers, "MAX_PRODUCT_PLACES", MORE_PRODUCT_PLACES):
+        return layers.convolve(layer, inputs)
 
 
 def convolve_by_winograd(layer: Any, inputs: Any) -> Any:
@@ -303,7 +359,7 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     known = variants()
-    options = _parser(known).parse_args()
+    options = parser(known).parse_args()
     chosen = {name: one for name, one in known.items() if name in (options.only or known)}
     _say("making the networks")
     bench = Bench(options.image_size, "float32")
@@ -371,7 +427,7 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _parser(known: Mapping[str, Variant]) -> argparse.ArgumentParser:
+def parser(known: Mapping[str, Variant]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench.layers",
         description=__doc__,

@@ -1,10 +1,10 @@
 """Which precision suits which processor: what the setting `auto` means.
 
 bfloat16 halves a model's memory everywhere, but is only fast where the processor multiplies it
-faster than float32: with AMX, or with AMD's AVX512_BF16. An Intel core takes about four times as
-long for AVX512_BF16's instruction as for one of float32, which has half the products (measured on
-an Emerald Rapids whose AMX was hidden: matrices at 216 GFLOP/s in float32, 145 in bfloat16).
-Without any of them TensorFlow converts every operand to float32 and back.
+faster than float32: with AMX, or with AMD's AVX512_BF16. An Intel core takes several times as long
+for AVX512_BF16's instruction as for one of float32, which has half the products (docs/benchmarks.md
+has the figures of an Emerald Rapids without AMX). Without any of them TensorFlow converts every
+operand to float32 and back.
 
 Which machine series has which processor: Compute Engine, "CPU platforms"
 (cloud.google.com/compute/docs/cpu-platforms). Which processor has which instructions: Intel and AMD

@@ -22,6 +22,9 @@ from keras_cv.src.models.stable_diffusion.resnet_block import ResnetBlock
 
 from model_export.sd14 import attention
 
+MAX_PRODUCT_PLACES = 144
+"""Convolutions that answer so many places of a picture at most are computed as one product."""
+
 
 def rewrite(*models: Any, calls: Mapping[type, Callable[..., Any]] | None = None) -> None:
     """Makes the layers of keras_cv's U-Net and decoder compute the way `calls` does [CALLS]."""
@@ -124,10 +127,6 @@ def decode(model: Any, inputs: Any, training: Any = None, mask: Any = None) -> A
     return inputs
 
 
-MAX_PRODUCT_PLACES = 144
-"""Convolutions that answer so many places of a picture at most are computed as one product."""
-
-
 def convolve(layer: Any, inputs: Any) -> Any:
     """PaddedConv2D.call: the convolution pads, instead of a padded copy made before it.
 
@@ -155,15 +154,15 @@ def _as_one_product(inputs: Any, convolution: Any, height: int, width: int) -> A
     """
     kernel_height, kernel_width = convolution.kernel_size
     down, right = convolution.strides
-    neighbours = [
+    shifted = [
         inputs[:, row : row + down * height : down, column : column + right * width : right]
         for row in range(kernel_height)
         for column in range(kernel_width)
     ]
-    side_by_side = tf.concat(neighbours, axis=3)
-    width_of_one = side_by_side.shape[3]
-    matrix = tf.reshape(convolution.kernel, [width_of_one, convolution.filters])
-    products = tf.matmul(tf.reshape(side_by_side, [-1, width_of_one]), matrix)
+    neighbourhoods = tf.concat(shifted, axis=3)
+    size = neighbourhoods.shape[3]
+    weights = tf.reshape(convolution.kernel, [size, convolution.filters])
+    products = tf.matmul(tf.reshape(neighbourhoods, [-1, size]), weights)
     return tf.reshape(products, [-1, height, width, convolution.filters])
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from unittest import mock
 
 import pytest
 
+from bench import layers
 from bench.speed import __main__ as speed
 from bench.speed import models, report, results, tried, verdicts
 from bench.speed.contenders import CONTENDERS, EXPORTS, TUTORIAL
@@ -251,6 +253,35 @@ def test_a_document_quotes_what_make_bench_wrote(
     found = results.read(written) if written.exists() else None
     between = path.read_text().partition(report.BEGIN)[2].partition(report.END)[0]
     assert between.strip() == quoted(found)
+
+
+def test_what_was_tried_is_measured_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(speed, "run", lambda *_: measured())
+    monkeypatch.setattr(speed, "publish", lambda *_: None)
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command))
+    assert speed.main([]) == 0 and not commands
+    assert speed.main(["--tried"]) == 0
+    assert commands == [[sys.executable, "-m", "bench.speed.tried"]]
+
+
+def test_every_try_is_a_run_of_the_layers_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[tuple[list[str], str | None]] = []
+
+    def run(command: list[str], env: dict[str, str], **_: Any) -> None:
+        runs.append((command, env.get("TF_ENABLE_ONEDNN_OPTS")))
+        Path(command[command.index("--json") + 1]).write_text(f"[{len(runs)}]")
+
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    monkeypatch.setattr(subprocess, "run", run)
+    assert list(tried.measure().items()) == [(n, [i]) for i, n in enumerate(tried.RUNS, 1)]
+    assert [forced for _, forced in runs].count("1") == 1
+    known = layers.parser(layers.variants())
+    for command, _ in runs:
+        assert command[:3] == [sys.executable, "-m", "bench.layers"]
+        known.parse_args(command[3:])
 
 
 def test_what_was_tried_is_told_in_tables() -> None:
