@@ -4,16 +4,17 @@
     python -m bench.speed --tried     and what was tried for speed; writes docs/tried.json
     python -m bench.speed --quick     few steps of small pictures, one server; prints only
     python -m bench.speed --replay docs/benchmarks.json     the tables of an earlier run
-    python -m bench.speed --resume    go on with a run that was broken off, after its last round
+    python -m bench.speed --resume    go on with a run that was broken off
 
-Every contender draws with the same random weights, in a process of its own, and the rounds go
-through all of them in turns, so that a busy machine slows all alike. Use a quiet one. The models
+Every contender draws with the same random weights, in a process of its own. Those that fit into
+memory together draw in turns, so that a busy machine slows all alike. Use a quiet one. The models
 are kept in --folder (some 10 GB for one size) and made once.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -23,9 +24,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.export_cost import ROOT, measured
+from bench.export_cost import ROOT
 from bench.speed import models, report
-from bench.speed.contenders import CONTENDERS, EXPORTS, Contender
+from bench.speed.contenders import CONTENDERS, EXPORTS, Contender, groups
+from bench.speed.drawer import Drawer
 from bench.speed.machine import Machine, this_machine
 from bench.speed.results import Result, Results, Round, read
 from bench.speed.verdicts import verdicts
@@ -36,6 +38,7 @@ DOCUMENT, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
 _DEFAULT_FOLDER = ROOT / ".bench"
 SOME_STEPS = 5
 """A picture of so many, less one of a single step, gives the seconds of a step."""
+REPLICA_ROUNDS = 5
 UNFINISHED = "unfinished.json"
 """In the folder, what a run that was broken off had measured: `--replay` reads it."""
 
@@ -68,7 +71,7 @@ class Plan:
         return [1, self.steps(contender) if is_whole else SOME_STEPS, 1]
 
 
-FULL = Plan(image_size=384, rounds=2, whole_rounds=0, shorten=1, prompts=48)
+FULL = Plan(image_size=384, rounds=3, whole_rounds=0, shorten=1, prompts=48)
 QUICK = Plan(image_size=256, rounds=1, whole_rounds=0, shorten=4, prompts=0)
 
 
@@ -100,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(plan: Plan, folder: Path, only: Sequence[str], before: Results | None = None) -> Results:
     """Makes what is missing, then measures: contenders in turns, replicas, quality.
 
-    before is a run that was broken off, whose rounds are not measured again.
+    before is a run that was broken off, whose contenders are not measured again.
     """
     machine = before.machine if before else replace(this_machine(), products=_products())
     obstacles = {
@@ -111,7 +114,6 @@ def run(plan: Plan, folder: Path, only: Sequence[str], before: Results | None = 
     folder.mkdir(parents=True, exist_ok=True)
     _make_models(plan, folder, measurable)
     rounds = {one.key: list(before.of(one.key).rounds) if before else [] for one in CONTENDERS}
-    done = max(len(some) for some in rounds.values())
 
     def found() -> Results:
         contenders = (
@@ -127,26 +129,23 @@ def run(plan: Plan, folder: Path, only: Sequence[str], before: Results | None = 
         )
         return Results(plan.is_quick, plan.image_size, machine, tuple(contenders))
 
-    began = time.monotonic()
-    for number in range(done + 1, plan.rounds + 1):
-        for contender in measurable:
-            _say(f"round {number} of {plan.rounds}: {contender.label}, {contender.precision}")
-            try:
-                one = _round(plan, folder, contender, number)
-            except subprocess.CalledProcessError as error:
-                obstacles[contender.key] = f"it failed with exit code {error.returncode}"
-                _say(f"  {obstacles[contender.key]}")
-                continue
-            rounds[contender.key].append(one)
-            for steps, seconds in sorted(one.picture_seconds.items()):
-                _say(f"  steps {steps:2}: {', '.join(f'{took:.1f} s' for took in seconds)}")
-        if number < plan.rounds:
-            each = (time.monotonic() - began) / (number - done)
-            left = each * (plan.rounds - number)
-            _say(f"the other rounds take about {left / 60:.0f} minutes")
-            found().write(folder / UNFINISHED)
+    waiting = [
+        [one for one in group if one in measurable and len(rounds[one.key]) < plan.rounds]
+        for group in groups(machine, plan.image_size)
+    ]
+    began, total = time.monotonic(), sum(map(len, waiting))
+    while waiting:
+        for contender, drawn in _measure(plan, folder, waiting.pop(0)).items():
+            if isinstance(drawn, str):
+                obstacles[contender.key] = drawn
+            else:
+                rounds[contender.key] = drawn
+        found().write(folder / UNFINISHED)
+        left = sum(map(len, waiting))
+        if left:
+            each = (time.monotonic() - began) / max(1, total - left)
+            _say(f"{left} more to measure, about {left * each / 60:.0f} minutes")
     results = found()
-    results.write(folder / UNFINISHED)
     if not plan.is_quick:
         replicas = _replicas(plan, folder, machine, measurable)
         results = replace(results, replicas=replicas)
@@ -210,18 +209,49 @@ def _last_line(command: Sequence[str]) -> str:
     return run.stdout.strip().splitlines()[-1]
 
 
-def _round(plan: Plan, folder: Path, contender: Contender, number: int) -> Round:
-    steps = map(str, plan.drawn(contender, number))
-    usage = measured(
-        [*_python("bench.speed.worker"), contender.key, str(folder), str(plan.image_size), *steps]
-    )
-    said = json.loads(usage.output.strip().splitlines()[-1])
-    return Round(
-        said["load_seconds"],
-        said["ready_seconds"],
-        {int(steps): seconds for steps, seconds in said["picture_seconds"].items()},
-        usage.peak_bytes,
-    )
+def _measure(
+    plan: Plan, folder: Path, group: Sequence[Contender]
+) -> dict[Contender, list[Round] | str]:
+    """The rounds of each, all of whom are in memory and draw in turns, or why there are none."""
+    rounds: dict[Contender, list[Round]] = {one: [] for one in group}
+    failed: dict[Contender, str] = {}
+    with contextlib.ExitStack() as stack:
+        drawers: dict[Contender, Drawer] = {}
+        for contender in group:
+            _say(f"loading: {contender.label}, {contender.precision}")
+            arguments = [contender.key, str(folder), str(plan.image_size)]
+            try:
+                drawer = Drawer([*_python("bench.speed.worker"), *arguments])
+            except subprocess.CalledProcessError as error:
+                failed[contender] = _failure(error)
+                continue
+            drawers[contender] = stack.enter_context(drawer)
+            _say(f"  the first picture after {drawer.ready_seconds:.0f} s")
+        for number in range(1, plan.rounds + 1):
+            for contender, drawer in list(drawers.items()):
+                _say(f"round {number} of {plan.rounds}: {contender.label}, {contender.precision}")
+                try:
+                    rounds[contender].append(_round(plan.drawn(contender, number), drawer))
+                except subprocess.CalledProcessError as error:
+                    failed[contender] = _failure(error)
+                    del drawers[contender]
+    return {**rounds, **failed}
+
+
+def _failure(error: subprocess.CalledProcessError) -> str:
+    why = f"it failed with exit code {error.returncode}"
+    _say(f"  {why}")
+    return why
+
+
+def _round(pictures: Sequence[int], drawer: Drawer) -> Round:
+    """Draws pictures of so many steps."""
+    seconds: dict[int, list[float]] = {}
+    for steps in pictures:
+        seconds.setdefault(steps, []).append(drawer.draw(steps))
+    for steps, took in sorted(seconds.items()):
+        _say(f"  steps {steps:2}: {', '.join(f'{one:.1f} s' for one in took)}")
+    return Round(drawer.load_seconds, drawer.ready_seconds, seconds, drawer.peak_bytes)
 
 
 def _replicas(
@@ -233,7 +263,7 @@ def _replicas(
     _say("two replicas against one")
     model = models.folder_of(exports[0], folder, plan.image_size)
     with two_servers(model) as endpoints:
-        rates = measure(endpoints, requests=2, rounds=plan.rounds, num_steps=1)
+        rates = measure(endpoints, requests=2, rounds=REPLICA_ROUNDS, num_steps=1)
     return {"one": [one for one, _ in rates], "two": [two for _, two in rates]}
 
 
@@ -290,7 +320,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--folder", type=Path, default=_DEFAULT_FOLDER, help="for the models")
     parser.add_argument(
-        "--resume", action="store_true", help=f"go on after the rounds in FOLDER/{UNFINISHED}"
+        "--resume", action="store_true", help=f"go on after what FOLDER/{UNFINISHED} holds"
     )
     parser.add_argument("--replay", type=Path, metavar="JSON", help="print an earlier run's tables")
     return parser

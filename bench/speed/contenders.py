@@ -68,3 +68,24 @@ OPENVINO = tuple(
     for precision in (FLOAT32, BFLOAT16)
 )
 CONTENDERS = (TUTORIAL, KERAS_CV, *EXPORTS, *DIFFUSERS, *OPENVINO)
+_GROUPS = (
+    ("diffusers-float32", "openvino-float32"),
+    ("tutorial", "exact-float32", "fast-float32"),
+    ("exact-bfloat16", "diffusers-bfloat16", "openvino-bfloat16"),
+    ("fast-bfloat16", "keras_cv"),
+)
+_GROUP_BYTES, _GROUP_PIXELS = 24 * 10**9, 384
+"""Memory of a machine that holds any group's processes at once, up to such pictures."""
+
+
+def groups(machine: Machine, image_size: int) -> list[list[Contender]]:
+    """Who is loaded at the same time and draws in turns; everybody alone where memory is short.
+
+    Who is compared is together, but for two that would not fit: a machine is often slow for some
+    minutes.
+    """
+    by_key = {one.key: one for one in CONTENDERS}
+    together = [[by_key[key] for key in group] for group in _GROUPS]
+    if machine.memory_bytes >= _GROUP_BYTES and image_size <= _GROUP_PIXELS:
+        return together
+    return [[one] for group in together for one in group]

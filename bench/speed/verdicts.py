@@ -95,8 +95,12 @@ def _speed(results: Results, goal: Goal) -> Verdict:
 
 
 def _judged(what: str, asked: str, ratios: Figure, at_least: float) -> Verdict:
-    found = f"{ratios.median:.2f}× ({ratios.lowest:.2f} to {ratios.highest:.2f})"
-    return Verdict(what, asked, found, MET if ratios.median >= at_least else NOT_MET)
+    is_met = ratios.median >= at_least
+    # Two digits, but where they would read as the other verdict.
+    digits = 2 if (round(ratios.median, 2) >= at_least) == is_met else 4
+    spread = f"({ratios.lowest:.2f} to {ratios.highest:.2f})"
+    found = f"{ratios.median:.{digits}f}× {spread}"
+    return Verdict(what, asked, found, MET if is_met else NOT_MET)
 
 
 def _replicas(results: Results) -> Verdict:

@@ -1,8 +1,10 @@
-"""One contender in a process of its own: loads, warms up, draws, and prints what it took.
+"""One contender in a process of its own: loads, draws once, then draws what it is told to.
 
-    python -m bench.speed.worker CONTENDER FOLDER IMAGE_SIZE STEPS [STEPS ...]
+    echo 1 | python -m bench.speed.worker CONTENDER FOLDER IMAGE_SIZE
 
-The last line of its output is a JSON object; its peak memory is the kernel's, read by its parent.
+Reads a number of steps from each line of its input. Every line of its output is a JSON object: the
+first tells the seconds from the start of the process until the model was loaded and until the first
+picture, of one step, was drawn; the others the seconds of a picture and the peak memory so far.
 """
 
 from __future__ import annotations
@@ -10,38 +12,42 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import psutil
 
 from bench.speed.contenders import CONTENDERS
 
 
-def main(arguments: Sequence[str]) -> None:
-    key, folder, image_size, *steps = arguments
+def main(arguments: Sequence[str], requests: Iterable[str], answers: TextIO) -> None:
+    key, folder, image_size = arguments
     contender = next(one for one in CONTENDERS if one.key == key)
     engine = importlib.import_module(f"bench.speed.engines.{contender.engine}")
-    draw = engine.load(contender, Path(folder), int(image_size))
+    draw: Callable[[int], None] = engine.load(contender, Path(folder), int(image_size))
     load_seconds = time.time() - psutil.Process().create_time()
     draw(1)  # what happens at the first picture only
     ready_seconds = time.time() - psutil.Process().create_time()
-    picture_seconds: dict[str, list[float]] = {}
-    for num_steps in steps:
+
+    def answer(values: dict[str, float]) -> None:
+        print(json.dumps(values), file=answers, flush=True)
+
+    answer({"load_seconds": load_seconds, "ready_seconds": ready_seconds})
+    for line in requests:
         began = time.monotonic()
-        draw(int(num_steps))
-        picture_seconds.setdefault(num_steps, []).append(time.monotonic() - began)
-    measured = {
-        "load_seconds": load_seconds,
-        "ready_seconds": ready_seconds,
-        "picture_seconds": picture_seconds,
-    }
-    print("\n" + json.dumps(measured))
+        draw(int(line))
+        seconds = time.monotonic() - began
+        peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        answer({"seconds": seconds, "peak_bytes": peak_bytes})
 
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    main(sys.argv[1:])
+    with os.fdopen(os.dup(1), "w") as output:
+        os.dup2(2, 1)  # what a library prints is not an answer
+        main(sys.argv[1:], sys.stdin, output)

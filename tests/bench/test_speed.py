@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import io
 import json
 import subprocess
 import sys
@@ -16,8 +17,9 @@ import pytest
 
 from bench import layers
 from bench.speed import __main__ as speed
-from bench.speed import models, report, results, tried, verdicts
-from bench.speed.contenders import CONTENDERS, EXPORTS, TUTORIAL
+from bench.speed import models, report, results, tried, verdicts, worker
+from bench.speed.contenders import CONTENDERS, EXPORTS, TUTORIAL, groups
+from bench.speed.drawer import Drawer
 from bench.speed.machine import Machine, this_machine
 from bench.speed.results import Result, Results, Round
 
@@ -108,6 +110,13 @@ def test_what_takes_as_long_is_no_slower() -> None:
     assert verdict_on(measured(tutorial=1.9), what).verdict == verdicts.NOT_MET
 
 
+def test_a_ratio_just_below_what_is_asked_does_not_read_as_met() -> None:
+    replicas = {"one": [1.0], "two": [1.9496]}
+    found = dataclasses.replace(measured(), replicas=replicas)
+    verdict = verdict_on(found, "pictures per hour, two replicas : one")
+    assert verdict.found == "1.9496× (1.95 to 1.95)" and verdict.verdict == verdicts.NOT_MET
+
+
 def test_replicas_and_quality_have_verdicts_of_their_own() -> None:
     found = measured()
     replicas = verdict_on(found, "pictures per hour, two replicas : one")
@@ -152,58 +161,170 @@ def test_every_table_has_as_many_cells_in_every_row() -> None:
     assert len(rows) == 3 and all(len({*counts}) == 1 for counts in rows)
 
 
-def test_a_run_goes_through_the_contenders_in_turns_and_goes_on_when_one_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plan = speed.Plan(image_size=256, rounds=2, whole_rounds=1, shorten=2, prompts=0)
-    turns: list[str] = []
+class FakeDrawer:
+    """Draws a contender's pictures in no time and tells what it was asked; fails as `failing` says.
 
-    def draw(_plan: Any, _folder: Path, contender: Any, _number: int) -> Round:
-        turns.append(contender.key)
-        if contender.key == "keras_cv":
+    A step takes one second, the rest two.
+    """
+
+    load_seconds, ready_seconds, peak_bytes = 10.0, 20.0, 5 * 10**9
+    alive = 0
+    told: list[tuple[str, int]]
+    failing: dict[str, int]
+    """After so many pictures."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.key = command[3]
+        self._check()
+        FakeDrawer.alive += 1
+
+    def __enter__(self) -> FakeDrawer:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        FakeDrawer.alive -= 1
+
+    def draw(self, steps: int) -> float:
+        self._check()
+        self.told.append((self.key, steps))
+        return 2.0 + steps
+
+    def _check(self) -> None:
+        drawn = sum(key == self.key for key, _ in self.told)
+        if self.failing.get(self.key) == drawn:
             raise subprocess.CalledProcessError(137, "worker")
-        return drawn_in(1.0, 2.0, plan.steps(contender))
 
-    monkeypatch.setattr(speed, "_round", draw)
+
+@pytest.fixture
+def drawer(monkeypatch: pytest.MonkeyPatch) -> type[FakeDrawer]:
+    """In place of processes; nothing else is measured or made."""
+    FakeDrawer.told, FakeDrawer.failing = [], {}
+    monkeypatch.setattr(speed, "Drawer", FakeDrawer)
+    monkeypatch.setattr(speed, "this_machine", lambda: MACHINE)
     monkeypatch.setattr(speed, "_make_models", lambda *_: None)
     monkeypatch.setattr(speed, "_products", dict)
     monkeypatch.setattr(speed, "_replicas", lambda *_: None)
-    keys = ["tutorial", "keras_cv", "exact-float32", "fast-float32"]
+    return FakeDrawer
+
+
+@pytest.mark.parametrize("memory", [16, 32])
+def test_who_fits_into_memory_draws_in_turns(
+    memory: int, tmp_path: Path, drawer: type[FakeDrawer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = dataclasses.replace(MACHINE, memory_bytes=memory * 10**9)
+    monkeypatch.setattr(speed, "this_machine", lambda: machine)
+    plan = speed.Plan(image_size=256, rounds=2, whole_rounds=1, shorten=2, prompts=0)
+    keys = ["tutorial", "exact-float32"]
     found = speed.run(plan, tmp_path, keys)
-    assert turns == keys * 2
-    assert len(found.of("tutorial").rounds) == 2
-    assert found.of("keras_cv").obstacle == "it failed with exit code 137"
-    assert found.of("openvino-float32").obstacle == "not asked for"
+    first = [("tutorial", steps) for steps in (1, 15, 1)]
+    second = [("tutorial", steps) for steps in (1, 5, 1)]
+    first_exact = [("exact-float32", steps) for steps in (1, 10, 1)]
+    second_exact = [("exact-float32", steps) for steps in (1, 5, 1)]
+    if memory == 32:
+        assert drawer.told == [*first, *first_exact, *second, *second_exact]
+    else:
+        assert drawer.told == [*first, *second, *first_exact, *second_exact]
+    assert drawer.alive == 0
+    (one, other) = found.of("tutorial").rounds
+    assert one.picture_seconds == {1: [3.0, 3.0], 15: [17.0]} and one.peak_bytes == 5 * 10**9
+    assert other.step_seconds == pytest.approx(1.0)
     assert found.of("tutorial").steps == 15 and found.of("exact-float32").steps == 10
-    assert [plan.drawn(TUTORIAL, number) for number in (1, 2)] == [[1, 15, 1], [1, 5, 1]]
+    assert found.of("openvino-float32").obstacle == "not asked for"
     assert plan.drawn(EXPORTS[1], 2) == [1, 10, 1], "the steps of fast differ"
 
 
-def test_a_run_that_is_broken_off_leaves_what_it_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("pictures", [0, 4])
+def test_a_run_goes_on_without_who_fails(
+    pictures: int, tmp_path: Path, drawer: type[FakeDrawer]
 ) -> None:
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
+    drawer.failing["keras_cv"] = pictures
+    plan = dataclasses.replace(speed.FULL, prompts=0)
+    found = speed.run(plan, tmp_path, ["keras_cv", "fast-bfloat16", "tutorial"])
+    assert found.of("keras_cv").obstacle == "it failed with exit code 137"
+    assert found.of("keras_cv").rounds == () and drawer.alive == 0
+    assert [len(found.of(key).rounds) for key in ("fast-bfloat16", "tutorial")] == [3, 3]
+
+
+def test_every_contender_is_in_one_group() -> None:
+    large = dataclasses.replace(MACHINE, memory_bytes=32 * 10**9)
+    for machine, size, most in ((large, 384, 3), (large, 512, 1), (MACHINE, 384, 1)):
+        found = groups(machine, size)
+        assert max(map(len, found)) == most
+        assert sorted(one.key for some in found for one in some) == sorted(
+            one.key for one in CONTENDERS
+        )
+
+
+def test_a_run_that_is_broken_off_leaves_what_it_measured(
+    tmp_path: Path,
+    drawer: type[FakeDrawer],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Interrupted(FakeDrawer):
+        def draw(self, steps: int) -> float:
+            if self.key == "fast-float32":
+                raise KeyboardInterrupt
+            return super().draw(steps)
 
     plan = dataclasses.replace(speed.FULL, prompts=0)
-    monkeypatch.setattr(speed, "_round", lambda *_: drawn_in(1.0, 2.0, 20))
-    monkeypatch.setattr(speed, "_make_models", lambda *_: None)
-    monkeypatch.setattr(speed, "_products", dict)
-    monkeypatch.setattr(speed, "_replicas", interrupt)
+    keys = ["exact-float32", "fast-float32"]
+    monkeypatch.setattr(speed, "Drawer", Interrupted)
     with pytest.raises(KeyboardInterrupt):
-        speed.run(plan, tmp_path, ["exact-float32"])
+        speed.run(plan, tmp_path, keys)
+    assert drawer.alive == 0
     left = tmp_path / speed.UNFINISHED
-    assert len(results.read(left).of("exact-float32").rounds) == 2
-    monkeypatch.setattr(speed, "_replicas", lambda *_: None)
     before = results.read(left)
-    longer = dataclasses.replace(plan, rounds=3)
-    monkeypatch.setattr(speed, "_round", lambda *_: drawn_in(5.0, 2.0, 20))
-    found = speed.run(longer, tmp_path, ["exact-float32"], before).of("exact-float32")
-    assert [one.step_seconds for one in found.rounds] == pytest.approx([1.0, 1.0, 5.0])
+    assert [len(before.of(key).rounds) for key in keys] == [3, 0]
+    monkeypatch.setattr(speed, "Drawer", drawer)
+    drawer.told.clear()
+    found = speed.run(plan, tmp_path, keys, before)
+    assert {key for key, _ in drawer.told} == {"fast-float32"}
+    assert [len(found.of(key).rounds) for key in keys] == [3, 3]
     assert not left.exists()
     said = capsys.readouterr().err
-    assert "  steps  1: 3.0 s\n  steps  5: 7.0 s\n  steps 20: 22.0 s\n" in said
-    assert "the other rounds take about 0 minutes" in said
+    assert "  steps  1: 3.0 s, 3.0 s\n  steps  5: 7.0 s\n" in said
+    assert "1 more to measure, about 0 minutes" in said
+
+
+A_WORKER = """
+import json, sys
+print(json.dumps({"load_seconds": 1.0, "ready_seconds": 2.0}), flush=True)
+for line in sys.stdin:
+    if line == "9\\n":
+        sys.exit(3)
+    print(json.dumps({"seconds": float(line), "peak_bytes": 7}), flush=True)
+"""
+
+
+def test_a_drawer_is_a_process_that_draws_when_told() -> None:
+    with Drawer([sys.executable, "-c", A_WORKER]) as drawer:
+        assert (drawer.load_seconds, drawer.ready_seconds) == (1.0, 2.0)
+        assert [drawer.draw(steps) for steps in (1, 5)] == [1.0, 5.0]
+        assert drawer.peak_bytes == 7
+        with pytest.raises(subprocess.CalledProcessError, match="exit status 3"):
+            drawer.draw(9)
+        with pytest.raises(subprocess.CalledProcessError, match="exit status 3"):
+            drawer.draw(1)
+
+
+def test_a_process_that_ends_before_its_first_picture_is_an_error() -> None:
+    with pytest.raises(subprocess.CalledProcessError, match="exit status 4"):
+        Drawer([sys.executable, "-c", "import sys; sys.exit(4)"])
+
+
+def test_a_worker_draws_once_and_then_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    engine = mock.Mock()
+    engine.load.return_value = drawn.append
+    monkeypatch.setattr(worker.importlib, "import_module", lambda _name: engine)
+    answers = io.StringIO()
+    worker.main(["tutorial", "models", "384"], ["1\n", "5\n"], answers)
+    assert drawn == [1, 1, 5]
+    engine.load.assert_called_once_with(TUTORIAL, Path("models"), 384)
+    started, *pictures = map(json.loads, answers.getvalue().splitlines())
+    assert 0 < started["load_seconds"] <= started["ready_seconds"]
+    assert len(pictures) == 2 and all(one["peak_bytes"] > 10**6 for one in pictures)
 
 
 @pytest.mark.parametrize(

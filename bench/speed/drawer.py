@@ -1,0 +1,73 @@
+"""A process that draws when it is told to, as `bench.speed.worker` does."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+from bench.export_cost import ROOT
+
+STOP_SECONDS = 30
+
+
+class Drawer:
+    """Starts the process and waits until it has drawn its first picture.
+
+    Raises CalledProcessError, here and in draw, if the process ends.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._process = subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
+        try:
+            started = self._answer()
+        except BaseException:
+            self._stop()
+            raise
+        self.load_seconds: float = started["load_seconds"]
+        self.ready_seconds: float = started["ready_seconds"]
+        self.peak_bytes = 0
+
+    def __enter__(self) -> Drawer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    def draw(self, steps: int) -> float:
+        """Seconds of a picture of so many steps."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # told by the missing answer
+            self._process.stdin.write(f"{steps}\n")
+            self._process.stdin.flush()
+        answer = self._answer()
+        self.peak_bytes = answer["peak_bytes"]
+        return answer["seconds"]
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise subprocess.CalledProcessError(self._process.wait(), self._process.args)
+        return json.loads(line)
+
+    def _stop(self) -> None:
+        process = self._process
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
