@@ -4,10 +4,10 @@
     python -m bench.two_servers --requests 60 --rounds 5
 
 Starts two servers of the demo model, each on a processor core of its own (set by
-affinity) with one TensorFlow thread. In every round the same requests go to the first server
-alone and to both, in changing order, so that a busy machine slows both. As many requests are in
-flight for each server either way. The client takes a little of the same cores: on a machine with
-more than two, it gets the others.
+affinity) with one TensorFlow thread. In every round one of them draws alone, and both together, in
+changing order, so that a busy machine slows both. A server gets as many requests either way, and as
+many are in flight for it. The client takes a little of the same cores: on a machine with more than
+two, it gets the others.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--requests", type=int, default=40, help="of each run")
+    parser.add_argument("--requests", type=int, default=40, help="for each server")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", type=Path, help="its base path [the demo model, exported]")
     options = parser.parse_args()
@@ -120,14 +120,18 @@ def is_ready(server: Server, endpoint: str) -> bool:
 def measure(
     endpoints: Sequence[str], requests: int, rounds: int, num_steps: int | None = None
 ) -> list[tuple[float, float]]:
-    """Pictures per second of one server and of two, for each round."""
+    """Pictures per second of one server and of two, for each round.
+
+    requests are for each server: two with one request between them would be as slow as the slower.
+    """
     for endpoint in endpoints:  # the first pictures are slower than the rest
         throughput([endpoint], 2, num_steps)
     found: list[tuple[float, float]] = []
     for turn in range(rounds):
-        runs = {1: endpoints[:1], 2: endpoints}
+        alone = endpoints[turn // 2 % 2]  # each in either order
+        runs = {1: [alone], 2: endpoints}
         order = (1, 2) if turn % 2 == 0 else (2, 1)
-        rates = {count: throughput(runs[count], requests, num_steps) for count in order}
+        rates = {count: throughput(runs[count], count * requests, num_steps) for count in order}
         found.append((rates[1], rates[2]))
         line = f"round {turn + 1}: one {rates[1]:.3g}, two {rates[2]:.3g} pictures/s"
         print(line, file=sys.stderr, flush=True)

@@ -38,7 +38,7 @@ DOCUMENT, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
 _DEFAULT_FOLDER = ROOT / ".bench"
 SOME_STEPS = 5
 """A picture of so many, less one of a single step, gives the seconds of a step."""
-REPLICA_ROUNDS = 5
+REPLICA_ROUNDS, REPLICA_REQUESTS = 4, 3
 UNFINISHED = "unfinished.json"
 """In the folder, what a run that was broken off had measured: `--replay` reads it."""
 
@@ -263,7 +263,7 @@ def _replicas(
     _say("two replicas against one")
     model = models.folder_of(exports[0], folder, plan.image_size)
     with two_servers(model) as endpoints:
-        rates = measure(endpoints, requests=2, rounds=REPLICA_ROUNDS, num_steps=1)
+        rates = measure(endpoints, REPLICA_REQUESTS, REPLICA_ROUNDS, num_steps=1)
     return {"one": [one for one, _ in rates], "two": [two for _, two in rates]}
 
 
