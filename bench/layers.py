@@ -361,6 +361,8 @@ def main() -> None:
     known = variants()
     options = parser(known).parse_args()
     chosen = {name: one for name, one in known.items() if name in (options.only or known)}
+    if options.optimize_once:
+        optimize_once()
     _say("making the networks")
     bench = Bench(options.image_size, "float32")
     expected = {name: _answer(graph)[0] for name, graph in bench.graphs(known[KERAS_CV]).items()}
@@ -377,6 +379,8 @@ def main() -> None:
     for number in range(options.rounds + 1):
         _say(f"round {number} of {options.rounds}" + " (warms up)" * (number == 0))
         for name, one in found.items():
+            if options.first_runs and number:
+                graphs[name] = bench.graphs(chosen[name])
             for network in NETWORKS:
                 answer, took = _answer(graphs[name][network])
                 one.decibels[network] = signal_to_noise(expected[network], answer)
@@ -414,6 +418,19 @@ def signal_to_noise(expected: np.ndarray, found: np.ndarray) -> float:
     return 10 * float(np.log10(np.mean(np.square(expected)) / noise)) if noise else float("inf")
 
 
+def optimize_once() -> None:
+    """TensorFlow optimizes the graphs that this thread calls from now on once, and not twice."""
+    import tensorflow as tf
+    from tensorflow.python.eager import context
+
+    eager: Any = context.context()
+    options = eager.function_call_options.config_proto_serialized
+    config = tf.compat.v1.ConfigProto.FromString(options)
+    rewrites = config.graph_options.rewrite_options
+    rewrites.meta_optimizer_iterations = rewrites.ONE
+    eager.function_call_options = context.FunctionCallOptions(config_proto=config)
+
+
 def _answer(graph: Callable[[], Any]) -> tuple[np.ndarray, float]:
     import tensorflow as tf
 
@@ -437,6 +454,14 @@ def parser(known: Mapping[str, Variant]) -> argparse.ArgumentParser:
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--rounds", type=int, default=3, help="after one that warms up [3]")
     parser.add_argument("--pictures", type=int, default=0, help="to compare, of few steps [0]")
+    parser.add_argument(
+        "--first-runs",
+        action="store_true",
+        help="a graph anew in each round: with the time in which TensorFlow optimizes it",
+    )
+    parser.add_argument(
+        "--optimize-once", action="store_true", help="and not twice, TensorFlow's default"
+    )
     parser.add_argument("--json", type=Path, help="write the figures there, a list of variants")
     parser.add_argument("--only", nargs="+", choices=list(known), metavar="VARIANT", default=[])
     return parser

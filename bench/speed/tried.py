@@ -1,13 +1,15 @@
 """What was tried for speed: each rewrite of a layer, and settings around the exported layers.
 
     python -m bench.speed.tried     writes docs/tried.json, and its tables into docs/benchmarks.md
+    python -m bench.speed.tried --only "pages of 2 MB"     keeps the other figures
 
 Every run is a process of `bench.layers`, whose help says what its figures are.
-`make bench ARGS=--tried` ends with this. It takes a quarter of an hour.
+`make bench ARGS=--tried` ends with this. It takes some twenty minutes.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -26,6 +28,7 @@ from bench.speed.results import Figure
 FIGURES = ROOT / "docs" / "tried.json"
 BEGIN, END = "<!-- made by bench.speed.tried: begin -->", "<!-- made by bench.speed.tried: end -->"
 LAYERS, ROUGH, BASELINE = "layers", "bfloat16", "as it is"
+TWICE, ONCE = "optimized twice, as it is", "optimized once"
 Found = Mapping[str, Sequence[Mapping[str, Any]]]
 """For each run by its name, what `bench.layers --json` wrote."""
 
@@ -41,6 +44,7 @@ class Run:
 _SETTINGS: Mapping[str, Mapping[str, str]] = {
     BASELINE: {},
     "oneDNN's kernels wherever there are any": {"TF_ENABLE_ONEDNN_OPTS": "1"},
+    "oneDNN's kernels nowhere": {"TF_ENABLE_ONEDNN_OPTS": "0"},
     "pages of 2 MB": {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"},
     "one arena that gives no memory back": {
         "MALLOC_ARENA_MAX": "1",
@@ -52,24 +56,39 @@ _SETTINGS: Mapping[str, Mapping[str, str]] = {
 RUNS: Mapping[str, Run] = {
     LAYERS: Run(("--rounds", "2")),
     **{name: Run(("--only", EXPORTED), settings) for name, settings in _SETTINGS.items()},
+    TWICE: Run(("--first-runs", "--only", EXPORTED)),
+    ONCE: Run(("--first-runs", "--optimize-once", "--only", EXPORTED)),
     ROUGH: Run(("--precision", "bfloat16", "--rounds", "2", "--only", KERAS_CV, EXPORTED)),
 }
 
 
-def main() -> None:
-    found = measure()
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.speed.tried",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    some = ", ".join(f'"{name}"' for name in RUNS)
+    parser.add_argument("--only", nargs="+", choices=list(RUNS), metavar="RUN", help=f"of: {some}")
+    only: Sequence[str] | None = parser.parse_args(arguments).only
+    before = (read() or {}) if only else {}
+    if only and {*RUNS} - {*only, *before}:
+        sys.exit(f"error: {FIGURES} does not have all the other figures: leave out --only")
+    measured = {**before, **measure(only or list(RUNS))}
+    found = {name: measured[name] for name in RUNS}
     FIGURES.write_text(json.dumps(found, indent=2) + "\n")
     report.update_document(ROOT / "docs" / "benchmarks.md", tables(found), BEGIN, END)
     print(tables(found))
 
 
-def measure() -> Found:
-    """All runs, one after the other."""
+def measure(names: Sequence[str]) -> Found:
+    """These runs, one after the other."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "found.json"
-        for number, (name, run) in enumerate(RUNS.items(), 1):
-            print(f"tried, {number} of {len(RUNS)}: {name}", file=sys.stderr, flush=True)
+        for number, name in enumerate(names, 1):
+            run = RUNS[name]
+            print(f"tried, {number} of {len(names)}: {name}", file=sys.stderr, flush=True)
             command = [sys.executable, "-m", "bench.layers", *run.arguments, "--json", str(path)]
             environment = {**os.environ, **run.environment}
             subprocess.run(
@@ -105,6 +124,10 @@ def tables(found: Found | None) -> str:
                 for name, settings in _SETTINGS.items()
                 for one in found[name]
             ),
+            "",
+            "| a graph's first run | U-Net, one pair | decoder |",
+            "|---|---|---|",
+            *(_row(name, _seconds(one)) for name in (TWICE, ONCE) for one in found[name]),
             "",
             "| in bfloat16 | U-Net, one pair | decoder | U-Net | decoder |",
             "|---|---|---|---|---|",

@@ -49,6 +49,15 @@ GOALS = (
         *("exact-bfloat16", "openvino-bfloat16", _NO_SLOWER, _decoder),
     ),
     Goal("step, exact float32 : tutorial", "exact-float32", "tutorial", _NO_SLOWER, _step),
+    Goal("picture, exact float32 : diffusers", "exact-float32", "diffusers-float32", _NO_SLOWER),
+    Goal(
+        "step, exact float32 : OpenVINO float32",
+        *("exact-float32", "openvino-float32", _NO_SLOWER, _step),
+    ),
+    Goal(
+        "decoder, exact float32 : OpenVINO float32",
+        *("exact-float32", "openvino-float32", _NO_SLOWER, _decoder),
+    ),
     Goal("picture, fast float32 : exact float32", "fast-float32", "exact-float32", 1.6),
     Goal("picture, fast bfloat16 : exact bfloat16", "fast-bfloat16", "exact-bfloat16", 1.6),
 )

@@ -65,3 +65,24 @@ def test_the_signal_to_noise_ratio_is_in_decibels() -> None:
     one = np.full(4, 10.0)
     assert layers.signal_to_noise(one, one + 1.0) == pytest.approx(20.0)
     assert layers.signal_to_noise(one, one) == float("inf")
+
+
+def test_graphs_are_optimized_once_where_that_is_asked_for() -> None:
+    from tensorflow.python.eager import context
+
+    eager: Any = context.context()
+    before = eager.function_call_options
+    try:
+        layers.optimize_once()
+        after = eager.function_call_options.config_proto_serialized
+        assert iterations_of(before.config_proto_serialized) == "DEFAULT_NUM_ITERS"
+        assert iterations_of(after) == "ONE"
+    finally:
+        eager.function_call_options = before
+
+
+def iterations_of(config: bytes) -> str:
+    import tensorflow as tf
+
+    rewrites = tf.compat.v1.ConfigProto.FromString(config).graph_options.rewrite_options
+    return rewrites.NumIterationsType.Name(rewrites.meta_optimizer_iterations)

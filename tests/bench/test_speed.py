@@ -15,7 +15,7 @@ from unittest import mock
 
 import pytest
 
-from bench import layers
+from bench import layers, two_servers
 from bench.speed import __main__ as speed
 from bench.speed import models, report, results, tried, verdicts, worker
 from bench.speed.contenders import CONTENDERS, EXPORTS, TUTORIAL, groups
@@ -245,6 +245,22 @@ def test_a_run_goes_on_without_who_fails(
     assert [len(found.of(key).rounds) for key in ("fast-bfloat16", "tutorial")] == [3, 3]
 
 
+def test_each_of_two_servers_gets_as_many_requests_alone_and_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs: list[tuple[list[str], int]] = []
+
+    def throughput(endpoints: list[str], requests: int, _num_steps: int | None) -> float:
+        runs.append((list(endpoints), requests))
+        return 1.0 * len(endpoints)
+
+    monkeypatch.setattr(two_servers, "throughput", throughput)
+    assert two_servers.measure(["a", "b"], requests=3, rounds=4) == [(1.0, 2.0)] * 4
+    warm, both = [(["a"], 2), (["b"], 2)], (["a", "b"], 6)
+    alone = [([name], 3) for name in "aabb"]
+    assert runs == [*warm, alone[0], both, both, alone[1], alone[2], both, both, alone[3]]
+
+
 def test_every_contender_is_in_one_group() -> None:
     large = dataclasses.replace(MACHINE, memory_bytes=32 * 10**9)
     for machine, size, most in ((large, 384, 3), (large, 512, 1), (MACHINE, 384, 1)):
@@ -397,12 +413,29 @@ def test_every_try_is_a_run_of_the_layers_benchmark(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     monkeypatch.setattr(subprocess, "run", run)
-    assert list(tried.measure().items()) == [(n, [i]) for i, n in enumerate(tried.RUNS, 1)]
+    names = list(tried.RUNS)
+    assert list(tried.measure(names).items()) == [(n, [i]) for i, n in enumerate(names, 1)]
     assert [forced for _, forced in runs].count("1") == 1
     known = layers.parser(layers.variants())
     for command, _ in runs:
         assert command[:3] == [sys.executable, "-m", "bench.layers"]
         known.parse_args(command[3:])
+
+
+def test_one_of_the_tries_is_measured_again_and_the_others_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tried, "FIGURES", tmp_path / "tried.json")
+    monkeypatch.setattr(tried, "measure", lambda names: dict.fromkeys(names, "new"))
+    monkeypatch.setattr(tried, "tables", lambda _found: "")
+    monkeypatch.setattr(report, "update_document", lambda *_: None)
+    with pytest.raises(SystemExit, match="does not have all the other figures"):
+        tried.main(["--only", tried.LAYERS])
+    tried.FIGURES.write_text(json.dumps(dict.fromkeys(tried.RUNS, "old")))
+    tried.main(["--only", tried.LAYERS])
+    assert tried.read() == {**dict.fromkeys(tried.RUNS, "old"), tried.LAYERS: "new"}
+    tried.main([])
+    assert tried.read() == dict.fromkeys(tried.RUNS, "new")
 
 
 def test_what_was_tried_is_told_in_tables() -> None:
