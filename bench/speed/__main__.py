@@ -39,6 +39,7 @@ _DEFAULT_FOLDER = ROOT / ".bench"
 SOME_STEPS = 5
 """A picture of so many, less one of a single step, gives the seconds of a step."""
 REPLICA_ROUNDS, REPLICA_REQUESTS = 4, 3
+"""Requests for each server, of pictures of one step."""
 UNFINISHED = "unfinished.json"
 """In the folder, what a run that was broken off had measured: `--replay` reads it."""
 
@@ -129,11 +130,10 @@ def run(plan: Plan, folder: Path, only: Sequence[str], before: Results | None = 
         )
         return Results(plan.is_quick, plan.image_size, machine, tuple(contenders))
 
-    waiting = [
-        [one for one in group if one in measurable and len(rounds[one.key]) < plan.rounds]
-        for group in groups(machine, plan.image_size)
-    ]
-    began, total = time.monotonic(), sum(map(len, waiting))
+    due = [one for one in measurable if len(rounds[one.key]) < plan.rounds]
+    grouped = ([one for one in some if one in due] for some in groups(machine, plan.image_size))
+    waiting = [some for some in grouped if some]
+    began = time.monotonic()
     while waiting:
         for contender, drawn in _measure(plan, folder, waiting.pop(0)).items():
             if isinstance(drawn, str):
@@ -143,7 +143,7 @@ def run(plan: Plan, folder: Path, only: Sequence[str], before: Results | None = 
         found().write(folder / UNFINISHED)
         left = sum(map(len, waiting))
         if left:
-            each = (time.monotonic() - began) / max(1, total - left)
+            each = (time.monotonic() - began) / (len(due) - left)
             _say(f"{left} more to measure, about {left * each / 60:.0f} minutes")
     results = found()
     if not plan.is_quick:
@@ -152,7 +152,7 @@ def run(plan: Plan, folder: Path, only: Sequence[str], before: Results | None = 
         results.write(folder / UNFINISHED)
     if plan.prompts:
         results = replace(results, quality=_quality(plan, folder))
-    (folder / UNFINISHED).unlink()
+    (folder / UNFINISHED).unlink(missing_ok=True)
     return results
 
 
@@ -225,7 +225,8 @@ def _measure(
             except subprocess.CalledProcessError as error:
                 failed[contender] = _failure(error)
                 continue
-            drawers[contender] = stack.enter_context(drawer)
+            stack.callback(drawer.close)
+            drawers[contender] = drawer
             _say(f"  the first picture after {drawer.ready_seconds:.0f} s")
         for number in range(1, plan.rounds + 1):
             for contender, drawer in list(drawers.items()):
@@ -316,7 +317,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tried",
         action="store_true",
-        help="also what was tried for speed: docs/tried.json, a quarter of an hour more",
+        help="also what was tried for speed: docs/tried.json, about half an hour more",
     )
     parser.add_argument("--folder", type=Path, default=_DEFAULT_FOLDER, help="for the models")
     parser.add_argument(

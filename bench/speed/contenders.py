@@ -81,8 +81,8 @@ _GROUP_BYTES, _GROUP_PIXELS = 24 * 10**9, 384
 def groups(machine: Machine, image_size: int) -> list[list[Contender]]:
     """Who is loaded at the same time and draws in turns; everybody alone where memory is short.
 
-    Who is compared is together, but for two that would not fit: a machine is often slow for some
-    minutes.
+    In turns, because a machine is often slow for some minutes. Not everybody whom `verdicts`
+    compares fits into one group.
     """
     by_key = {one.key: one for one in CONTENDERS}
     together = [[by_key[key] for key in group] for group in _GROUPS]

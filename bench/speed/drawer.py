@@ -6,7 +6,6 @@ import contextlib
 import json
 import subprocess
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any
 
 from bench.export_cost import ROOT
@@ -21,27 +20,17 @@ class Drawer:
     """
 
     def __init__(self, command: Sequence[str]) -> None:
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self._process = subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         try:
             started = self._answer()
         except BaseException:
-            self._stop()
+            self.close()
             raise
         self.load_seconds: float = started["load_seconds"]
         self.ready_seconds: float = started["ready_seconds"]
         self.peak_bytes = 0
-
-    def __enter__(self) -> Drawer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop()
 
     def draw(self, steps: int) -> float:
         """Seconds of a picture of so many steps."""
@@ -53,14 +42,8 @@ class Drawer:
         self.peak_bytes = answer["peak_bytes"]
         return answer["seconds"]
 
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise subprocess.CalledProcessError(self._process.wait(), self._process.args)
-        return json.loads(line)
-
-    def _stop(self) -> None:
+    def close(self) -> None:
+        """Ends the process, which may be gone already."""
         process = self._process
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
@@ -71,3 +54,10 @@ class Drawer:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise subprocess.CalledProcessError(self._process.wait(), self._process.args)
+        return json.loads(line)

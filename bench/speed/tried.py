@@ -4,7 +4,7 @@
     python -m bench.speed.tried --only "pages of 2 MB"     keeps the other figures
 
 Every run is a process of `bench.layers`, whose help says what its figures are.
-`make bench ARGS=--tried` ends with this. It takes some twenty minutes.
+`make bench ARGS=--tried` ends with this. It takes about half an hour.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import io
@@ -24,6 +25,7 @@ from bench.speed.machine import Machine, this_machine
 from bench.speed.results import Result, Results, Round
 
 MACHINE = Machine("A CPU", 2, 16 * 10**9, ("avx2", "avx512_bf16"), "Linux", {"tensorflow": "2"}, 0)
+LARGE_MACHINE = dataclasses.replace(MACHINE, memory_bytes=32 * 10**9)
 QUALITY: dict[str, Any] = {
     "prompts": 16,
     "steps": 20,
@@ -178,10 +180,7 @@ class FakeDrawer:
         self._check()
         FakeDrawer.alive += 1
 
-    def __enter__(self) -> FakeDrawer:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
+    def close(self) -> None:
         FakeDrawer.alive -= 1
 
     def draw(self, steps: int) -> float:
@@ -207,11 +206,10 @@ def drawer(monkeypatch: pytest.MonkeyPatch) -> type[FakeDrawer]:
     return FakeDrawer
 
 
-@pytest.mark.parametrize("memory", [16, 32])
+@pytest.mark.parametrize("machine", [MACHINE, LARGE_MACHINE])
 def test_who_fits_into_memory_draws_in_turns(
-    memory: int, tmp_path: Path, drawer: type[FakeDrawer], monkeypatch: pytest.MonkeyPatch
+    machine: Machine, tmp_path: Path, drawer: type[FakeDrawer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine = dataclasses.replace(MACHINE, memory_bytes=memory * 10**9)
     monkeypatch.setattr(speed, "this_machine", lambda: machine)
     plan = speed.Plan(image_size=256, rounds=2, whole_rounds=1, shorten=2, prompts=0)
     keys = ["tutorial", "exact-float32"]
@@ -220,7 +218,7 @@ def test_who_fits_into_memory_draws_in_turns(
     second = [("tutorial", steps) for steps in (1, 5, 1)]
     first_exact = [("exact-float32", steps) for steps in (1, 10, 1)]
     second_exact = [("exact-float32", steps) for steps in (1, 5, 1)]
-    if memory == 32:
+    if machine is LARGE_MACHINE:
         assert drawer.told == [*first, *first_exact, *second, *second_exact]
     else:
         assert drawer.told == [*first, *second, *first_exact, *second_exact]
@@ -235,8 +233,9 @@ def test_who_fits_into_memory_draws_in_turns(
 
 @pytest.mark.parametrize("pictures", [0, 4])
 def test_a_run_goes_on_without_who_fails(
-    pictures: int, tmp_path: Path, drawer: type[FakeDrawer]
+    pictures: int, tmp_path: Path, drawer: type[FakeDrawer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(speed, "this_machine", lambda: LARGE_MACHINE)
     drawer.failing["keras_cv"] = pictures
     plan = dataclasses.replace(speed.FULL, prompts=0)
     found = speed.run(plan, tmp_path, ["keras_cv", "fast-bfloat16", "tutorial"])
@@ -262,8 +261,8 @@ def test_each_of_two_servers_gets_as_many_requests_alone_and_together(
 
 
 def test_every_contender_is_in_one_group() -> None:
-    large = dataclasses.replace(MACHINE, memory_bytes=32 * 10**9)
-    for machine, size, most in ((large, 384, 3), (large, 512, 1), (MACHINE, 384, 1)):
+    cases = (LARGE_MACHINE, 384, 3), (LARGE_MACHINE, 512, 1), (MACHINE, 384, 1)
+    for machine, size, most in cases:
         found = groups(machine, size)
         assert max(map(len, found)) == most
         assert sorted(one.key for some in found for one in some) == sorted(
@@ -314,7 +313,7 @@ for line in sys.stdin:
 
 
 def test_a_drawer_is_a_process_that_draws_when_told() -> None:
-    with Drawer([sys.executable, "-c", A_WORKER]) as drawer:
+    with contextlib.closing(Drawer([sys.executable, "-c", A_WORKER])) as drawer:
         assert (drawer.load_seconds, drawer.ready_seconds) == (1.0, 2.0)
         assert [drawer.draw(steps) for steps in (1, 5)] == [1.0, 5.0]
         assert drawer.peak_bytes == 7
