@@ -38,7 +38,7 @@ DOCUMENT, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
 _DEFAULT_FOLDER = ROOT / ".bench"
 SOME_STEPS = 5
 """A picture of so many, less one of a single step, gives the seconds of a step."""
-REPLICA_ROUNDS, REPLICA_REQUESTS = 4, 3
+REPLICA_ROUNDS, REPLICA_REQUESTS = 6, 2
 """Requests for each server, of pictures of one step."""
 UNFINISHED = "unfinished.json"
 """In the folder, what a run that was broken off had measured: `--replay` reads it."""

@@ -23,6 +23,7 @@ from bench.speed.contenders import CONTENDERS, EXPORTS, TUTORIAL, groups
 from bench.speed.drawer import Drawer
 from bench.speed.machine import Machine, this_machine
 from bench.speed.results import Result, Results, Round
+from client import load
 
 MACHINE = Machine("A CPU", 2, 16 * 10**9, ("avx2", "avx512_bf16"), "Linux", {"tensorflow": "2"}, 0)
 LARGE_MACHINE = dataclasses.replace(MACHINE, memory_bytes=32 * 10**9)
@@ -258,6 +259,15 @@ def test_each_of_two_servers_gets_as_many_requests_alone_and_together(
     warm, both = [(["a"], 2), (["b"], 2)], (["a", "b"], 6)
     alone = [([name], 3) for name in "aabb"]
     assert runs == [*warm, alone[0], both, both, alone[1], alone[2], both, both, alone[3]]
+
+
+def test_a_server_that_waits_for_the_other_ones_last_picture_is_not_taken_for_slow() -> None:
+    def result(endpoint: str, finished: float) -> load.Result:
+        return load.Result(0, "a", 1, 0.0, 0.0, 0.0, finished=finished, endpoint=endpoint)
+
+    both = [result("a", 1.0), result("b", 1.5), result("a", 2.0), result("b", 4.0)]
+    assert two_servers.rate(both[:1]) == pytest.approx(1.0)
+    assert two_servers.rate(both) == pytest.approx(2 / 2.0 + 2 / 4.0)
 
 
 def test_every_contender_is_in_one_group() -> None:
