@@ -132,9 +132,7 @@ def variants() -> dict[str, Variant]:
             {PaddedConv2D: convolve_by_winograd},
             MAX_SCORE_BYTES,
         ),
-        "small_portions": tried(
-            "and attention's scores in portions of 24 MiB, which a cache holds", {}, 24 * 2**20
-        ),
+        "large_portions": tried("and attention's scores in portions of 192 MiB", {}, 192 * 2**20),
     }
 
 

@@ -69,8 +69,8 @@ OPENVINO = tuple(
 )
 CONTENDERS = (TUTORIAL, KERAS_CV, *EXPORTS, *DIFFUSERS, *OPENVINO)
 _GROUPS = (
-    ("diffusers-float32", "openvino-float32"),
-    ("tutorial", "exact-float32", "fast-float32"),
+    ("tutorial", "exact-float32", "diffusers-float32"),
+    ("fast-float32", "openvino-float32"),
     ("exact-bfloat16", "diffusers-bfloat16", "openvino-bfloat16"),
     ("fast-bfloat16", "keras_cv"),
 )

@@ -13,8 +13,9 @@ from typing import Any
 
 import tensorflow as tf
 
-MAX_SCORE_BYTES = 192 * 2**20
-"""Of the scores that are held at once for one pair of rows."""
+MAX_SCORE_BYTES = 24 * 2**20
+"""Of one portion's scores for one pair of rows: few enough that a cache holds them."""
+_PORTIONS_AT_ONCE = 2
 _ROWS = 2
 
 
@@ -64,8 +65,10 @@ def in_portions(queries: Any, keys: Any, values: Any, max_score_bytes: int) -> A
     if portions == 1:
         return answer(queries)
     split = tf.reshape(queries, [-1, heads, portions, length // portions, width])
-    # A loop of one iteration at a time: unrolled portions could be computed side by side.
-    answers = tf.map_fn(answer, tf.transpose(split, [2, 0, 1, 3, 4]), parallel_iterations=1)
+    # A loop, which bounds how many portions are in memory; unrolled, all of them could be.
+    answers = tf.map_fn(
+        answer, tf.transpose(split, [2, 0, 1, 3, 4]), parallel_iterations=_PORTIONS_AT_ONCE
+    )
     return tf.reshape(tf.transpose(answers, [1, 2, 0, 3, 4]), [-1, heads, length, width])
 
 

@@ -107,7 +107,7 @@ def convolve_doubled(layer: Any, inputs: Any) -> Any:
         for column, pair in enumerate(((left, centre + right), (left + centre, right))):
             part = tf.cast(tf.stack(pair, axis=1), inputs.dtype)
             padding: Any = [[0, 0], [1 - row, row], [1 - column, column], [0, 0]]
-            answers.append(tf.nn.bias_add(tf.nn.conv2d(inputs, part, 1, padding), bias))
+            answers.append(tf.nn.bias_add(_convolved(inputs, part, (1, 1), padding), bias))
     rows = [tf.stack(answers[:2], axis=3), tf.stack(answers[2:], axis=3)]  # [B, h, w, 2, K]
     _, height, width, channels = answers[0].shape
     return tf.reshape(tf.stack(rows, axis=2), [-1, 2 * height, 2 * width, channels])
@@ -128,32 +128,39 @@ def decode(model: Any, inputs: Any, training: Any = None, mask: Any = None) -> A
 
 
 def convolve(layer: Any, inputs: Any) -> Any:
-    """PaddedConv2D.call: the convolution pads, instead of a padded copy made before it.
+    """PaddedConv2D.call: the convolution pads, instead of a padded copy made before it."""
+    convolution = layer.conv2d
+    padding: Any = [[0, 0], *layer.padding2d.padding, [0, 0]]
+    answers = _convolved(inputs, convolution.kernel, convolution.strides, padding)
+    return tf.nn.bias_add(answers, convolution.bias)
+
+
+def _convolved(inputs: Any, kernel: Any, strides: tuple[int, int], padding: Any) -> Any:
+    """inputs [B, h, w, C] convolved with kernel [a, b, C, K].
 
     oneDNN packs a convolution's weights anew at every call. Where there are few places, that takes
     longer than the convolution; a matrix product reads the weights as they lie in memory.
     """
-    rows, columns = layer.padding2d.padding
-    padding: Any = [[0, 0], rows, columns, [0, 0]]
-    convolution = layer.conv2d
-    height, width = convolution.compute_output_shape(
-        layer.padding2d.compute_output_shape(inputs.shape)
-    )[1:3]
+    height, width = (
+        (inputs.shape[axis] + sum(padding[axis]) - kernel.shape[axis - 1]) // stride + 1
+        for axis, stride in zip((1, 2), strides, strict=True)
+    )
     if height * width <= MAX_PRODUCT_PLACES:
-        answers = _as_one_product(tf.pad(inputs, padding), convolution, height, width)
-    else:
-        padding = padding if any((*rows, *columns)) else "VALID"
-        answers = tf.nn.conv2d(inputs, convolution.kernel, convolution.strides, padding)
-    return tf.nn.bias_add(answers, convolution.bias)
+        return _as_one_product(tf.pad(inputs, padding), kernel, strides, height, width)
+    if not any(sum(sides) for sides in padding):
+        padding = "VALID"
+    return tf.nn.conv2d(inputs, kernel, strides, padding)
 
 
-def _as_one_product(inputs: Any, convolution: Any, height: int, width: int) -> Any:
+def _as_one_product(
+    inputs: Any, kernel: Any, strides: tuple[int, int], height: int, width: int
+) -> Any:
     """The convolution of padded inputs: every place's neighbourhood, side by side, times weights.
 
     Known as im2col (Chellapilla, Puri and Simard, 2006).
     """
-    kernel_height, kernel_width = convolution.kernel_size
-    down, right = convolution.strides
+    kernel_height, kernel_width, _, filters = kernel.shape
+    down, right = strides
     shifted = [
         inputs[:, row : row + down * height : down, column : column + right * width : right]
         for row in range(kernel_height)
@@ -161,9 +168,10 @@ def _as_one_product(inputs: Any, convolution: Any, height: int, width: int) -> A
     ]
     neighbourhoods = tf.concat(shifted, axis=3)
     size = neighbourhoods.shape[3]
-    weights = tf.reshape(convolution.kernel, [size, convolution.filters])
-    products = tf.matmul(tf.reshape(neighbourhoods, [-1, size]), weights)
-    return tf.reshape(products, [-1, height, width, convolution.filters])
+    products = tf.matmul(
+        tf.reshape(neighbourhoods, [-1, size]), tf.reshape(kernel, [size, filters])
+    )
+    return tf.reshape(products, [-1, height, width, filters])
 
 
 CALLS: dict[type, Callable[..., Any]] = {

@@ -70,6 +70,7 @@ LAYERS: dict[str, tuple[Callable[[], Any], tuple[int, ...] | list[tuple[int, ...
     "convolution of many places": (padded_convolution(1, 1, 3), (2, 16, 12, 8)),
     "convolution of many places that halves": (padded_convolution(1, 2, 3), (2, 32, 24, 8)),
     "convolution after doubling": (upsampling, SHAPE),
+    "convolution after doubling of many places": (upsampling, (2, 16, 12, 8)),
     "the U-Net's residual": (residual_block, [SHAPE, (2, 16)]),
     "the decoder's residual": (decoders_residual_block(64), SHAPE),
     "the decoder's residual that projects": (decoders_residual_block(32), SHAPE),
