@@ -16,6 +16,7 @@ import tensorflow as tf
 MAX_SCORE_BYTES = 24 * 2**20
 """Of one portion's scores for one pair of rows: few enough that a cache holds them."""
 _PORTIONS_AT_ONCE = 2
+"""Faster than one at a time; more of them would take more memory."""
 _ROWS = 2
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,15 +39,6 @@ class Narrow:
     folder: Path
     manifest: Manifest
     reloaded: Any
-
-
-@pytest.fixture(scope="module", autouse=True)
-def several_portions() -> Iterator[None]:
-    """Attention in several portions, as at the larger sizes."""
-    from model_export.sd14 import attention
-
-    with mock.patch.object(attention, "MAX_SCORE_BYTES", 2**24):
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -336,6 +326,7 @@ def test_files_of_another_network_are_refused_in_one_line(trained: ModelSpec) ->
 
 @pytest.mark.parametrize("max_score_bytes", [1, 100_000, 2**30])
 def test_attention_in_portions_is_attention(max_score_bytes: int) -> None:
+    """And no portion's scores take more, unless those of a single query do."""
     import tensorflow as tf
 
     from model_export.sd14.attention import in_portions
@@ -346,5 +337,10 @@ def test_attention_in_portions_is_attention(max_score_bytes: int) -> None:
     )
     weights = tf.nn.softmax(tf.einsum("bhnd,bhmd->bhnm", queries, keys))
     expected = tf.einsum("bhnm,bhmd->bhnd", weights, values)
-    answers = in_portions(queries, keys, values, max_score_bytes)
+    with mock.patch.object(tf.nn, "softmax", wraps=tf.nn.softmax) as softmax:
+        answers = in_portions(queries, keys, values, max_score_bytes)
     np.testing.assert_allclose(answers, expected, atol=1e-5)
+    of_a_query = 2 * 8 * 256 * 4
+    held = [call.args[0].numpy().nbytes for call in softmax.call_args_list]
+    assert max(held) <= max(max_score_bytes, of_a_query)
+    assert sum(held) == 256 * of_a_query
