@@ -278,6 +278,13 @@ def test_every_contender_is_in_one_group() -> None:
         )
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_exact_draws_in_turns_with_the_engines_it_is_compared_with(precision: str) -> None:
+    compared = {f"{name}-{precision}" for name in ("exact", "diffusers", "openvino")}
+    found = [{one.key for one in some} for some in groups(LARGE_MACHINE, 384)]
+    assert any(compared <= keys for keys in found)
+
+
 def test_a_run_that_is_broken_off_leaves_what_it_measured(
     tmp_path: Path,
     drawer: type[FakeDrawer],
