@@ -7,8 +7,8 @@
     python -m bench.speed --resume    go on with a run that was broken off
 
 Every contender draws with the same random weights, in a process of its own. Those that fit into
-memory together draw in turns, so that a busy machine slows all alike. Use a quiet one. The models
-are kept in --folder (some 10 GB for one size) and made once.
+memory together draw in turns, picture by picture, so that a busy machine slows all alike. Use a
+quiet one. The models are kept in --folder (some 10 GB for one size) and made once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 
 from bench.export_cost import ROOT
 from bench.speed import models, report
-from bench.speed.contenders import CONTENDERS, EXPORTS, Contender, groups
+from bench.speed.contenders import CLOSE, CONTENDERS, EXPORTS, Contender, groups
 from bench.speed.drawer import Drawer
 from bench.speed.machine import Machine, this_machine
 from bench.speed.results import Result, Results, Round, read
@@ -38,6 +38,8 @@ DOCUMENT, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
 _DEFAULT_FOLDER = ROOT / ".bench"
 SOME_STEPS = 5
 """A picture of so many, less one of a single step, gives the seconds of a step."""
+PICTURES = 3
+"""Of a round, by each contender: `Plan.drawn`."""
 REPLICA_ROUNDS, REPLICA_REQUESTS = 6, 2
 """Requests for each server, of pictures of one step."""
 UNFINISHED = "unfinished.json"
@@ -48,6 +50,7 @@ UNFINISHED = "unfinished.json"
 class Plan:
     """How much is measured. Steps of whole pictures are cut by shorten; no prompts, no scores.
 
+    more_rounds: of those who are too close to each other for so few rounds to tell them apart.
     whole_rounds: how many of the rounds, from the first, draw everybody's whole pictures. The
     others draw fast's, whose steps differ, and put the rest together from their steps, which are
     alike.
@@ -55,6 +58,7 @@ class Plan:
 
     image_size: int
     rounds: int
+    more_rounds: int
     whole_rounds: int
     shorten: int
     prompts: int
@@ -66,14 +70,17 @@ class Plan:
     def steps(self, contender: Contender) -> int:
         return contender.steps // self.shorten
 
+    def rounds_of(self, contender: Contender) -> int:
+        return self.rounds + (self.more_rounds if contender.key in CLOSE else 0)
+
     def drawn(self, contender: Contender, number: int) -> list[int]:
         """The steps of the pictures that round `number`, from 1, draws."""
         is_whole = number <= self.whole_rounds or contender.profile != EXACT
         return [1, self.steps(contender) if is_whole else SOME_STEPS, 1]
 
 
-FULL = Plan(image_size=384, rounds=3, whole_rounds=0, shorten=1, prompts=48)
-QUICK = Plan(image_size=256, rounds=1, whole_rounds=0, shorten=4, prompts=0)
+FULL = Plan(image_size=384, rounds=3, more_rounds=2, whole_rounds=0, shorten=1, prompts=48)
+QUICK = Plan(image_size=256, rounds=1, more_rounds=0, whole_rounds=0, shorten=4, prompts=0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -130,7 +137,7 @@ def run(plan: Plan, folder: Path, only: Sequence[str], before: Results | None = 
         )
         return Results(plan.is_quick, plan.image_size, machine, tuple(contenders))
 
-    due = [one for one in measurable if len(rounds[one.key]) < plan.rounds]
+    due = [one for one in measurable if len(rounds[one.key]) < plan.rounds_of(one)]
     grouped = ([one for one in some if one in due] for some in groups(machine, plan.image_size))
     waiting = [some for some in grouped if some]
     began = time.monotonic()
@@ -228,31 +235,42 @@ def _measure(
             stack.callback(drawer.close)
             drawers[contender] = drawer
             _say(f"  the first picture after {drawer.ready_seconds:.0f} s")
-        for number in range(1, plan.rounds + 1):
-            for contender, drawer in list(drawers.items()):
-                _say(f"round {number} of {plan.rounds}: {contender.label}, {contender.precision}")
-                try:
-                    rounds[contender].append(_round(plan.drawn(contender, number), drawer))
-                except subprocess.CalledProcessError as error:
-                    failed[contender] = _failure(error)
-                    del drawers[contender]
+        most = max(map(plan.rounds_of, group))
+        for number in range(1, most + 1):
+            _say(f"round {number} of {most}")
+            drawn = _round(plan, number, drawers, failed)
+            for contender, drawer in drawers.items():
+                ready = drawer.load_seconds, drawer.ready_seconds
+                rounds[contender].append(Round(*ready, drawn[contender], drawer.peak_bytes))
     return {**rounds, **failed}
+
+
+def _round(
+    plan: Plan, number: int, drawers: dict[Contender, Drawer], failed: dict[Contender, str]
+) -> dict[Contender, dict[int, list[float]]]:
+    """The seconds of everybody's pictures by their steps, drawn one of each in turn.
+
+    Who fails is moved from drawers to failed.
+    """
+    seconds: dict[Contender, dict[int, list[float]]] = {one: {} for one in drawers}
+    for turn in range(PICTURES):
+        for contender, drawer in list(drawers.items()):
+            steps = plan.drawn(contender, number)[turn]
+            try:
+                took = drawer.draw(steps)
+            except subprocess.CalledProcessError as error:
+                failed[contender] = _failure(error)
+                del drawers[contender]
+                continue
+            _say(f"  steps {steps:2}: {took:5.1f} s  {contender.label}, {contender.precision}")
+            seconds[contender].setdefault(steps, []).append(took)
+    return seconds
 
 
 def _failure(error: subprocess.CalledProcessError) -> str:
     why = f"it failed with exit code {error.returncode}"
     _say(f"  {why}")
     return why
-
-
-def _round(pictures: Sequence[int], drawer: Drawer) -> Round:
-    """Draws pictures of so many steps."""
-    seconds: dict[int, list[float]] = {}
-    for steps in pictures:
-        seconds.setdefault(steps, []).append(drawer.draw(steps))
-    for steps, took in sorted(seconds.items()):
-        _say(f"  steps {steps:2}: {', '.join(f'{one:.1f} s' for one in took)}")
-    return Round(drawer.load_seconds, drawer.ready_seconds, seconds, drawer.peak_bytes)
 
 
 def _replicas(

@@ -74,6 +74,8 @@ _GROUPS = (
     ("exact-bfloat16", "diffusers-bfloat16", "openvino-bfloat16"),
     ("fast-bfloat16", "keras_cv"),
 )
+CLOSE = frozenset(_GROUPS[0])
+"""The keys of those whose seconds differ by little: they draw more rounds."""
 _GROUP_BYTES, _GROUP_PIXELS = 25 * 10**9, 384
 """Memory of a machine that holds any group's processes at once, up to such pictures."""
 

@@ -78,8 +78,8 @@ def _products(products: Mapping[str, float]) -> list[str]:
 
 
 def _rounds(results: Results) -> str:
-    most = max(len(one.rounds) for one in results.contenders)
-    return "1 round" if most == 1 else f"{most} rounds"
+    counts = sorted({len(one.rounds) for one in results.contenders if one.rounds})
+    return "1 round" if counts == [1] else f"{' or '.join(map(str, counts))} rounds"
 
 
 def _row(result: Result) -> str:

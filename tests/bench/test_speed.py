@@ -107,6 +107,17 @@ def test_a_ratio_is_taken_round_by_round_so_that_a_slow_round_does_not_matter() 
     assert verdict_on(slower, verdict.what).verdict == verdicts.NOT_MET
 
 
+def test_rounds_that_only_one_of_two_drew_are_not_compared() -> None:
+    found = measured(tutorial=6.0)
+    exact = found.of("exact-float32")
+    more = dataclasses.replace(exact, rounds=(*exact.rounds, drawn_in(9.0, 4.0, exact.steps)))
+    contenders = [more if one is exact else one for one in found.contenders]
+    found = dataclasses.replace(found, contenders=tuple(contenders))
+    verdict = verdict_on(found, "step, exact float32 : tutorial")
+    assert verdict.found == "3.00× (3.00 to 3.00)"
+    assert "the median of 2 or 3 rounds" in report.tables(found)
+
+
 def test_what_takes_as_long_is_no_slower() -> None:
     what = "step, exact float32 : tutorial"
     assert verdict_on(measured(), what).verdict == verdicts.MET
@@ -212,13 +223,14 @@ def test_who_fits_into_memory_draws_in_turns(
     machine: Machine, tmp_path: Path, drawer: type[FakeDrawer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(speed, "this_machine", lambda: machine)
-    plan = speed.Plan(image_size=256, rounds=2, whole_rounds=1, shorten=2, prompts=0)
+    plan = speed.Plan(256, rounds=2, more_rounds=1, whole_rounds=1, shorten=2, prompts=0)
     found = speed.run(plan, tmp_path, ["tutorial", "fast-float32"])
     first = [("tutorial", steps) for steps in (1, 15, 1)]
     second = [("tutorial", steps) for steps in (1, 5, 1)]
     fast = [("fast-float32", steps) for steps in (1, 10, 1)]
     if machine is LARGE_MACHINE:
-        assert drawer.told == [*first, *fast, *second, *fast]
+        rounds = zip(first, fast, strict=True), zip(second, fast, strict=True)
+        assert drawer.told == [picture for turns in rounds for turn in turns for picture in turn]
     else:
         assert drawer.told == [*first, *second, *fast, *fast]
     assert drawer.alive == 0
@@ -305,15 +317,15 @@ def test_a_run_that_is_broken_off_leaves_what_it_measured(
     assert drawer.alive == 0
     left = tmp_path / speed.UNFINISHED
     before = results.read(left)
-    assert [len(before.of(key).rounds) for key in keys] == [3, 0]
+    assert [len(before.of(key).rounds) for key in keys] == [5, 0]
     monkeypatch.setattr(speed, "Drawer", drawer)
     drawer.told.clear()
     found = speed.run(plan, tmp_path, keys, before)
     assert {key for key, _ in drawer.told} == {"fast-float32"}
-    assert [len(found.of(key).rounds) for key in keys] == [3, 3]
+    assert [len(found.of(key).rounds) for key in keys] == [5, 3]
     assert not left.exists()
     said = capsys.readouterr().err
-    assert "  steps  1: 3.0 s, 3.0 s\n  steps  5: 7.0 s\n" in said
+    assert "round 5 of 5\n  steps  1:   3.0 s  this export, exact, float32\n" in said
     assert "1 more to measure, about 0 minutes" in said
 
 
