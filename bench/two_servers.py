@@ -123,7 +123,7 @@ def measure(
 ) -> list[tuple[float, float]]:
     """Pictures per second of one server and of two, for each round.
 
-    requests are for each server: with one for each, the slower one alone would make two's figure.
+    requests are for each server.
     """
     for endpoint in endpoints:  # the first pictures are slower than the rest
         throughput([endpoint], 2, num_steps)

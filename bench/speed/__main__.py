@@ -26,7 +26,7 @@ from typing import Any
 
 from bench.export_cost import ROOT
 from bench.speed import models, report
-from bench.speed.contenders import CLOSE, CONTENDERS, EXPORTS, Contender, groups
+from bench.speed.contenders import CONTENDERS, EXPORTS, Contender, groups
 from bench.speed.drawer import Drawer
 from bench.speed.machine import Machine, this_machine
 from bench.speed.results import Result, Results, Round, read
@@ -40,7 +40,7 @@ SOME_STEPS = 5
 """A picture of so many, less one of a single step, gives the seconds of a step."""
 PICTURES = 3
 """Of a round, by each contender: `Plan.drawn`."""
-REPLICA_ROUNDS, REPLICA_REQUESTS = 6, 2
+REPLICA_ROUNDS, REPLICA_REQUESTS = 10, 1
 """Requests for each server, of pictures of one step."""
 UNFINISHED = "unfinished.json"
 """In the folder, what a run that was broken off had measured: `--replay` reads it."""
@@ -50,7 +50,6 @@ UNFINISHED = "unfinished.json"
 class Plan:
     """How much is measured. Steps of whole pictures are cut by shorten; no prompts, no scores.
 
-    more_rounds: of those who are too close to each other for so few rounds to tell them apart.
     whole_rounds: how many of the rounds, from the first, draw everybody's whole pictures. The
     others draw fast's, whose steps differ, and put the rest together from their steps, which are
     alike.
@@ -58,7 +57,6 @@ class Plan:
 
     image_size: int
     rounds: int
-    more_rounds: int
     whole_rounds: int
     shorten: int
     prompts: int
@@ -70,17 +68,14 @@ class Plan:
     def steps(self, contender: Contender) -> int:
         return contender.steps // self.shorten
 
-    def rounds_of(self, contender: Contender) -> int:
-        return self.rounds + (self.more_rounds if contender.key in CLOSE else 0)
-
     def drawn(self, contender: Contender, number: int) -> list[int]:
         """The steps of the pictures that round `number`, from 1, draws."""
         is_whole = number <= self.whole_rounds or contender.profile != EXACT
         return [1, self.steps(contender) if is_whole else SOME_STEPS, 1]
 
 
-FULL = Plan(image_size=384, rounds=3, more_rounds=2, whole_rounds=0, shorten=1, prompts=48)
-QUICK = Plan(image_size=256, rounds=1, more_rounds=0, whole_rounds=0, shorten=4, prompts=0)
+FULL = Plan(image_size=384, rounds=4, whole_rounds=0, shorten=1, prompts=48)
+QUICK = Plan(image_size=256, rounds=1, whole_rounds=0, shorten=4, prompts=0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(plan: Plan, folder: Path, only: Sequence[str], before: Results | None = None) -> Results:
     """Makes what is missing, then measures: contenders in turns, replicas, quality.
 
-    before is a run that was broken off, whose contenders are not measured again.
+    before is a run that was broken off, whose groups of contenders are not measured again.
     """
     machine = before.machine if before else replace(this_machine(), products=_products())
     obstacles = {
@@ -137,20 +132,24 @@ def run(plan: Plan, folder: Path, only: Sequence[str], before: Results | None = 
         )
         return Results(plan.is_quick, plan.image_size, machine, tuple(contenders))
 
-    due = [one for one in measurable if len(rounds[one.key]) < plan.rounds_of(one)]
-    grouped = ([one for one in some if one in due] for some in groups(machine, plan.image_size))
-    waiting = [some for some in grouped if some]
-    began = time.monotonic()
+    drawn_by = {one.together for some in rounds.values() for one in some}
+    waiting = [
+        group
+        for group in groups(machine, plan.image_size, measurable)
+        if not any({one.key for one in group} <= {*together} for together in drawn_by)
+    ]
+    began, due = time.monotonic(), sum(map(len, waiting))
     while waiting:
-        for contender, drawn in _measure(plan, folder, waiting.pop(0)).items():
+        group = [one for one in waiting.pop(0) if obstacles[one.key] is None]
+        for contender, drawn in _measure(plan, folder, group).items():
             if isinstance(drawn, str):
                 obstacles[contender.key] = drawn
             else:
-                rounds[contender.key] = drawn
+                rounds[contender.key] += drawn
         found().write(folder / UNFINISHED)
         left = sum(map(len, waiting))
         if left:
-            each = (time.monotonic() - began) / (len(due) - left)
+            each = (time.monotonic() - began) / (due - left)
             _say(f"{left} more to measure, about {left * each / 60:.0f} minutes")
     results = found()
     if not plan.is_quick:
@@ -235,13 +234,14 @@ def _measure(
             stack.callback(drawer.close)
             drawers[contender] = drawer
             _say(f"  the first picture after {drawer.ready_seconds:.0f} s")
-        most = max(map(plan.rounds_of, group))
-        for number in range(1, most + 1):
-            _say(f"round {number} of {most}")
+        together = tuple(one.key for one in group)
+        for number in range(1, plan.rounds + 1):
+            _say(f"round {number} of {plan.rounds}")
             drawn = _round(plan, number, drawers, failed)
             for contender, drawer in drawers.items():
                 ready = drawer.load_seconds, drawer.ready_seconds
-                rounds[contender].append(Round(*ready, drawn[contender], drawer.peak_bytes))
+                of_picture = drawn[contender], drawer.peak_bytes
+                rounds[contender].append(Round(*ready, *of_picture, together, number))
     return {**rounds, **failed}
 
 

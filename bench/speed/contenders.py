@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.speed.machine import Machine
@@ -70,24 +71,29 @@ OPENVINO = tuple(
 CONTENDERS = (TUTORIAL, KERAS_CV, *EXPORTS, *DIFFUSERS, *OPENVINO)
 _GROUPS = (
     ("openvino-float32", "exact-float32", "diffusers-float32"),
-    ("tutorial", "fast-float32"),
-    ("exact-bfloat16", "diffusers-bfloat16", "openvino-bfloat16"),
-    ("fast-bfloat16", "keras_cv"),
+    ("tutorial", "exact-float32", "fast-float32", "exact-bfloat16"),
+    ("openvino-bfloat16", "exact-bfloat16", "diffusers-bfloat16", "fast-bfloat16"),
+    ("keras_cv",),
 )
-CLOSE = frozenset(_GROUPS[0])
-"""The keys of those whose seconds differ by little: they draw more rounds."""
+"""All of whom `verdicts` compares two are in one group."""
 _GROUP_BYTES, _GROUP_PIXELS = 25 * 10**9, 384
 """Memory of a machine that holds any group's processes at once, up to such pictures."""
 
 
-def groups(machine: Machine, image_size: int) -> list[list[Contender]]:
+def groups(
+    machine: Machine, image_size: int, measurable: Sequence[Contender]
+) -> list[list[Contender]]:
     """Who is loaded at the same time and draws in turns; everybody alone where memory is short.
 
-    In turns, because a machine is often slow for some minutes. Not everybody whom `verdicts`
-    compares fits into one group.
+    In turns, because a machine is often slow for some minutes. Some are in two groups, unless they
+    would meet nobody in one of them whom they do not meet in the other.
     """
-    by_key = {one.key: one for one in CONTENDERS}
-    together = [[by_key[key] for key in group] for group in _GROUPS]
-    if machine.memory_bytes >= _GROUP_BYTES and image_size <= _GROUP_PIXELS:
-        return together
-    return [[one] for group in together for one in group]
+    if machine.memory_bytes < _GROUP_BYTES or image_size > _GROUP_PIXELS:
+        return [[one] for one in measurable]
+    by_key = {one.key: one for one in measurable}
+    found = [tuple(by_key[key] for key in group if key in by_key) for group in _GROUPS]
+    return [
+        list(some)
+        for some in dict.fromkeys(found)
+        if not any({*some} < {*other} for other in found)
+    ]

@@ -78,8 +78,11 @@ def _products(products: Mapping[str, float]) -> list[str]:
 
 
 def _rounds(results: Results) -> str:
-    counts = sorted({len(one.rounds) for one in results.contenders if one.rounds})
-    return "1 round" if counts == [1] else f"{' or '.join(map(str, counts))} rounds"
+    counts = [len(one.rounds) for one in results.contenders if one.rounds]
+    fewest, most = min(counts), max(counts)
+    if most == 1:
+        return "1 round"
+    return f"{most} rounds" if fewest == most else f"{fewest} to {most} rounds"
 
 
 def _row(result: Result) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from bench.speed.machine import Machine
 
-FORMAT = 3
+FORMAT = 4
 
 
 class Figure(NamedTuple):
@@ -31,6 +31,7 @@ class Round:
     """One process: seconds from its start until the model was loaded, and until its first picture
     was drawn; seconds of pictures by their steps; and its peak memory.
 
+    together: the keys of those who drew in turns, this one among them; number: of their rounds.
     Of pictures of as many steps the fastest counts: what else a machine does only adds to it.
     """
 
@@ -38,6 +39,8 @@ class Round:
     ready_seconds: float
     picture_seconds: dict[int, list[float]]
     peak_bytes: int
+    together: tuple[str, ...] = ()
+    number: int = 1
 
     @property
     def step_seconds(self) -> float:
@@ -73,6 +76,13 @@ class Result:
 
     def figure(self, of_round: Callable[[Round], float]) -> Figure:
         return Figure.of([of_round(one) for one in self.rounds])
+
+    def beside(self, other: Result) -> list[tuple[Round, Round]]:
+        """Rounds of this one and the other that were drawn in turns; if none were, in order."""
+        turns = {(one.together, one.number): one for one in other.rounds}
+        pairs = [(one, turns.get((one.together, one.number))) for one in self.rounds]
+        found = [(one, beside) for one, beside in pairs if beside]
+        return found or list(zip(self.rounds, other.rounds, strict=False))
 
     def picture(self) -> Figure:
         return self.figure(lambda one: one.seconds_for(self.steps))
@@ -124,9 +134,15 @@ def read(path: Path) -> Results:
 
 
 def _result(values: dict[str, Any]) -> Result:
-    rounds = tuple(
-        Round(**one | {"picture_seconds": {int(n): s for n, s in one["picture_seconds"].items()}})
-        for one in values["rounds"]
-    )
-    fields: dict[str, Any] = {**values, "rounds": rounds}
+    fields: dict[str, Any] = {**values, "rounds": tuple(map(_round, values["rounds"]))}
     return Result(**fields)
+
+
+def _round(values: dict[str, Any]) -> Round:
+    seconds = {int(steps): some for steps, some in values["picture_seconds"].items()}
+    fields: dict[str, Any] = {
+        **values,
+        "picture_seconds": seconds,
+        "together": tuple(values["together"]),
+    }
+    return Round(**fields)

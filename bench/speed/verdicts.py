@@ -95,10 +95,9 @@ def _speed(results: Results, goal: Goal) -> Verdict:
     def seconds(one: Round, steps: int) -> float:
         return goal.of_round(one) if goal.of_round else one.seconds_for(steps)
 
-    # Round by round: what slows one process down mostly slows the one after it too. Some have more.
-    pairs = zip(ours.rounds, theirs.rounds, strict=False)
+    # Round by round: what slows one process down mostly slows the one after it too.
     ratios = Figure.of(
-        [seconds(b, theirs.steps) / seconds(a, ours.steps) for a, b in pairs],
+        [seconds(b, theirs.steps) / seconds(a, ours.steps) for a, b in ours.beside(theirs)],
     )
     return _judged(goal.what, asked, ratios, goal.at_least)
 

@@ -40,9 +40,16 @@ QUALITY: dict[str, Any] = {
 }
 
 
-def drawn_in(step: float, decoder: float, steps: int, slowed: float = 1.0) -> Round:
+def drawn_in(
+    step: float,
+    decoder: float,
+    steps: int,
+    slowed: float = 1.0,
+    together: tuple[str, ...] = (),
+    number: int = 1,
+) -> Round:
     seconds = {n: [slowed * (decoder + n * step)] for n in (1, speed.SOME_STEPS, steps)}
-    return Round(10.0, 20.0, seconds, 5 * 10**9)
+    return Round(10.0, 20.0, seconds, 5 * 10**9, together, number)
 
 
 def measured(step: float = 2.0, decoder: float = 4.0, **steps: float) -> Results:
@@ -54,8 +61,12 @@ def measured(step: float = 2.0, decoder: float = 4.0, **steps: float) -> Results
             one.precision,
             one.steps,
             tuple(
-                drawn_in(steps.get(one.key.replace("-", "_"), step), decoder, one.steps, slowed)
-                for slowed in (1.0, 1.5)
+                drawn_in(
+                    steps.get(one.key.replace("-", "_"), step),
+                    *(decoder, one.steps, slowed),
+                    number=number,
+                )
+                for number, slowed in enumerate((1.0, 1.5), 1)
             ),
         )
         for one in CONTENDERS
@@ -107,15 +118,28 @@ def test_a_ratio_is_taken_round_by_round_so_that_a_slow_round_does_not_matter() 
     assert verdict_on(slower, verdict.what).verdict == verdicts.NOT_MET
 
 
-def test_rounds_that_only_one_of_two_drew_are_not_compared() -> None:
-    found = measured(tutorial=6.0)
-    exact = found.of("exact-float32")
-    more = dataclasses.replace(exact, rounds=(*exact.rounds, drawn_in(9.0, 4.0, exact.steps)))
-    contenders = [more if one is exact else one for one in found.contenders]
+@pytest.mark.parametrize(("together", "ratio"), [("tutorial", "2.00×"), ("nobody", "3.00×")])
+def test_only_rounds_that_were_drawn_in_turns_are_compared(together: str, ratio: str) -> None:
+    """Where there are none, the first of one with the first of the other."""
+    found = measured()
+    rounds = {
+        "exact-float32": [(2.0, "openvino"), (2.0, "openvino"), (3.0, together)],
+        "tutorial": [(6.0, "tutorial")],
+    }
+    contenders = [
+        dataclasses.replace(
+            one,
+            rounds=tuple(
+                drawn_in(step, 4.0, one.steps, together=(key,)) for step, key in rounds[one.key]
+            ),
+        )
+        if one.key in rounds
+        else one
+        for one in found.contenders
+    ]
     found = dataclasses.replace(found, contenders=tuple(contenders))
-    verdict = verdict_on(found, "step, exact float32 : tutorial")
-    assert verdict.found == "3.00× (3.00 to 3.00)"
-    assert "the median of 2 or 3 rounds" in report.tables(found)
+    assert verdict_on(found, "step, exact float32 : tutorial").found.startswith(ratio)
+    assert "the median of 1 to 3 rounds" in report.tables(found)
 
 
 def test_what_takes_as_long_is_no_slower() -> None:
@@ -223,7 +247,7 @@ def test_who_fits_into_memory_draws_in_turns(
     machine: Machine, tmp_path: Path, drawer: type[FakeDrawer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(speed, "this_machine", lambda: machine)
-    plan = speed.Plan(256, rounds=2, more_rounds=1, whole_rounds=1, shorten=2, prompts=0)
+    plan = speed.Plan(256, rounds=2, whole_rounds=1, shorten=2, prompts=0)
     found = speed.run(plan, tmp_path, ["tutorial", "fast-float32"])
     first = [("tutorial", steps) for steps in (1, 15, 1)]
     second = [("tutorial", steps) for steps in (1, 5, 1)]
@@ -242,6 +266,24 @@ def test_who_fits_into_memory_draws_in_turns(
     assert plan.drawn(EXPORTS[1], 2) == [1, 10, 1], "the steps of fast differ"
 
 
+def test_who_is_in_two_groups_draws_its_rounds_in_both(
+    tmp_path: Path, drawer: type[FakeDrawer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "this_machine", lambda: LARGE_MACHINE)
+    plan = dataclasses.replace(speed.FULL, rounds=2, prompts=0)
+    keys = ["tutorial", "exact-bfloat16", "fast-bfloat16"]
+    found = speed.run(plan, tmp_path, keys)
+    slow, exact, fast = (found.of(key) for key in keys)
+    assert [len(one.rounds) for one in (slow, exact, fast)] == [2, 4, 2]
+    assert exact.beside(slow) == list(zip(exact.rounds[:2], slow.rounds, strict=True))
+    assert exact.beside(fast) == list(zip(exact.rounds[2:], fast.rounds, strict=True))
+    drawer.told.clear()
+    without_tutorial = dataclasses.replace(slow, rounds=(), obstacle="it failed")
+    before = dataclasses.replace(found, contenders=(without_tutorial, *found.contenders[1:]))
+    again = speed.run(plan, tmp_path, keys, before)
+    assert not drawer.told and again == before, "nothing is measured twice"
+
+
 @pytest.mark.parametrize("pictures", [0, 4])
 def test_a_run_goes_on_without_who_fails(
     pictures: int, tmp_path: Path, drawer: type[FakeDrawer], monkeypatch: pytest.MonkeyPatch
@@ -252,7 +294,7 @@ def test_a_run_goes_on_without_who_fails(
     found = speed.run(plan, tmp_path, ["keras_cv", "fast-bfloat16", "tutorial"])
     assert found.of("keras_cv").obstacle == "it failed with exit code 137"
     assert found.of("keras_cv").rounds == () and drawer.alive == 0
-    assert [len(found.of(key).rounds) for key in ("fast-bfloat16", "tutorial")] == [3, 3]
+    assert [len(found.of(key).rounds) for key in ("fast-bfloat16", "tutorial")] == [4, 4]
 
 
 def test_each_of_two_servers_gets_as_many_requests_alone_and_together(
@@ -280,21 +322,22 @@ def test_a_server_that_waits_for_the_other_ones_last_picture_is_not_taken_for_sl
     assert two_servers.rate(both) == pytest.approx(2 / 2.0 + 2 / 4.0)
 
 
-def test_every_contender_is_in_one_group() -> None:
-    cases = (LARGE_MACHINE, 384, 3), (LARGE_MACHINE, 512, 1), (MACHINE, 384, 1)
-    for machine, size, most in cases:
-        found = groups(machine, size)
-        assert max(map(len, found)) == most
-        assert sorted(one.key for some in found for one in some) == sorted(
-            one.key for one in CONTENDERS
-        )
+@pytest.mark.parametrize(("machine", "size"), [(LARGE_MACHINE, 512), (MACHINE, 384)])
+def test_where_memory_is_short_everybody_is_alone(machine: Machine, size: int) -> None:
+    assert groups(machine, size, CONTENDERS) == [[one] for one in CONTENDERS]
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_exact_draws_in_turns_with_the_engines_it_is_compared_with(precision: str) -> None:
-    compared = {f"{name}-{precision}" for name in ("exact", "diffusers", "openvino")}
-    found = [{one.key for one in some} for some in groups(LARGE_MACHINE, 384)]
-    assert any(compared <= keys for keys in found)
+def test_all_who_are_compared_draw_in_turns() -> None:
+    found = [{one.key for one in some} for some in groups(LARGE_MACHINE, 384, CONTENDERS)]
+    assert set[str]().union(*found) == {one.key for one in CONTENDERS}
+    for goal in verdicts.GOALS:
+        assert any({goal.ours, goal.theirs} <= keys for keys in found), goal.what
+
+
+def test_nobody_draws_in_a_second_group_with_nobody_else() -> None:
+    some = [one for one in CONTENDERS if one.key in ("exact-float32", "fast-float32", "keras_cv")]
+    found = [[one.key for one in group] for group in groups(LARGE_MACHINE, 384, some)]
+    assert found == [["exact-float32", "fast-float32"], ["keras_cv"]]
 
 
 def test_a_run_that_is_broken_off_leaves_what_it_measured(
@@ -317,15 +360,15 @@ def test_a_run_that_is_broken_off_leaves_what_it_measured(
     assert drawer.alive == 0
     left = tmp_path / speed.UNFINISHED
     before = results.read(left)
-    assert [len(before.of(key).rounds) for key in keys] == [5, 0]
+    assert [len(before.of(key).rounds) for key in keys] == [4, 0]
     monkeypatch.setattr(speed, "Drawer", drawer)
     drawer.told.clear()
     found = speed.run(plan, tmp_path, keys, before)
     assert {key for key, _ in drawer.told} == {"fast-float32"}
-    assert [len(found.of(key).rounds) for key in keys] == [5, 3]
+    assert [len(found.of(key).rounds) for key in keys] == [4, 4]
     assert not left.exists()
     said = capsys.readouterr().err
-    assert "round 5 of 5\n  steps  1:   3.0 s  this export, exact, float32\n" in said
+    assert "round 4 of 4\n  steps  1:   3.0 s  this export, exact, float32\n" in said
     assert "1 more to measure, about 0 minutes" in said
 
 
