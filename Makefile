@@ -130,7 +130,7 @@ test-long: $(VENV)/.installed-dev ## the long forms too
 setup-bench: $(VENV)/.installed-dev ## the opponents of `make bench` (torch is large)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt -c constraints.txt
 
-bench: $(VENV)/.installed-dev ## how fast it draws, against others; writes docs/benchmarks.* (80 minutes)
+bench: $(VENV)/.installed-dev ## how fast it draws, against others; writes docs/benchmarks.md (an hour)
 	@$(PYTHON) -m bench.speed $(ARGS)
 
 bench-quick: $(VENV)/.installed-dev ## the same on few steps of small pictures; prints only

@@ -103,10 +103,7 @@ def _container(args: PodArgs) -> core.v1.ContainerArgs:
         args=server_arguments(
             cpus=args.cpus, queue=args.queue, request_timeout=args.request_timeout_seconds
         ),
-        env=[
-            *(_from_config(name, args.config_name) for name in ("MODEL_NAME", "MODEL_PATH")),
-            core.v1.EnvVarArgs(name="TF_ENABLE_ONEDNN_OPTS", value="1"),
-        ],
+        env=[_from_config(name, args.config_name) for name in ("MODEL_NAME", "MODEL_PATH")],
         ports=[
             core.v1.ContainerPortArgs(name="grpc", container_port=GRPC_PORT),
             core.v1.ContainerPortArgs(name="rest", container_port=REST_PORT),

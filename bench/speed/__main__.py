@@ -1,9 +1,9 @@
 """Measures how fast Stable Diffusion draws here: this export, the tutorial's, and other engines.
 
-    python -m bench.speed             all of it; writes docs/benchmarks.*
+    python -m bench.speed             all of it; writes docs/benchmarks.md and docs/benchmarks/
     python -m bench.speed --tried     and what was tried for speed; writes docs/tried.json
     python -m bench.speed --quick     few steps of small pictures, one server; prints only
-    python -m bench.speed --replay docs/benchmarks.json     the tables of an earlier run
+    python -m bench.speed --replay docs/benchmarks/NAME.json     the tables of an earlier run
     python -m bench.speed --resume    go on with a run that was broken off
 
 Every contender draws with the same random weights, in a process of its own. Those that fit into
@@ -40,7 +40,7 @@ SOME_STEPS = 5
 """A picture of so many, less one of a single step, gives the seconds of a step."""
 PICTURES = 3
 """Of a round, by each contender: `Plan.drawn`."""
-REPLICA_ROUNDS, REPLICA_REQUESTS = 10, 1
+REPLICA_ROUNDS, REPLICA_REQUESTS = 6, 1
 """Requests for each server, of pictures of one step."""
 UNFINISHED = "unfinished.json"
 """In the folder, what a run that was broken off had measured: `--replay` reads it."""
@@ -74,7 +74,7 @@ class Plan:
         return [1, self.steps(contender) if is_whole else SOME_STEPS, 1]
 
 
-FULL = Plan(image_size=384, rounds=4, whole_rounds=0, shorten=1, prompts=48)
+FULL = Plan(image_size=384, rounds=3, whole_rounds=0, shorten=1, prompts=48)
 QUICK = Plan(image_size=256, rounds=1, whole_rounds=0, shorten=4, prompts=0)
 
 
@@ -177,14 +177,26 @@ def _broken_off(plan: Plan, path: Path) -> Results:
 
 
 def publish(results: Results, document: Path, readme: Path) -> None:
-    """Writes the results, and what is made from them, beside and into two Markdown files."""
-    results.write(document.with_suffix(".json"))
-    report.update_document(document, report.tables(results))
-    report.update_document(readme, report.summary(results))
+    """Writes the results and their plot into the document's folder, over this machine's last ones.
+
+    The document and the README quote what is in that folder.
+    """
+    folder = document.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{report.name(results.machine)}.json"
+    results.write(path)
+    runs = published(document)
+    report.update_document(document, report.sections(runs, folder.name))
+    report.update_document(readme, report.summaries(runs))
     try:
-        report.plot(results, document.with_suffix(".png"))
+        report.plot(results, path.with_suffix(".png"))
     except ModuleNotFoundError as error:
         print(f"no plot: {error.name} is not installed", file=sys.stderr)
+
+
+def published(document: Path) -> dict[str, Results]:
+    """What the document quotes: each machine's last run, by the name of its files."""
+    return {path.stem: read(path) for path in sorted(document.with_suffix("").glob("*.json"))}
 
 
 def _obstacle(contender: Contender, machine: Machine, only: Sequence[str]) -> str | None:

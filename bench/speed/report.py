@@ -1,12 +1,17 @@
-"""The results as tables, verdicts and a plot; and docs/benchmarks.md's copy of them."""
+"""Results as tables, verdicts and plots; and what docs/benchmarks.md and the README quote of them.
+
+Every machine that ran the benchmark has a file of its own, and a section of the document.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.speed.contenders import EXPORTS, TUTORIAL
+from bench.speed.machine import Machine
 from bench.speed.results import Figure, Result, Results
 from bench.speed.verdicts import NOT_MEASURABLE, verdicts
 from model_export.profiles import EXACT
@@ -22,10 +27,32 @@ _UNEVEN = {one.key for one in EXPORTS if one.profile != EXACT}
 _NOT_MEASURED = "There is no measurement yet: `make bench` makes one."
 
 
-def tables(results: Results | None) -> str:
-    """Markdown: the machine, the contenders, the verdicts, and the quality of fast."""
-    if results is None:
+def title(machine: Machine) -> str:
+    """A processor, its cores, and the newest of the instructions it has."""
+    return ", ".join([machine.processor, f"{machine.cores} cores", *machine.instructions[-1:]])
+
+
+def name(machine: Machine) -> str:
+    """A machine's files are called so."""
+    return "-".join(re.findall("[a-z0-9]+", title(machine).lower()))
+
+
+def sections(runs: Mapping[str, Results], folder: str) -> str:
+    """Markdown: a heading, the plot and the tables of each run, by the name of its files.
+
+    folder: where the files are, as seen from the document.
+    """
+    if not runs:
         return _NOT_MEASURED
+    return "\n\n".join(
+        f"### {title(one.machine)}\n\n"
+        f"![Seconds for a picture, by each contender]({folder}/{name}.png)\n\n{tables(one)}"
+        for name, one in runs.items()
+    )
+
+
+def tables(results: Results) -> str:
+    """Markdown: the machine, the contenders, the verdicts, and the quality of fast."""
     machine = results.machine
     lines = [
         f"{machine.processor}, {machine.cores} cores ({', '.join(machine.instructions)}), "
@@ -48,10 +75,12 @@ def tables(results: Results | None) -> str:
     return "\n".join(lines)
 
 
-def summary(results: Results | None) -> str:
+def summaries(runs: Mapping[str, Results]) -> str:
     """Markdown for the README: this project and the tutorial, each precision by itself."""
-    if results is None:
-        return _NOT_MEASURED
+    return "\n\n".join(map(_summary, runs.values())) or _NOT_MEASURED
+
+
+def _summary(results: Results) -> str:
     rows = [one for one in results.contenders if one.key in _SERVED and not one.obstacle]
     return "\n".join(
         [

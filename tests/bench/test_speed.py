@@ -294,7 +294,7 @@ def test_a_run_goes_on_without_who_fails(
     found = speed.run(plan, tmp_path, ["keras_cv", "fast-bfloat16", "tutorial"])
     assert found.of("keras_cv").obstacle == "it failed with exit code 137"
     assert found.of("keras_cv").rounds == () and drawer.alive == 0
-    assert [len(found.of(key).rounds) for key in ("fast-bfloat16", "tutorial")] == [4, 4]
+    assert [len(found.of(key).rounds) for key in ("fast-bfloat16", "tutorial")] == [3, 3]
 
 
 def test_each_of_two_servers_gets_as_many_requests_alone_and_together(
@@ -360,15 +360,15 @@ def test_a_run_that_is_broken_off_leaves_what_it_measured(
     assert drawer.alive == 0
     left = tmp_path / speed.UNFINISHED
     before = results.read(left)
-    assert [len(before.of(key).rounds) for key in keys] == [4, 0]
+    assert [len(before.of(key).rounds) for key in keys] == [3, 0]
     monkeypatch.setattr(speed, "Drawer", drawer)
     drawer.told.clear()
     found = speed.run(plan, tmp_path, keys, before)
     assert {key for key, _ in drawer.told} == {"fast-float32"}
-    assert [len(found.of(key).rounds) for key in keys] == [4, 4]
+    assert [len(found.of(key).rounds) for key in keys] == [3, 3]
     assert not left.exists()
     said = capsys.readouterr().err
-    assert "round 4 of 4\n  steps  1:   3.0 s  this export, exact, float32\n" in said
+    assert "round 3 of 3\n  steps  1:   3.0 s  this export, exact, float32\n" in said
     assert "1 more to measure, about 0 minutes" in said
 
 
@@ -433,32 +433,46 @@ def test_nothing_goes_on_with_a_run_of_something_else(
         speed.main(["--resume", "--folder", str(tmp_path), *arguments])
 
 
-def test_publishing_writes_the_file_the_tables_and_the_plot(tmp_path: Path) -> None:
+def test_publishing_keeps_the_runs_of_other_machines(tmp_path: Path) -> None:
     document, readme = tmp_path / "benchmarks.md", tmp_path / "README.md"
     for path in (document, readme):
         path.write_text(f"# Title\n\n{report.BEGIN}\nold\n{report.END}\n\nMore.\n")
-    found = measured()
-    speed.publish(found, document, readme)
-    assert results.read(tmp_path / "benchmarks.json") == found
+    other_machine = dataclasses.replace(MACHINE, processor="B (TM) CPU", instructions=("avx2",))
+    first = measured(step=3.0)
+    found, other = measured(), dataclasses.replace(measured(), machine=other_machine)
+    for one in (first, found, other):
+        speed.publish(one, document, readme)
+    runs = {"a-cpu-2-cores-avx512-bf16": found, "b-tm-cpu-2-cores-avx2": other}
+    assert speed.published(document) == runs
     text = document.read_text()
     assert text.startswith("# Title\n") and text.endswith("\nMore.\n") and "old" not in text
-    assert report.tables(found) in text
-    assert report.summary(found) in readme.read_text()
-    assert "| this export, exact, 20 steps | float32 | 2.5 s | 55 s | 65 |" in readme.read_text()
+    assert all(report.tables(one) in text for one in runs.values())
+    assert report.tables(first) not in text
+    assert "### B (TM) CPU, 2 cores, avx2\n" in text
+    assert "](benchmarks/b-tm-cpu-2-cores-avx2.png)" in text
+    row = "| this export, exact, 20 steps | float32 | 2.5 s | 55 s | 65 |"
+    assert readme.read_text().count(row) == 2
+    plots = {path.stem for path in (tmp_path / "benchmarks").glob("*.png")}
     has_matplotlib = importlib.util.find_spec("matplotlib") is not None
-    assert (tmp_path / "benchmarks.png").exists() == has_matplotlib
+    assert plots == (runs.keys() if has_matplotlib else set())
 
 
 @pytest.mark.parametrize(
-    ("path", "quoted"), [(speed.DOCUMENT, report.tables), (speed.README, report.summary)]
+    ("path", "quoted"),
+    [
+        (speed.DOCUMENT, lambda runs: report.sections(runs, "benchmarks")),
+        (speed.README, report.summaries),
+    ],
 )
 def test_a_document_quotes_what_make_bench_wrote(
-    path: Path, quoted: Callable[[Results | None], str]
+    path: Path, quoted: Callable[[dict[str, Results]], str]
 ) -> None:
-    written = speed.DOCUMENT.with_suffix(".json")
-    found = results.read(written) if written.exists() else None
+    runs = speed.published(speed.DOCUMENT)
     between = path.read_text().partition(report.BEGIN)[2].partition(report.END)[0]
-    assert between.strip() == quoted(found)
+    assert between.strip() == quoted(runs)
+    for name, one in runs.items():
+        assert report.name(one.machine) == name
+        assert speed.DOCUMENT.with_suffix("").joinpath(f"{name}.png").exists()
 
 
 def test_what_was_tried_is_measured_where_it_is_asked_for(
@@ -480,12 +494,12 @@ def test_every_try_is_a_run_of_the_layers_benchmark(monkeypatch: pytest.MonkeyPa
         runs.append((command, env.get("TF_ENABLE_ONEDNN_OPTS")))
         Path(command[command.index("--json") + 1]).write_text(f"[{len(runs)}]")
 
+    known = layers.parser(layers.variants())  # whose imports may run processes
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     monkeypatch.setattr(subprocess, "run", run)
     names = list(tried.RUNS)
     assert list(tried.measure(names).items()) == [(n, [i]) for i, n in enumerate(names, 1)]
     assert [forced for _, forced in runs].count("1") == 1
-    known = layers.parser(layers.variants())
     for command, _ in runs:
         assert command[:3] == [sys.executable, "-m", "bench.layers"]
         known.parse_args(command[3:])
