@@ -85,8 +85,12 @@ def test_config_files_are_mounted_where_the_flags_say(run: Run) -> None:
         path = Path(server_flags(run)[flag])
         assert str(path.parent) == folder
         assert path.name in data
-    assert {e["name"] for e in container(run)["env"]} >= {"MODEL_NAME", "MODEL_PATH"}
     assert data["MODEL_NAME"] == run.outputs["modelName"]
+
+
+def test_tensorflow_chooses_its_kernels_by_the_processor(run: Run) -> None:
+    """oneDNN's, forced on one without AVX-512, take minutes for a convolution of the decoder."""
+    assert {e["name"] for e in container(run)["env"]} == {"MODEL_NAME", "MODEL_PATH"}
 
 
 def test_a_changed_configuration_is_another_config_map_and_rolls_the_pods(run: Run) -> None:
@@ -96,7 +100,7 @@ def test_a_changed_configuration_is_another_config_map_and_rolls_the_pods(run: R
     named = config.outputs["metadata"]["name"]
     (volume,) = (v for v in pod_spec(run)["volumes"] if v["name"] == "config")
     assert volume["configMap"]["name"] == named
-    refs = [e["valueFrom"]["configMapKeyRef"]["name"] for e in container(run)["env"][:2]]
+    refs = [e["valueFrom"]["configMapKeyRef"]["name"] for e in container(run)["env"]]
     assert refs == [named, named]
 
 
