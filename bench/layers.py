@@ -132,6 +132,14 @@ def variants() -> dict[str, Variant]:
             {PaddedConv2D: convolve_by_winograd},
             MAX_SCORE_BYTES,
         ),
+        "portions_of_queries": tried(
+            "and attention's scores in portions of some queries of every head, not by the head",
+            {
+                AttentionBlock: in_portions_of_queries(CALLS[AttentionBlock]),
+                CrossAttention: in_portions_of_queries(CALLS[CrossAttention]),
+            },
+            MAX_SCORE_BYTES,
+        ),
         "large_portions": tried("and attention's scores in portions of 192 MiB", {}, 192 * 2**20),
     }
 
@@ -223,6 +231,33 @@ def normalize_as_a_batch(layer: Any, inputs: Any) -> Any:
         wide, mean, variance, layer.beta, layer.gamma, layer.epsilon
     )
     return tf.cast(answers, layer.compute_dtype)
+
+
+def in_portions_of_queries(call: Callable[..., Any]) -> Callable[..., Any]:
+    """An attention layer's call, with so many queries of every head at a time that scores fit."""
+    import tensorflow as tf
+
+    from model_export.sd14 import attention
+
+    def in_portions(queries: Any, keys: Any, values: Any, max_score_bytes: int) -> Any:
+        rows, heads, length, width = queries.shape
+        bytes_of_all = rows * heads * length * keys.shape[2] * queries.dtype.size
+        least = -(-bytes_of_all // max_score_bytes)
+        portions = next(one for one in range(least, length + 1) if length % one == 0)
+        split = tf.reshape(queries, [rows, heads, portions, length // portions, width])
+
+        def answer(portion: Any) -> Any:
+            scores = tf.matmul(portion, keys, transpose_b=True)
+            return tf.matmul(tf.nn.softmax(scores), values)
+
+        answers = tf.map_fn(answer, tf.transpose(split, [2, 0, 1, 3, 4]), parallel_iterations=2)
+        return tf.reshape(tf.transpose(answers, [1, 2, 0, 3, 4]), [rows, heads, length, width])
+
+    def changed(*inputs: Any, **options: Any) -> Any:
+        with mock.patch.object(attention, "in_portions", in_portions):
+            return call(*inputs, **options)
+
+    return changed
 
 
 def convolve_more_as_products(layer: Any, inputs: Any) -> Any:

@@ -11,11 +11,14 @@ from typing import Any
 from model_export.networks import CachedUnet
 
 
-def cut_in_two(unet: Any, cut: int, finished: Callable[[Any], Any]) -> CachedUnet:
+def cut_in_two(
+    unet: Any, cut: int, run: Callable[..., Any], finished: Callable[[Any], Any]
+) -> CachedUnet:
     """The U-Net whole, which also gives the feature at the cut, and its layers above that.
 
     The cut is at the deep input of the last skip connection (cut 0), or of the one before it
-    (cut 1), and so on. finished is applied to the noise.
+    (cut 1), and so on. run calls the model it is given with what `Networks.unet` takes and with
+    whatever comes after that. finished is applied to the noise.
     """
     import keras
 
@@ -26,10 +29,10 @@ def cut_in_two(unet: Any, cut: int, finished: Callable[[Any], Any]) -> CachedUne
     above_model = keras.Model([*unet.inputs, feature], unet.output)
 
     def whole(*inputs: Any) -> tuple[Any, Any]:
-        noise, deep = whole_model(list(inputs), training=False)
+        noise, deep = run(whole_model, *inputs)
         return finished(noise), deep
 
     def above(*inputs: Any) -> Any:
-        return finished(above_model(list(inputs), training=False))
+        return finished(run(above_model, *inputs))
 
     return CachedUnet(whole, above, tuple(feature.shape[1:]), feature.dtype)

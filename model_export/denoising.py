@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from model_export.networks import CachedUnet, Networks
+from model_export.networks import CachedUnet, Conditioning, Networks
 from model_export.profiles import PROFILES, Shortcuts, work
 from model_export.spec import ModelSpec
 
@@ -23,14 +23,14 @@ _PROMPT_FIRST_SAMPLER = "ddim_tutorial"
 class Step(NamedTuple):
     """Where a picture is: step i of num_steps.
 
-    latent [1, h, w, 4], timestep_embedding [1, D], context [2, 77, C] in `pair`'s order.
+    latent [1, h, w, 4], timestep_embedding [1, D], conditioning of two rows in `pair`'s order.
     """
 
     i: tf.Tensor
     num_steps: tf.Tensor
     latent: tf.Tensor
     timestep_embedding: tf.Tensor
-    context: tf.Tensor
+    conditioning: Conditioning
     guidance_scale: tf.Tensor
 
 
@@ -78,9 +78,8 @@ def _guided(conditional: tf.Tensor, unconditional: tf.Tensor, scale: tf.Tensor) 
 
 def _whole(networks: Networks, prompt_first: bool) -> Denoiser:
     def predict(step: Step, cache: Any) -> Prediction:
-        latents = tf.repeat(step.latent, GUIDANCE_PAIR, axis=0)
-        embeddings = tf.repeat(step.timestep_embedding, GUIDANCE_PAIR, axis=0)
-        halves = tf.split(networks.unet(latents, embeddings, step.context), GUIDANCE_PAIR)
+        noise = networks.unet(step.latent, step.timestep_embedding, step.conditioning)
+        halves = tf.split(noise, GUIDANCE_PAIR)
         conditional, unconditional = halves if prompt_first else reversed(halves)
         eps = _guided(conditional, unconditional, step.guidance_scale)
         return Prediction(eps, eps, cache)
@@ -98,11 +97,8 @@ def _with_shortcuts(
         is_guided, is_whole, is_next_guided = tf.unstack(row)
         # One graph for both: the pair, or the prompt's half of it alone.
         rows = tf.where(is_guided, GUIDANCE_PAIR, 1)
-        inputs = (
-            tf.repeat(step.latent, rows, axis=0),
-            tf.repeat(step.timestep_embedding, rows, axis=0),
-            step.context[:rows] if prompt_first else step.context[-rows:],
-        )
+        chosen = slice(rows) if prompt_first else slice(-rows, None)
+        inputs = step.latent, step.timestep_embedding, step.conditioning.rows(chosen)
         noise, feature = tf.cond(
             is_whole, lambda: unet.whole(*inputs), lambda: (unet.above(*inputs, cache), cache)
         )

@@ -249,7 +249,9 @@ def _row_function(spec: ModelSpec, networks: Networks) -> Any:
         guidance_scale: tf.Tensor,
         seed: tf.Tensor,
     ) -> tf.Tensor:
-        context = networks.text_encoder(pair(spec, tokens, negative_tokens))
+        conditioning = networks.condition(
+            networks.text_encoder(pair(spec, tokens, negative_tokens))
+        )
 
         def step(
             i: tf.Tensor, latent: tf.Tensor, clean_before: tf.Tensor, cache: Any
@@ -257,7 +259,7 @@ def _row_function(spec: ModelSpec, networks: Networks) -> Any:
             row = tf.gather_nd(table, tf.stack([num_steps, i]))
             timestep, inverse_alpha, sigma_over_alpha, a, b, c = tf.unstack(row)
             embedding = timestep_embedding(timestep)
-            place = Step(i, num_steps, latent, embedding, context, guidance_scale)
+            place = Step(i, num_steps, latent, embedding, conditioning, guidance_scale)
             eps, eps_ahead, cache = predict(place, cache)
             clean = inverse_alpha * latent - sigma_over_alpha * eps
             following = a * latent + b * clean + c * clean_before

@@ -84,7 +84,7 @@ def make(folder: Path, image_size: int, precision: str, *, with_openvino: bool) 
         export(
             chosen,
             target,
-            networks=networks.as_networks(models, chosen),
+            networks=networks.as_networks(models, chosen, are_rewritten=contender is not TUTORIAL),
             weights_sha256=weights.checksum(chosen),
         )
         linked = _share_variables(target, linked)
@@ -122,8 +122,13 @@ def _convert(networks: Any, folder: Path) -> None:
         "decoder": [tf.TensorSpec([1, *latent], tf.float32)],
     }
     folder.mkdir(parents=True, exist_ok=True)
+
+    def unet(latent: Any, embedding: Any, context: Any) -> Any:
+        return networks.unet(latent, embedding, networks.condition(context))
+
+    parts = {"text_encoder": networks.text_encoder, "unet": unet, "decoder": networks.decoder}
     for name in OPENVINO_PARTS:
-        function = tf.function(getattr(networks, name), input_signature=shapes[name])
+        function = tf.function(parts[name], input_signature=shapes[name])
         converted = ov.convert_model(function.get_concrete_function())
         ov.save_model(converted, folder / f"{name}.xml", compress_to_fp16=False)
 

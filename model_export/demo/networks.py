@@ -7,6 +7,7 @@ are imported inside the functions that need them.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Sequence
@@ -81,7 +82,7 @@ def load(spec: ModelSpec) -> Networks:
     import tensorflow as tf
 
     from model_export.cached_unet import cut_in_two
-    from model_export.networks import Networks
+    from model_export.networks import Conditioning, Networks, repeated
 
     if spec.family != "demo":
         raise ValueError(f"not a demo model: {spec.family}")
@@ -93,18 +94,21 @@ def load(spec: ModelSpec) -> Networks:
         rows = tf.repeat(positions, tf.shape(tokens)[0], axis=0)
         return models.text_encoder([tokens, rows], training=False)
 
-    def unet(latent: tf.Tensor, timestep_embedding: tf.Tensor, context: tf.Tensor) -> tf.Tensor:
-        return models.unet([latent, timestep_embedding, context], training=False)
+    def run(
+        model: Any, latent: tf.Tensor, embedding: tf.Tensor, told: Conditioning, *feature: tf.Tensor
+    ) -> Any:
+        inputs = [repeated(latent, told), repeated(embedding, told), told.context, *feature]
+        return model(inputs, training=False)
 
     def decoder(latent: tf.Tensor) -> tf.Tensor:
         return models.decoder(latent, training=False)
 
     shortcuts = PROFILES[spec.profile]
-    cached_unet = shortcuts and cut_in_two(models.unet, shortcuts.cut, tf.identity)
+    cached_unet = shortcuts and cut_in_two(models.unet, shortcuts.cut, run, tf.identity)
     variables = [v.value for m in models.trained() for v in m.variables]
     return Networks(
         text_encoder=text_encoder,
-        unet=unet,
+        unet=functools.partial(run, models.unet),
         decoder=decoder,
         variables=variables,
         latent_shape=LATENT_SHAPE,

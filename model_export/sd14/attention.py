@@ -13,24 +13,36 @@ from typing import Any
 
 import tensorflow as tf
 
+from model_export.sd14 import once
+
 MAX_SCORE_BYTES = 24 * 2**20
-"""Of one portion's scores for one pair of rows: few enough that a cache holds them."""
+"""Of one portion's scores: few enough that a cache holds them."""
 _PORTIONS_AT_ONCE = 2
 """Faster than one at a time; more of them would take more memory."""
 _ROWS = 2
+"""Of a guidance pair."""
 
 
 def attend(layer: Any, inputs: Any, context: Any = None) -> Any:
-    """CrossAttention.call: inputs [B, n, C] ask context [B, m, K], or themselves."""
-    context = inputs if context is None else context
+    """CrossAttention.call: inputs [B, n, C] ask context [B, m, K], or themselves.
+
+    inputs of one row ask every row of the context.
+    """
     # Scaling the queries costs less than scaling the scores, which are n times as many.
     queries = _heads(layer.to_q(inputs) * layer.scale, layer)
-    keys = _heads(layer.to_k(context), layer)
-    values = _heads(layer.to_v(context), layer)
+    if context is None:
+        keys, values = keys_and_values(layer, inputs)
+    else:
+        keys, values = once.find(layer, lambda: keys_and_values(layer, context))
     answers = in_portions(queries, keys, values, MAX_SCORE_BYTES)
     answers = tf.transpose(answers, [0, 2, 1, 3])
     flat = tf.reshape(answers, [-1, inputs.shape[1], layer.num_heads * layer.head_size])
     return layer.out_proj(flat)
+
+
+def keys_and_values(layer: Any, context: Any) -> tuple[Any, Any]:
+    """A CrossAttention's, each [B, heads, m, d], of context [B, m, K]."""
+    return _heads(layer.to_k(context), layer), _heads(layer.to_v(context), layer)
 
 
 def attend_to_places(layer: Any, inputs: Any) -> Any:
@@ -54,23 +66,39 @@ def _heads(tensor: Any, layer: Any) -> Any:
 
 
 def in_portions(queries: Any, keys: Any, values: Any, max_score_bytes: int) -> Any:
-    """Attention of queries [B, heads, n, d], so many at a time that the scores fit."""
+    """Attention of queries [B or 1, heads, n, d] to keys [B, heads, m, d]: [B, heads, n, d].
+
+    All at once where the scores are few. Otherwise by the head, which are larger products than
+    those of a few queries of every head, and a head whose scores do not fit in portions.
+    """
     _, heads, length, width = queries.shape
-    score_bytes = _ROWS * heads * length * keys.shape[2] * queries.dtype.size
-    portions = _divisor_of(length, at_least=-(-score_bytes // max_score_bytes))
+    head_bytes = length * keys.shape[2] * queries.dtype.size
+    if _ROWS * heads * head_bytes <= max_score_bytes:
+        return _answer(queries, keys, values)
+    if queries.shape[0] == 1 and keys.shape[0] != 1:
+        queries = tf.repeat(queries, keys.shape[0] or tf.shape(keys)[0], axis=0)
+    portions = _divisor_of(length, at_least=-(-head_bytes // max_score_bytes))
+    asked = tf.reshape(queries, [-1, length // portions, width])
+    keys, values = (tf.reshape(one, [-1, *one.shape[2:]]) for one in (keys, values))
 
-    def answer(portion: Any) -> Any:
-        scores = tf.matmul(portion, keys, transpose_b=True)
-        return tf.matmul(tf.nn.softmax(scores), values)
+    def answer(inputs: tuple[Any, Any]) -> Any:
+        place, portion = inputs
+        head = place // portions
+        return _answer(portion, keys[head], values[head])
 
-    if portions == 1:
-        return answer(queries)
-    split = tf.reshape(queries, [-1, heads, portions, length // portions, width])
     # A loop, which bounds how many portions are in memory; unrolled, all of them could be.
     answers = tf.map_fn(
-        answer, tf.transpose(split, [2, 0, 1, 3, 4]), parallel_iterations=_PORTIONS_AT_ONCE
+        answer,
+        (tf.range(tf.shape(asked)[0]), asked),
+        fn_output_signature=queries.dtype,
+        parallel_iterations=_PORTIONS_AT_ONCE,
     )
-    return tf.reshape(tf.transpose(answers, [1, 2, 0, 3, 4]), [-1, heads, length, width])
+    return tf.reshape(answers, [-1, heads, length, width])
+
+
+def _answer(queries: Any, keys: Any, values: Any) -> Any:
+    scores = tf.matmul(queries, keys, transpose_b=True)
+    return tf.matmul(tf.nn.softmax(scores), values)
 
 
 def _divisor_of(number: int, at_least: int) -> int:

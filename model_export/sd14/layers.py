@@ -20,7 +20,7 @@ from keras_cv.src.models.stable_diffusion.diffusion_model import CrossAttention,
 from keras_cv.src.models.stable_diffusion.padded_conv2d import PaddedConv2D
 from keras_cv.src.models.stable_diffusion.resnet_block import ResnetBlock
 
-from model_export.sd14 import attention
+from model_export.sd14 import attention, once
 
 MAX_PRODUCT_PLACES = 144
 """Convolutions that answer so many places of a picture at most are computed as one product."""
@@ -98,24 +98,42 @@ def convolve_doubled(layer: Any, inputs: Any) -> Any:
     weights are added first: four convolutions, 2 by 2, one for each place of a doubled one, with
     4/9 of the multiplications.
     """
-    kernel, bias = tf.cast(layer.conv2d.kernel, tf.float32), layer.conv2d.bias
-    above, middle, below = tf.unstack(kernel)
-    by_row = [tf.stack(pair) for pair in ((above, middle + below), (above + middle, below))]
     answers: list[Any] = []
-    for row, of_row in enumerate(by_row):
-        left, centre, right = tf.unstack(of_row, axis=1)
-        for column, pair in enumerate(((left, centre + right), (left + centre, right))):
-            part = tf.cast(tf.stack(pair, axis=1), inputs.dtype)
-            padding: Any = [[0, 0], [1 - row, row], [1 - column, column], [0, 0]]
-            answers.append(tf.nn.bias_add(_convolved(inputs, part, (1, 1), padding), bias))
+    for place, kernel in enumerate(once.find(layer, lambda: kernels_of_doubling(layer))):
+        row, column = divmod(place, 2)
+        padding: Any = [[0, 0], [1 - row, row], [1 - column, column], [0, 0]]
+        part = _convolved(inputs, kernel, (1, 1), padding)
+        answers.append(tf.nn.bias_add(part, layer.conv2d.bias))
     rows = [tf.stack(answers[:2], axis=3), tf.stack(answers[2:], axis=3)]  # [B, h, w, 2, K]
     _, height, width, channels = answers[0].shape
     return tf.reshape(tf.stack(rows, axis=2), [-1, 2 * height, 2 * width, channels])
 
 
+def kernels_of_doubling(layer: Any) -> tuple[Any, ...]:
+    """A PaddedConv2D's weights summed for a doubling: four times [2, 2, C, K], in reading order."""
+    kernel = tf.cast(layer.conv2d.kernel, tf.float32)
+    above, middle, below = tf.unstack(kernel)
+    by_row = [tf.stack(pair) for pair in ((above, middle + below), (above + middle, below))]
+    kernels: list[Any] = []
+    for of_row in by_row:
+        left, centre, right = tf.unstack(of_row, axis=1)
+        for pair in ((left, centre + right), (left + centre, right)):
+            kernels.append(tf.cast(tf.stack(pair, axis=1), layer.conv2d.compute_dtype))
+    return tuple(kernels)
+
+
 def upsample(layer: Any, inputs: Any) -> Any:
     """Upsample.call, the U-Net's."""
     return convolve_doubled(layer.conv, inputs)
+
+
+def concatenate(layer: Any, inputs: Any) -> Any:
+    """Concatenate.call: an input of one row goes with every row of the others."""
+    others = [one for one in inputs if one.shape[0] != 1]
+    if others:
+        rows = others[0].shape[0] or tf.shape(others[0])[0]
+        inputs = [tf.repeat(one, rows, axis=0) if one.shape[0] == 1 else one for one in inputs]
+    return tf.concat(inputs, axis=layer.axis)
 
 
 def decode(model: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
@@ -182,5 +200,6 @@ CALLS: dict[type, Callable[..., Any]] = {
     ResBlock: compute_residual,
     ResnetBlock: compute_decoders_residual,
     Upsample: upsample,
+    keras.layers.Concatenate: concatenate,
     keras.layers.GroupNormalization: normalize_groups,
 }

@@ -53,15 +53,16 @@ def load(spec: ModelSpec, on_progress: Callable[[float], None] = lambda _done: N
     models = build(spec.image_size, spec.precision)
     weights.fill(models.all(), spec, on_progress)
     rewrite(models.unet, models.decoder)
-    return as_networks(models, spec)
+    return as_networks(models, spec, are_rewritten=True)
 
 
-def as_networks(models: Sd14Models, spec: ModelSpec) -> Networks:
-    """keras_cv's models behind the exporter's interface, as they are."""
+def as_networks(models: Sd14Models, spec: ModelSpec, *, are_rewritten: bool = False) -> Networks:
+    """The models behind the exporter's interface, keras_cv's as they are or rewritten."""
     import tensorflow as tf
 
     from model_export.cached_unet import cut_in_two
-    from model_export.networks import Networks
+    from model_export.networks import Conditioning, Networks, repeated
+    from model_export.sd14 import once
 
     positions = tf.range(MAX_PROMPT_TOKENS, dtype=tf.int32)[tf.newaxis]
 
@@ -69,8 +70,20 @@ def as_networks(models: Sd14Models, spec: ModelSpec) -> Networks:
         rows = tf.repeat(positions, tf.shape(tokens)[0], axis=0)
         return _float32(models.text_encoder([tokens, rows], training=False))
 
-    def unet(latent: tf.Tensor, timestep_embedding: tf.Tensor, context: tf.Tensor) -> tf.Tensor:
-        return _float32(models.unet([latent, timestep_embedding, context], training=False))
+    def condition(context: tf.Tensor) -> Conditioning:
+        return once.condition(models.unet, context) if are_rewritten else Conditioning(context)
+
+    def run(
+        model: Any, latent: tf.Tensor, embedding: tf.Tensor, told: Conditioning, *feature: tf.Tensor
+    ) -> Any:
+        if are_rewritten:
+            with once.given(models.unet, told):
+                return model([latent, embedding, told.context, *feature], training=False)
+        inputs = [repeated(latent, told), repeated(embedding, told), told.context, *feature]
+        return model(inputs, training=False)
+
+    def unet(*inputs: Any) -> tf.Tensor:
+        return _float32(run(models.unet, *inputs))
 
     def decoder(latent: tf.Tensor) -> tf.Tensor:
         return _float32(models.decoder(latent, training=False))
@@ -79,7 +92,7 @@ def as_networks(models: Sd14Models, spec: ModelSpec) -> Networks:
     cached_unet = None
     if shortcuts is not None:
         with _dtype_policy(spec.precision):
-            cached_unet = cut_in_two(models.unet, shortcuts.cut, _float32)
+            cached_unet = cut_in_two(models.unet, shortcuts.cut, run, _float32)
 
     variables = [variable.value for model in models.all() for variable in model.variables]
     side = spec.image_size // LATENT_SCALE
@@ -92,6 +105,7 @@ def as_networks(models: Sd14Models, spec: ModelSpec) -> Networks:
         timestep_embedding_width=TIMESTEP_EMBEDDING_WIDTH,
         parameter_count=sum(variable.shape.num_elements() for variable in variables),
         cached_unet=cached_unet,
+        condition=condition,
     )
 
 

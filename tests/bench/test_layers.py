@@ -18,7 +18,8 @@ TOLERANCE = 1e-5
 
 def layer_of(kind: str) -> Any:
     import keras
-    from keras_cv.src.models.stable_diffusion.diffusion_model import GEGLU
+    from keras_cv.src.models.stable_diffusion.attention_block import AttentionBlock
+    from keras_cv.src.models.stable_diffusion.diffusion_model import GEGLU, CrossAttention
     from keras_cv.src.models.stable_diffusion.padded_conv2d import PaddedConv2D
 
     build: dict[str, Callable[[], Any]] = {
@@ -26,6 +27,8 @@ def layer_of(kind: str) -> Any:
         "LayerNormalization": keras.layers.LayerNormalization,
         "Dense": lambda: keras.layers.Dense(24),
         "GEGLU": lambda: GEGLU(24),
+        "AttentionBlock": lambda: AttentionBlock(64),
+        "CrossAttention": lambda: CrossAttention(num_heads=4, head_size=16),
         "PaddedConv2D": lambda: PaddedConv2D(64, 3, padding=1),
     }
     return build[kind]()
@@ -34,6 +37,7 @@ def layer_of(kind: str) -> Any:
 def test_what_was_tried_answers_what_keras_cv_answers() -> None:
     import tensorflow as tf
 
+    from model_export.sd14 import attention
     from model_export.sd14.layers import CALLS
 
     random = np.random.default_rng(0)
@@ -47,7 +51,7 @@ def test_what_was_tried_answers_what_keras_cv_answers() -> None:
     for kind, call in changed:
         layer = layer_of(kind.__name__)
         assert type(layer) is kind
-        shape = TOKENS if kind.__name__ == "GEGLU" else PLACES
+        shape = TOKENS if kind.__name__ in ("GEGLU", "CrossAttention") else PLACES
         inputs = tf.constant(random.normal(size=shape), tf.float32)
         layer(inputs)
         layer.set_weights([random.normal(size=one.shape) for one in layer.get_weights()])
@@ -55,6 +59,7 @@ def test_what_was_tried_answers_what_keras_cv_answers() -> None:
         with (
             mock.patch.object(layers, "WINOGRAD_CHANNELS", 64),
             mock.patch.object(layers, "WINOGRAD_PLACES", 16),
+            mock.patch.object(attention, "MAX_SCORE_BYTES", 2**16),
         ):
             found = np.asarray(call(layer, inputs))
         tolerance = TOLERANCE * np.abs(expected).max()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 import subprocess
@@ -161,8 +162,8 @@ def test_the_loop_is_keras_cvs_own() -> None:
 
     networks, steps, guidance, seed = tiny_networks(), 5, 4.0, 3
     inputs = token_batch(num_steps=tf.constant([steps]))
-    context = networks.text_encoder(inputs["tokens"])
-    unconditional_context = networks.text_encoder(inputs["negative_prompt_tokens"])
+    told = networks.condition(networks.text_encoder(inputs["tokens"]))
+    nothing = networks.condition(networks.text_encoder(inputs["negative_prompt_tokens"]))
     latent = tf.random.stateless_normal((1, *LATENT_SHAPE), [seed, 0], alg="philox")
     timesteps = (np.arange(steps) * 999 / (steps - 1)).round().astype(int)
     alphas = [_ALPHAS_CUMPROD[t] for t in timesteps]
@@ -170,8 +171,8 @@ def test_the_loop_is_keras_cvs_own() -> None:
     for i, timestep in list(enumerate(timesteps))[::-1]:
         angles = timestep * np.exp(-math.log(10000) * np.arange(half) / half)
         embedding = tf.constant([[*np.cos(angles), *np.sin(angles)]], tf.float32)
-        unconditional = networks.unet(latent, embedding, unconditional_context)
-        eps = networks.unet(latent, embedding, context)
+        unconditional = networks.unet(latent, embedding, nothing)
+        eps = networks.unet(latent, embedding, told)
         eps = unconditional + guidance * (eps - unconditional)
         a, before = alphas[i], alphas[i - 1] if i else 1.0
         clean = (latent - math.sqrt(1 - a) * eps) / math.sqrt(a)
@@ -182,6 +183,30 @@ def test_the_loop_is_keras_cvs_own() -> None:
     image = model.tokens(**inputs)["images"][0].numpy()
     assert np.abs(image - expected).max() <= 1.0
     assert image.std() > 5
+
+
+def test_what_the_steps_have_in_common_is_computed_before_their_loop() -> None:
+    import tensorflow as tf
+
+    from model_export.pipeline import TextToImage
+    from tests.model_export.tiny_networks import tiny_networks
+
+    graphs: dict[str, list[Any]] = {"condition": [], "unet": []}
+    networks = tiny_networks()
+
+    def noting(name: str) -> Any:
+        def call(*inputs: Any) -> Any:
+            graphs[name].append(tf.compat.v1.get_default_graph())
+            return getattr(networks, name)(*inputs)
+
+        return call
+
+    noted = dataclasses.replace(networks, condition=noting("condition"), unet=noting("unet"))
+    TextToImage(ModelSpec(max_steps=4, steps=4), noted, "f" * 16).signatures()
+    assert graphs["unet"]
+    for loop in graphs["unet"]:
+        assert loop not in graphs["condition"]
+        assert loop.outer_graph in graphs["condition"]
 
 
 def test_a_traced_model_prints_every_step_and_draws_the_same(

@@ -133,7 +133,7 @@ def test_the_tutorials_way_is_an_eager_loop_over_its_formula(networks: Any) -> N
     from model_export.samplers import alphas_cumprod
 
     steps, guidance, seed = 4, 7.5, 11
-    context = networks.text_encoder(tf.constant([PROMPT, EMPTY]))
+    told = networks.condition(networks.text_encoder(tf.constant([PROMPT, EMPTY])))
     latent = tf.random.stateless_normal((1, *networks.latent_shape), [seed, 0], alg="philox")
     timesteps = np.arange(1, 1000, 1000 // steps)[:steps]
     alphas = [float(alphas_cumprod()[t]) for t in timesteps]
@@ -141,7 +141,7 @@ def test_the_tutorials_way_is_an_eager_loop_over_its_formula(networks: Any) -> N
     for i in reversed(range(steps)):
         angles = timesteps[i] * frequencies
         embedding = tf.constant([[*np.cos(angles), *np.sin(angles)]] * 2, tf.float32)
-        pair = networks.unet(tf.concat([latent, latent], 0), embedding, context)
+        pair = networks.unet(tf.concat([latent, latent], 0), embedding, told)
         eps = pair[1:] + guidance * (pair[:1] - pair[1:])
         clean = (latent - math.sqrt(1 - alphas[i]) * eps) / math.sqrt(alphas[i])
         before = alphas[i - 1] if i else 1.0
@@ -207,16 +207,57 @@ def test_the_cut_unet_is_the_unet(precision: str, request: pytest.FixtureRequest
     name = {"float32": "networks", "bfloat16": "rough_networks"}[precision]
     loaded = request.getfixturevalue(name)
     random = np.random.default_rng(0)
-    inputs = [
+    *inputs, context = [
         tf.constant(random.standard_normal(shape), tf.float32)
         for shape in ((2, *loaded.latent_shape), (2, 320), (2, 77, 768))
     ]
+    inputs.append(loaded.condition(context))
     noise, feature = loaded.cached_unet.whole(*inputs)
     assert (noise.numpy() == loaded.unet(*inputs).numpy()).all()
     assert feature.dtype.name == loaded.cached_unet.feature_dtype == precision
     assert (loaded.cached_unet.above(*inputs, feature).numpy() == noise.numpy()).all()
     stale = loaded.cached_unet.above(*inputs, tf.zeros_like(feature))
     assert (stale.numpy() != noise.numpy()).any()
+
+
+@pytest.mark.slow
+def test_one_latent_stands_for_every_text(networks: Any) -> None:
+    import tensorflow as tf
+
+    random = np.random.default_rng(0)
+    latent, embedding, context = (
+        tf.constant(random.standard_normal(shape), tf.float32)
+        for shape in ((1, *networks.latent_shape), (1, 320), (2, 77, 768))
+    )
+    told = networks.condition(context)
+    twice = networks.unet(tf.repeat(latent, 2, 0), tf.repeat(embedding, 2, 0), told)
+    np.testing.assert_allclose(networks.unet(latent, embedding, told), twice, atol=1e-5)
+    one, feature = networks.cached_unet.whole(latent, embedding, told)
+    np.testing.assert_allclose(one, twice, atol=1e-5)
+    above = networks.cached_unet.above(latent, embedding, told, feature)
+    np.testing.assert_allclose(above, twice, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_unet_computes_nothing_again_that_it_was_told(networks: Any) -> None:
+    """Keys, values and summed weights: with others in their place, it answers otherwise."""
+    import tensorflow as tf
+
+    random = np.random.default_rng(0)
+    latent, embedding, context = (
+        tf.constant(random.standard_normal(shape), tf.float32)
+        for shape in ((1, *networks.latent_shape), (1, 320), (1, 77, 768))
+    )
+    told = networks.condition(context)
+    expected = networks.unet(latent, embedding, told).numpy()
+    without_text = dataclasses.replace(told, context=tf.zeros_like(context))
+    assert (networks.unet(latent, embedding, without_text).numpy() == expected).all()
+    nothing = tf.nest.map_structure(tf.zeros_like, (told.by_row, told.shared))
+    assert len(tf.nest.flatten(nothing[0])) == 2 * 16
+    assert len(tf.nest.flatten(nothing[1])) == 4 * 3
+    for name, zeros in zip(("by_row", "shared"), nothing, strict=True):
+        other = networks.unet(latent, embedding, dataclasses.replace(told, **{name: zeros}))
+        assert np.abs(other.numpy() - expected).max() > 1e-3
 
 
 def test_random_weights_are_said_loudly(exported: Narrow) -> None:
@@ -324,23 +365,28 @@ def test_files_of_another_network_are_refused_in_one_line(trained: ModelSpec) ->
         weights.fill(models, trained, lambda _done: None)
 
 
-@pytest.mark.parametrize("max_score_bytes", [1, 100_000, 2**30])
-def test_attention_in_portions_is_attention(max_score_bytes: int) -> None:
-    """And no portion's scores take more, unless those of a single query do."""
+@pytest.mark.parametrize("max_score_bytes", [1, 100_000, 300_000, 2**30])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_attention_in_portions_is_attention(rows: int, max_score_bytes: int) -> None:
+    """And no portion's scores take more, unless those of a single query do.
+
+    Queries of one row ask both rows of keys.
+    """
     import tensorflow as tf
 
     from model_export.sd14.attention import in_portions
 
     random = np.random.default_rng(0)
     queries, keys, values = (
-        tf.constant(random.standard_normal((2, 8, 256, 4)), tf.float32) for _ in range(3)
+        tf.constant(random.standard_normal((number, 8, 256, 4)), tf.float32)
+        for number in (rows, 2, 2)
     )
-    weights = tf.nn.softmax(tf.einsum("bhnd,bhmd->bhnm", queries, keys))
+    weights = tf.nn.softmax(tf.einsum("bhnd,bhmd->bhnm", tf.repeat(queries, 2 // rows, 0), keys))
     expected = tf.einsum("bhnm,bhmd->bhnd", weights, values)
     with mock.patch.object(tf.nn, "softmax", wraps=tf.nn.softmax) as softmax:
         answers = in_portions(queries, keys, values, max_score_bytes)
     np.testing.assert_allclose(answers, expected, atol=1e-5)
-    of_a_query = 2 * 8 * 256 * 4
+    of_a_query = 256 * 4
     held = [call.args[0].numpy().nbytes for call in softmax.call_args_list]
     assert max(held) <= max(max_score_bytes, of_a_query)
-    assert sum(held) == 256 * of_a_query
+    assert sum(held) == 2 * 8 * 256 * of_a_query

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from model_export.networks import CachedUnet, Networks
+from model_export.networks import CachedUnet, Conditioning, Networks, repeated
 from model_export.spec import ModelSpec
 
 CONTEXT_WIDTH = 6
@@ -32,19 +32,19 @@ def tiny_networks(spec: ModelSpec | None = None) -> Networks:
         return tf.gather(embedding, tokens)
 
     def above(
-        latent: tf.Tensor, embedding: tf.Tensor, context: tf.Tensor, mixed: tf.Tensor
+        latent: tf.Tensor, embedding: tf.Tensor, told: Conditioning, mixed: tf.Tensor
     ) -> tf.Tensor:
-        shift = tf.reduce_mean(context, axis=1) @ from_context + embedding @ from_time
+        shift = tf.reduce_mean(told.context, axis=1) @ from_context + embedding @ from_time
         return tf.tanh(0.7 * latent + 0.3 * mixed + shift[:, tf.newaxis, tf.newaxis])
 
     def whole(
-        latent: tf.Tensor, embedding: tf.Tensor, context: tf.Tensor
+        latent: tf.Tensor, embedding: tf.Tensor, told: Conditioning
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        mixed = tf.nn.conv2d(latent, kernel, strides=1, padding="SAME")
-        return above(latent, embedding, context, mixed), mixed
+        mixed = tf.nn.conv2d(repeated(latent, told), kernel, strides=1, padding="SAME")
+        return above(latent, embedding, told, mixed), mixed
 
-    def unet(latent: tf.Tensor, embedding: tf.Tensor, context: tf.Tensor) -> tf.Tensor:
-        return whole(latent, embedding, context)[0]
+    def unet(latent: tf.Tensor, embedding: tf.Tensor, told: Conditioning) -> tf.Tensor:
+        return whole(latent, embedding, told)[0]
 
     def decoder(latent: tf.Tensor) -> tf.Tensor:
         return tf.tanh(0.2 * tf.nn.depth_to_space(tf.tensordot(latent, to_pixels, 1), 8))

@@ -62,13 +62,14 @@ def test_the_loaded_networks_have_the_shapes_of_the_contract() -> None:
     latent = tf.zeros([n, *loaded.latent_shape])
     embedding = tf.constant(networks.timestep_embedding(np.array([0, 999])))
     assert context.shape == (n, 77, networks.TEXT_WIDTH)
-    assert loaded.unet(latent, embedding, context).shape == latent.shape
+    told = loaded.condition(context)
+    assert loaded.unet(latent, embedding, told).shape == latent.shape
     assert loaded.decoder(latent).shape == (n, 64, 64, 3)
     assert loaded.parameter_count == sum(int(np.prod(v.shape)) for v in loaded.variables)
     assert loaded.cached_unet is not None
-    noise, feature = loaded.cached_unet.whole(latent, embedding, context)
-    assert (noise.numpy() == loaded.unet(latent, embedding, context).numpy()).all()
-    above = loaded.cached_unet.above(latent, embedding, context, feature)
+    noise, feature = loaded.cached_unet.whole(latent, embedding, told)
+    assert (noise.numpy() == loaded.unet(latent, embedding, told).numpy()).all()
+    above = loaded.cached_unet.above(latent, embedding, told, feature)
     assert (above.numpy() == noise.numpy()).all()
-    stale = loaded.cached_unet.above(latent, embedding, context, feature + 1.0)
+    stale = loaded.cached_unet.above(latent, embedding, told, feature + 1.0)
     assert (stale.numpy() != noise.numpy()).any()

@@ -78,12 +78,12 @@ def test_the_served_model_draws_what_the_networks_in_memory_draw(ask: Ask) -> No
     prompt, steps, guidance, seed = "a large blue star on a black background", 5, 3.0, 11
     loaded = networks.load(ModelSpec())
     rows = np.stack([clip_tokens.encode(""), clip_tokens.encode(prompt)])
-    context = loaded.text_encoder(tf.constant(rows))
+    told = loaded.condition(loaded.text_encoder(tf.constant(rows)))
     x = tf.random.stateless_normal((1, *loaded.latent_shape), [seed, 0], alg="philox")
     previous = tf.zeros_like(x)
     for t, inverse_alpha, ratio, a, b, c in coefficients("dpmpp_2m_trailing", steps):
         embedding = tf.constant(networks.timestep_embedding(np.array([int(t)] * 2)))
-        eps = loaded.unet(tf.concat([x, x], 0), embedding, context)
+        eps = loaded.unet(tf.concat([x, x], 0), embedding, told)
         guided = eps[:1] + guidance * (eps[1:] - eps[:1])
         predicted = x * inverse_alpha - guided * ratio
         x, previous = a * x + b * predicted + c * previous, predicted
