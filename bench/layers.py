@@ -21,7 +21,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -49,13 +49,16 @@ MORE_PRODUCT_PLACES = 576
 class Variant:
     """calls: what computes a layer of a type. max_score_bytes: of attention's scores held at once.
 
-    is_tried: tried and left out.
+    is_tried: tried and left out. is_told: what a picture's steps share is computed beforehand.
+    latents: how many, for the two texts.
     """
 
     what: str
     calls: Mapping[type, Callable[..., Any]]
     max_score_bytes: int
     is_tried: bool = False
+    is_told: bool = False
+    latents: int = 2
 
 
 def variants() -> dict[str, Variant]:
@@ -97,6 +100,15 @@ def variants() -> dict[str, Variant]:
         "doubling": some("only doublings as part of their convolutions", Decoder, Upsample),
         "attention": some("only attention rewritten", AttentionBlock, CrossAttention),
         EXPORTED: some("all of them: what is exported", *CALLS),
+        "told": replace(
+            some("and what the steps of a picture share, computed before them", *CALLS),
+            is_told=True,
+        ),
+        "one_latent": replace(
+            some("and one latent for both texts: a step of a picture", *CALLS),
+            is_told=True,
+            latents=1,
+        ),
         "one_pass": tried(
             "and the variance as mean of squares less square of mean",
             {groups: normalize_in_one_pass},
@@ -349,12 +361,23 @@ class Bench:
         """The networks computed as the variant does."""
         import tensorflow as tf
 
-        def trace(name: str) -> Callable[[], Any]:
-            model, inputs = self._models[name], self._inputs[name]
-            return tf.function(lambda: model(inputs, training=False)).get_concrete_function()
+        from model_export.sd14 import once
+
+        unet, decoder = (self._models[name] for name in NETWORKS)
+        latents, embeddings, context = self._inputs["unet"]
+        latents, embeddings = latents[: variant.latents], embeddings[: variant.latents]
+
+        def predict() -> Any:
+            with once.given(unet, told) if told else contextlib.nullcontext():
+                return unet([latents, embeddings, context], training=False)
 
         with self._computed_as(variant):
-            return {name: trace(name) for name in NETWORKS}
+            told = once.condition(unet, context) if variant.is_told else None
+            calls = predict, lambda: decoder(self._inputs["decoder"], training=False)
+            return {
+                name: tf.function(call).get_concrete_function()
+                for name, call in zip(NETWORKS, calls, strict=True)
+            }
 
     def pictures(self, variant: Variant, number: int) -> np.ndarray:
         """uint8 [number, H, W, 3], of a few steps, from the seeds 0, 1, ..."""

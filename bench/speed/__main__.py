@@ -1,7 +1,7 @@
 """Measures how fast Stable Diffusion draws here: this export, the tutorial's, and other engines.
 
     python -m bench.speed             all of it; writes docs/benchmarks.md and docs/benchmarks/
-    python -m bench.speed --tried     and what was tried for speed; writes docs/tried.json
+    python -m bench.speed --tried     and what was tried for speed; writes docs/tried/
     python -m bench.speed --quick     few steps of small pictures, one server; prints only
     python -m bench.speed --replay docs/benchmarks/NAME.json     the tables of an earlier run
     python -m bench.speed --resume    go on with a run that was broken off
@@ -38,10 +38,8 @@ DOCUMENT, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
 _DEFAULT_FOLDER = ROOT / ".bench"
 SOME_STEPS = 5
 """A picture of so many, less one of a single step, gives the seconds of a step."""
-PICTURES = 3
-"""Of a round, by each contender: `Plan.drawn`."""
-REPLICA_ROUNDS, REPLICA_REQUESTS = 6, 1
-"""Requests for each server, of pictures of one step."""
+REPLICA_ROUNDS, REPLICA_REQUESTS = 2, 1
+"""For each round of a plan; and requests for each server, of pictures of one step."""
 UNFINISHED = "unfinished.json"
 """In the folder, what a run that was broken off had measured: `--replay` reads it."""
 
@@ -50,6 +48,7 @@ UNFINISHED = "unfinished.json"
 class Plan:
     """How much is measured. Steps of whole pictures are cut by shorten; no prompts, no scores.
 
+    pictures: of a round, by each contender, the first of those that `drawn` names.
     whole_rounds: how many of the rounds, from the first, draw everybody's whole pictures. The
     others draw fast's, whose steps differ, and put the rest together from their steps, which are
     alike.
@@ -60,6 +59,7 @@ class Plan:
     whole_rounds: int
     shorten: int
     prompts: int
+    pictures: int = 3
 
     @property
     def is_quick(self) -> bool:
@@ -71,11 +71,12 @@ class Plan:
     def drawn(self, contender: Contender, number: int) -> list[int]:
         """The steps of the pictures that round `number`, from 1, draws."""
         is_whole = number <= self.whole_rounds or contender.profile != EXACT
-        return [1, self.steps(contender) if is_whole else SOME_STEPS, 1]
+        every = [1, self.steps(contender) if is_whole else SOME_STEPS, 1]
+        return every[: self.pictures]
 
 
 FULL = Plan(image_size=384, rounds=3, whole_rounds=0, shorten=1, prompts=48)
-QUICK = Plan(image_size=256, rounds=1, whole_rounds=0, shorten=4, prompts=0)
+QUICK = Plan(image_size=256, rounds=1, whole_rounds=0, shorten=4, prompts=0, pictures=2)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -265,7 +266,7 @@ def _round(
     Who fails is moved from drawers to failed.
     """
     seconds: dict[Contender, dict[int, list[float]]] = {one: {} for one in drawers}
-    for turn in range(PICTURES):
+    for turn in range(plan.pictures):
         for contender, drawer in list(drawers.items()):
             steps = plan.drawn(contender, number)[turn]
             try:
@@ -294,7 +295,7 @@ def _replicas(
     _say("two replicas against one")
     model = models.folder_of(exports[0], folder, plan.image_size)
     with two_servers(model) as endpoints:
-        rates = measure(endpoints, REPLICA_REQUESTS, REPLICA_ROUNDS, num_steps=1)
+        rates = measure(endpoints, REPLICA_REQUESTS, REPLICA_ROUNDS * plan.rounds, num_steps=1)
     return {"one": [one for one, _ in rates], "two": [two for _, two in rates]}
 
 
@@ -347,7 +348,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tried",
         action="store_true",
-        help="also what was tried for speed: docs/tried.json, about half an hour more",
+        help="also what was tried for speed: docs/tried, about half an hour more",
     )
     parser.add_argument("--folder", type=Path, default=_DEFAULT_FOLDER, help="for the models")
     parser.add_argument(

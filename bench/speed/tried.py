@@ -1,8 +1,9 @@
 """What was tried for speed: each rewrite of a layer, and settings around the exported layers.
 
-    python -m bench.speed.tried     writes docs/tried.json, and its tables into docs/benchmarks.md
-    python -m bench.speed.tried --only "pages of 2 MB"     keeps the other figures
+    python -m bench.speed.tried
+    python -m bench.speed.tried --only "pages of 2 MB"     keeps the machine's other figures
 
+It writes this machine's file in docs/tried, and the tables of all machines into docs/benchmarks.md.
 Every run is a process of `bench.layers`, whose help says what its figures are.
 `make bench ARGS=--tried` ends with this. It takes about half an hour.
 """
@@ -23,14 +24,15 @@ from typing import Any
 from bench.export_cost import ROOT
 from bench.layers import EXPORTED, KERAS_CV, NETWORKS
 from bench.speed import report
+from bench.speed.machine import this_machine
 from bench.speed.results import Figure
 
-FIGURES = ROOT / "docs" / "tried.json"
+FOLDER = ROOT / "docs" / "tried"
 BEGIN, END = "<!-- made by bench.speed.tried: begin -->", "<!-- made by bench.speed.tried: end -->"
 LAYERS, ROUGH, BASELINE = "layers", "bfloat16", "as it is"
 TWICE, ONCE = "optimized twice, as it is", "optimized once"
 Found = Mapping[str, Sequence[Mapping[str, Any]]]
-"""For each run by its name, what `bench.layers --json` wrote."""
+"""For each run by its name, what `bench.layers --json` wrote. Not every machine has all of them."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     some = ", ".join(f'"{name}"' for name in RUNS)
     parser.add_argument("--only", nargs="+", choices=list(RUNS), metavar="RUN", help=f"of: {some}")
     only: Sequence[str] | None = parser.parse_args(arguments).only
-    before = (read() or {}) if only else {}
-    if only and {*RUNS} - {*only, *before}:
-        sys.exit(f"error: {FIGURES} does not have all the other figures: leave out --only")
-    measured = {**before, **measure(only or list(RUNS))}
-    found = {name: measured[name] for name in RUNS}
-    FIGURES.write_text(json.dumps(found, indent=2) + "\n")
-    report.update_document(ROOT / "docs" / "benchmarks.md", tables(found), BEGIN, END)
+    machine = this_machine()
+    path = FOLDER / f"{report.name(machine)}.json"
+    before = _read(path) if only and path.exists() else {}
+    wanted = only or [name for name in RUNS if name != ROUGH or machine.multiplies_bfloat16]
+    measured = {**before, **measure(wanted)}
+    found = {name: measured[name] for name in RUNS if name in measured}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"machine": report.title(machine), "runs": found}, indent=2) + "\n")
+    report.update_document(ROOT / "docs" / "benchmarks.md", sections(read()), BEGIN, END)
     print(tables(found))
 
 
@@ -98,41 +102,49 @@ def measure(names: Sequence[str]) -> Found:
     return found
 
 
-def read() -> Found | None:
-    """What was written last, if anything was."""
-    return json.loads(FIGURES.read_text()) if FIGURES.exists() else None
+def read() -> dict[str, Found]:
+    """What each machine wrote last, by the machine's title."""
+    return {
+        json.loads(path.read_text())["machine"]: _read(path)
+        for path in sorted(FOLDER.glob("*.json"))
+    }
 
 
-def tables(found: Found | None) -> str:
-    """Markdown: the layers' rewrites, the settings, and the layers in bfloat16."""
-    if found is None:
+def _read(path: Path) -> Found:
+    return json.loads(path.read_text())["runs"]
+
+
+def sections(machines: Mapping[str, Found]) -> str:
+    """Markdown: a heading and the tables of each machine."""
+    if not machines:
         return "There is no measurement yet: `make bench ARGS=--tried` makes one."
+    return "\n\n".join(f"### Tried on {title}\n\n{tables(one)}" for title, one in machines.items())
+
+
+def tables(found: Found) -> str:
+    """Markdown: the layers' rewrites, the settings, and the layers in bfloat16, where measured."""
 
     def rows(run: str) -> list[str]:
-        return [_row(_name(one), [*_seconds(one), *_decibels(one)]) for one in found[run]]
+        return [_row(_name(one), [*_seconds(one), *_decibels(one)]) for one in found.get(run, ())]
 
-    return "\n".join(
-        [
-            "| layers | U-Net, one pair | decoder | U-Net | decoder |",
-            "|---|---|---|---|---|",
-            *rows(LAYERS),
-            "",
-            "| around the exported layers | set | U-Net, one pair | decoder |",
-            "|---|---|---|---|",
-            *(
-                _row(name, [_assignments(settings), *_seconds(one)])
-                for name, settings in _SETTINGS.items()
-                for one in found[name]
-            ),
-            "",
-            "| a graph's first run | U-Net, one pair | decoder |",
-            "|---|---|---|",
-            *(_row(name, _seconds(one)) for name in (TWICE, ONCE) for one in found[name]),
-            "",
-            "| in bfloat16 | U-Net, one pair | decoder | U-Net | decoder |",
-            "|---|---|---|---|---|",
-            *rows(ROUGH),
-        ]
+    settings = [
+        _row(name, [_assignments(chosen), *_seconds(one)])
+        for name, chosen in _SETTINGS.items()
+        for one in found.get(name, ())
+    ]
+    first_runs = [
+        _row(name, _seconds(one)) for name in (TWICE, ONCE) for one in found.get(name, ())
+    ]
+    all_tables = [
+        ("layers | U-Net, one pair | decoder | U-Net | decoder", rows(LAYERS)),
+        ("around the exported layers | set | U-Net, one pair | decoder", settings),
+        ("a graph's first run | U-Net, one pair | decoder", first_runs),
+        ("in bfloat16 | U-Net, one pair | decoder | U-Net | decoder", rows(ROUGH)),
+    ]
+    return "\n\n".join(
+        "\n".join([f"| {head} |", "|---" * (head.count("|") + 1) + "|", *body])
+        for head, body in all_tables
+        if body
     )
 
 

@@ -264,6 +264,7 @@ def test_who_fits_into_memory_draws_in_turns(
     assert found.of("tutorial").steps == 15 and found.of("fast-float32").steps == 10
     assert found.of("openvino-float32").obstacle == "not asked for"
     assert plan.drawn(EXPORTS[1], 2) == [1, 10, 1], "the steps of fast differ"
+    assert speed.QUICK.drawn(EXPORTS[0], 1) == [1, speed.SOME_STEPS]
 
 
 def test_who_is_in_two_groups_draws_its_rounds_in_both(
@@ -508,17 +509,26 @@ def test_every_try_is_a_run_of_the_layers_benchmark(monkeypatch: pytest.MonkeyPa
 def test_one_of_the_tries_is_measured_again_and_the_others_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tried, "FIGURES", tmp_path / "tried.json")
+    monkeypatch.setattr(tried, "FOLDER", tmp_path / "tried")
     monkeypatch.setattr(tried, "measure", lambda names: dict.fromkeys(names, "new"))
     monkeypatch.setattr(tried, "tables", lambda _found: "")
+    monkeypatch.setattr(tried, "this_machine", lambda: MACHINE)
     monkeypatch.setattr(report, "update_document", lambda *_: None)
-    with pytest.raises(SystemExit, match="does not have all the other figures"):
-        tried.main(["--only", tried.LAYERS])
-    tried.FIGURES.write_text(json.dumps(dict.fromkeys(tried.RUNS, "old")))
+    title = report.title(MACHINE)
     tried.main(["--only", tried.LAYERS])
-    assert tried.read() == {**dict.fromkeys(tried.RUNS, "old"), tried.LAYERS: "new"}
+    assert tried.read() == {title: {tried.LAYERS: "new"}}
+    file = tried.FOLDER / f"{report.name(MACHINE)}.json"
+    file.write_text(json.dumps({"machine": title, "runs": dict.fromkeys(tried.RUNS, "old")}))
+    (tried.FOLDER / "other.json").write_text(json.dumps({"machine": "other", "runs": {}}))
+    tried.main(["--only", tried.LAYERS])
+    expected = {**dict.fromkeys(tried.RUNS, "old"), tried.LAYERS: "new"}
+    assert tried.read() == {title: expected, "other": {}}
     tried.main([])
-    assert tried.read() == dict.fromkeys(tried.RUNS, "new")
+    assert tried.read()[title] == dict.fromkeys(tried.RUNS, "new")
+    old = dataclasses.replace(MACHINE, instructions=("avx2",))
+    monkeypatch.setattr(tried, "this_machine", lambda: old)
+    tried.main([])
+    assert tried.ROUGH not in tried.read()[report.title(old)]
 
 
 def test_what_was_tried_is_told_in_tables() -> None:
@@ -531,12 +541,16 @@ def test_what_was_tried_is_told_in_tables() -> None:
     text = tried.tables({name: [one] for name in tried.RUNS})
     assert "| some layers (left out) | 4.50 (4.00 to 5.00) | 6.00 | 118.7 dB | equal |" in text
     assert "| pages of 2 MB | `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` | 4.50" in text
+    assert "in bfloat16" in text
+    some = tried.sections({"A processor": {tried.LAYERS: [one]}})
+    assert some.startswith("### Tried on A processor\n\n| layers |")
+    assert "in bfloat16" not in some and "first run" not in some
 
 
 def test_the_document_quotes_what_was_tried() -> None:
     text = speed.DOCUMENT.read_text()
     between = text.partition(tried.BEGIN)[2].partition(tried.END)[0]
-    assert between.strip() == tried.tables(tried.read())
+    assert between.strip() == tried.sections(tried.read())
 
 
 def test_the_table_tells_how_fast_the_processor_multiplies() -> None:
