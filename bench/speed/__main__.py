@@ -26,7 +26,7 @@ from typing import Any
 
 from bench.export_cost import ROOT
 from bench.speed import models, report
-from bench.speed.contenders import CONTENDERS, EXPORTS, Contender, groups
+from bench.speed.contenders import CONTENDERS, EXPORTS, Contender, each_once, groups
 from bench.speed.drawer import Drawer
 from bench.speed.machine import Machine, this_machine
 from bench.speed.results import Result, Results, Round, read
@@ -38,8 +38,8 @@ DOCUMENT, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
 _DEFAULT_FOLDER = ROOT / ".bench"
 SOME_STEPS = 5
 """A picture of so many, less one of a single step, gives the seconds of a step."""
-REPLICA_ROUNDS, REPLICA_REQUESTS = 2, 1
-"""For each round of a plan; and requests for each server, of pictures of one step."""
+REPLICA_ROUNDS, REPLICA_REQUESTS = 6, 1
+"""Requests for each server, of pictures of one step."""
 UNFINISHED = "unfinished.json"
 """In the folder, what a run that was broken off had measured: `--replay` reads it."""
 
@@ -133,10 +133,13 @@ def run(plan: Plan, folder: Path, only: Sequence[str], before: Results | None = 
         )
         return Results(plan.is_quick, plan.image_size, machine, tuple(contenders))
 
+    drawing = groups(machine, plan.image_size, measurable)
+    if plan.is_quick:
+        drawing = each_once(drawing)
     drawn_by = {one.together for some in rounds.values() for one in some}
     waiting = [
         group
-        for group in groups(machine, plan.image_size, measurable)
+        for group in drawing
         if not any({one.key for one in group} <= {*together} for together in drawn_by)
     ]
     began, due = time.monotonic(), sum(map(len, waiting))
@@ -295,7 +298,7 @@ def _replicas(
     _say("two replicas against one")
     model = models.folder_of(exports[0], folder, plan.image_size)
     with two_servers(model) as endpoints:
-        rates = measure(endpoints, REPLICA_REQUESTS, REPLICA_ROUNDS * plan.rounds, num_steps=1)
+        rates = measure(endpoints, REPLICA_REQUESTS, REPLICA_ROUNDS, num_steps=1)
     return {"one": [one for one, _ in rates], "two": [two for _, two in rates]}
 
 

@@ -80,6 +80,16 @@ _GROUP_BYTES, _GROUP_PIXELS = 25 * 10**9, 384
 """Memory of a machine that holds any group's processes at once, up to such pictures."""
 
 
+def each_once(some: Sequence[Sequence[Contender]]) -> list[list[Contender]]:
+    """The groups without who is in an earlier one: nobody is loaded twice, or meets all others."""
+    kept: list[list[Contender]] = []
+    for group in some:
+        before = {one.key for earlier in kept for one in earlier}
+        if left := [one for one in group if one.key not in before]:
+            kept.append(left)
+    return kept
+
+
 def groups(
     machine: Machine, image_size: int, measurable: Sequence[Contender]
 ) -> list[list[Contender]]:

@@ -267,6 +267,17 @@ def test_who_fits_into_memory_draws_in_turns(
     assert speed.QUICK.drawn(EXPORTS[0], 1) == [1, speed.SOME_STEPS]
 
 
+def test_a_quick_run_loads_nobody_twice(
+    tmp_path: Path, drawer: type[FakeDrawer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "this_machine", lambda: LARGE_MACHINE)
+    keys = ["tutorial", "exact-float32", "fast-float32", "diffusers-float32", "openvino-float32"]
+    found = speed.run(speed.QUICK, tmp_path, keys)
+    assert [len(found.of(key).rounds) for key in keys] == [1] * 5
+    assert len(drawer.told) == 5 * speed.QUICK.pictures
+    assert drawer.alive == 0
+
+
 def test_who_is_in_two_groups_draws_its_rounds_in_both(
     tmp_path: Path, drawer: type[FakeDrawer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
