@@ -254,15 +254,13 @@ def in_portions_of_queries(call: Callable[..., Any]) -> Callable[..., Any]:
     def in_portions(queries: Any, keys: Any, values: Any, max_score_bytes: int) -> Any:
         rows, heads, length, width = queries.shape
         bytes_of_all = rows * heads * length * keys.shape[2] * queries.dtype.size
-        least = -(-bytes_of_all // max_score_bytes)
-        portions = next(one for one in range(least, length + 1) if length % one == 0)
+        portions = attention.divisor_of(length, at_least=-(-bytes_of_all // max_score_bytes))
         split = tf.reshape(queries, [rows, heads, portions, length // portions, width])
-
-        def answer(portion: Any) -> Any:
-            scores = tf.matmul(portion, keys, transpose_b=True)
-            return tf.matmul(tf.nn.softmax(scores), values)
-
-        answers = tf.map_fn(answer, tf.transpose(split, [2, 0, 1, 3, 4]), parallel_iterations=2)
+        answers = tf.map_fn(
+            lambda portion: attention.answer(portion, keys, values),
+            tf.transpose(split, [2, 0, 1, 3, 4]),
+            parallel_iterations=2,
+        )
         return tf.reshape(tf.transpose(answers, [1, 2, 0, 3, 4]), [rows, heads, length, width])
 
     def changed(*inputs: Any, **options: Any) -> Any:

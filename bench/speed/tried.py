@@ -74,13 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", choices=list(RUNS), metavar="RUN", help=f"of: {some}")
     only: Sequence[str] | None = parser.parse_args(arguments).only
     machine = this_machine()
-    path = FOLDER / f"{report.name(machine)}.json"
-    before = _read(path) if only and path.exists() else {}
+    title, path = report.title(machine), FOLDER / f"{report.name(machine)}.json"
+    before = read().get(title, {}) if only else {}
     wanted = only or [name for name in RUNS if name != ROUGH or machine.multiplies_bfloat16]
     measured = {**before, **measure(wanted)}
     found = {name: measured[name] for name in RUNS if name in measured}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"machine": report.title(machine), "runs": found}, indent=2) + "\n")
+    path.write_text(json.dumps({"machine": title, "runs": found}, indent=2) + "\n")
     report.update_document(ROOT / "docs" / "benchmarks.md", sections(read()), BEGIN, END)
     print(tables(found))
 
@@ -104,14 +104,8 @@ def measure(names: Sequence[str]) -> Found:
 
 def read() -> dict[str, Found]:
     """What each machine wrote last, by the machine's title."""
-    return {
-        json.loads(path.read_text())["machine"]: _read(path)
-        for path in sorted(FOLDER.glob("*.json"))
-    }
-
-
-def _read(path: Path) -> Found:
-    return json.loads(path.read_text())["runs"]
+    files = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))]
+    return {one["machine"]: one["runs"] for one in files}
 
 
 def sections(machines: Mapping[str, Found]) -> str:

@@ -95,9 +95,18 @@ def load(spec: ModelSpec) -> Networks:
         return models.text_encoder([tokens, rows], training=False)
 
     def run(
-        model: Any, latent: tf.Tensor, embedding: tf.Tensor, told: Conditioning, *feature: tf.Tensor
+        model: Any,
+        latent: tf.Tensor,
+        embedding: tf.Tensor,
+        conditioning: Conditioning,
+        *feature: tf.Tensor,
     ) -> Any:
-        inputs = [repeated(latent, told), repeated(embedding, told), told.context, *feature]
+        inputs = [
+            repeated(latent, conditioning),
+            repeated(embedding, conditioning),
+            conditioning.context,
+            *feature,
+        ]
         return model(inputs, training=False)
 
     def decoder(latent: tf.Tensor) -> tf.Tensor:

@@ -74,21 +74,21 @@ def in_portions(queries: Any, keys: Any, values: Any, max_score_bytes: int) -> A
     _, heads, length, width = queries.shape
     head_bytes = length * keys.shape[2] * queries.dtype.size
     if _ROWS * heads * head_bytes <= max_score_bytes:
-        return _answer(queries, keys, values)
+        return answer(queries, keys, values)
     if queries.shape[0] == 1 and keys.shape[0] != 1:
         queries = tf.repeat(queries, keys.shape[0] or tf.shape(keys)[0], axis=0)
-    portions = _divisor_of(length, at_least=-(-head_bytes // max_score_bytes))
+    portions = divisor_of(length, at_least=-(-head_bytes // max_score_bytes))
     asked = tf.reshape(queries, [-1, length // portions, width])
     keys, values = (tf.reshape(one, [-1, *one.shape[2:]]) for one in (keys, values))
 
-    def answer(inputs: tuple[Any, Any]) -> Any:
+    def answer_portion(inputs: tuple[Any, Any]) -> Any:
         place, portion = inputs
         head = place // portions
-        return _answer(portion, keys[head], values[head])
+        return answer(portion, keys[head], values[head])
 
     # A loop, which bounds how many portions are in memory; unrolled, all of them could be.
     answers = tf.map_fn(
-        answer,
+        answer_portion,
         (tf.range(tf.shape(asked)[0]), asked),
         fn_output_signature=queries.dtype,
         parallel_iterations=_PORTIONS_AT_ONCE,
@@ -96,11 +96,12 @@ def in_portions(queries: Any, keys: Any, values: Any, max_score_bytes: int) -> A
     return tf.reshape(answers, [-1, heads, length, width])
 
 
-def _answer(queries: Any, keys: Any, values: Any) -> Any:
+def answer(queries: Any, keys: Any, values: Any) -> Any:
+    """Attention of scaled queries [..., n, d] to keys and values [..., m, d]: [..., n, d]."""
     scores = tf.matmul(queries, keys, transpose_b=True)
     return tf.matmul(tf.nn.softmax(scores), values)
 
 
-def _divisor_of(number: int, at_least: int) -> int:
+def divisor_of(number: int, at_least: int) -> int:
     """The smallest divisor of number that is not below at_least."""
     return next(d for d in range(min(at_least, number), number + 1) if number % d == 0)

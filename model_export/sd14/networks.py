@@ -74,12 +74,21 @@ def as_networks(models: Sd14Models, spec: ModelSpec, *, are_rewritten: bool = Fa
         return once.condition(models.unet, context) if are_rewritten else Conditioning(context)
 
     def run(
-        model: Any, latent: tf.Tensor, embedding: tf.Tensor, told: Conditioning, *feature: tf.Tensor
+        model: Any,
+        latent: tf.Tensor,
+        embedding: tf.Tensor,
+        conditioning: Conditioning,
+        *feature: tf.Tensor,
     ) -> Any:
         if are_rewritten:
-            with once.given(models.unet, told):
-                return model([latent, embedding, told.context, *feature], training=False)
-        inputs = [repeated(latent, told), repeated(embedding, told), told.context, *feature]
+            with once.given(models.unet, conditioning):
+                return model([latent, embedding, conditioning.context, *feature], training=False)
+        inputs = [
+            repeated(latent, conditioning),
+            repeated(embedding, conditioning),
+            conditioning.context,
+            *feature,
+        ]
         return model(inputs, training=False)
 
     def unet(*inputs: Any) -> tf.Tensor:

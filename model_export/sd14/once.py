@@ -22,6 +22,7 @@ _given: ContextVar[Mapping[int, Any]] = ContextVar("given")
 
 def condition(unet: Any, context: Any) -> Conditioning:
     """For keras_cv's U-Net with rewritten layers, of context [N, 77, 768]."""
+    # Both import this module.
     from model_export.sd14.attention import keys_and_values
     from model_export.sd14.layers import kernels_of_doubling
 

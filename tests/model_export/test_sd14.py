@@ -206,11 +206,7 @@ def test_the_cut_unet_is_the_unet(precision: str, request: pytest.FixtureRequest
 
     name = {"float32": "networks", "bfloat16": "rough_networks"}[precision]
     loaded = request.getfixturevalue(name)
-    random = np.random.default_rng(0)
-    *inputs, context = [
-        tf.constant(random.standard_normal(shape), tf.float32)
-        for shape in ((2, *loaded.latent_shape), (2, 320), (2, 77, 768))
-    ]
+    *inputs, context = unet_inputs(loaded, latents=2, texts=2)
     inputs.append(loaded.condition(context))
     noise, feature = loaded.cached_unet.whole(*inputs)
     assert (noise.numpy() == loaded.unet(*inputs).numpy()).all()
@@ -220,15 +216,20 @@ def test_the_cut_unet_is_the_unet(precision: str, request: pytest.FixtureRequest
     assert (stale.numpy() != noise.numpy()).any()
 
 
+def unet_inputs(networks: Any, latents: int, texts: int) -> Any:
+    """So many latents and timestep embeddings, and a context of so many texts."""
+    import tensorflow as tf
+
+    random = np.random.default_rng(0)
+    shapes = (latents, *networks.latent_shape), (latents, 320), (texts, 77, 768)
+    return [tf.constant(random.standard_normal(shape), tf.float32) for shape in shapes]
+
+
 @pytest.mark.slow
 def test_one_latent_stands_for_every_text(networks: Any) -> None:
     import tensorflow as tf
 
-    random = np.random.default_rng(0)
-    latent, embedding, context = (
-        tf.constant(random.standard_normal(shape), tf.float32)
-        for shape in ((1, *networks.latent_shape), (1, 320), (2, 77, 768))
-    )
+    latent, embedding, context = unet_inputs(networks, latents=1, texts=2)
     told = networks.condition(context)
     twice = networks.unet(tf.repeat(latent, 2, 0), tf.repeat(embedding, 2, 0), told)
     np.testing.assert_allclose(networks.unet(latent, embedding, told), twice, atol=1e-5)
@@ -243,11 +244,7 @@ def test_the_unet_computes_nothing_again_that_it_was_told(networks: Any) -> None
     """Keys, values and summed weights: with others in their place, it answers otherwise."""
     import tensorflow as tf
 
-    random = np.random.default_rng(0)
-    latent, embedding, context = (
-        tf.constant(random.standard_normal(shape), tf.float32)
-        for shape in ((1, *networks.latent_shape), (1, 320), (1, 77, 768))
-    )
+    latent, embedding, context = unet_inputs(networks, latents=1, texts=1)
     told = networks.condition(context)
     expected = networks.unet(latent, embedding, told).numpy()
     without_text = dataclasses.replace(told, context=tf.zeros_like(context))
