@@ -16,7 +16,9 @@ import tensorflow as tf
 from model_export.sd14 import once
 
 MAX_SCORE_BYTES = 24 * 2**20
-"""Of one portion's scores: few enough that a cache holds them."""
+"""Of scores that are computed at once: few enough that a cache holds them."""
+_PORTIONS = 4
+"""So many of the portions of a layer that has more fit into those bytes."""
 _PORTIONS_AT_ONCE = 2
 """Faster than one at a time; more of them would take more memory."""
 _ROWS = 2
@@ -68,8 +70,8 @@ def _heads(tensor: Any, layer: Any) -> Any:
 def in_portions(queries: Any, keys: Any, values: Any, max_score_bytes: int) -> Any:
     """Attention of queries [B or 1, heads, n, d] to keys [B, heads, m, d]: [B, heads, n, d].
 
-    All at once where the scores are few. Otherwise by the head, which are larger products than
-    those of a few queries of every head, and a head whose scores do not fit in portions.
+    All at once where the scores take at most max_score_bytes. Otherwise by the head, which are
+    larger products than those of a few queries of every head, and in portions of a quarter of that.
     """
     _, heads, length, width = queries.shape
     head_bytes = length * keys.shape[2] * queries.dtype.size
@@ -77,7 +79,7 @@ def in_portions(queries: Any, keys: Any, values: Any, max_score_bytes: int) -> A
         return answer(queries, keys, values)
     if queries.shape[0] == 1 and keys.shape[0] != 1:
         queries = tf.repeat(queries, keys.shape[0] or tf.shape(keys)[0], axis=0)
-    portions = divisor_of(length, at_least=-(-head_bytes // max_score_bytes))
+    portions = divisor_of(length, at_least=-(-head_bytes * _PORTIONS // max_score_bytes))
     asked = tf.reshape(queries, [-1, length // portions, width])
     keys, values = (tf.reshape(one, [-1, *one.shape[2:]]) for one in (keys, values))
 

@@ -271,7 +271,7 @@ def test_a_quick_run_loads_nobody_twice(
     tmp_path: Path, drawer: type[FakeDrawer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(speed, "this_machine", lambda: LARGE_MACHINE)
-    keys = ["tutorial", "exact-float32", "fast-float32", "diffusers-float32", "openvino-float32"]
+    keys = ["tutorial", "exact-float32", "fast-float32", "exact-bfloat16", "fast-bfloat16"]
     found = speed.run(speed.QUICK, tmp_path, keys)
     assert [len(found.of(key).rounds) for key in keys] == [1] * 5
     assert len(drawer.told) == 5 * speed.QUICK.pictures
