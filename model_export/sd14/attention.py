@@ -17,8 +17,8 @@ from model_export.sd14 import once
 
 MAX_SCORE_BYTES = 24 * 2**20
 """Of scores that are computed at once: few enough that a cache holds them."""
-_PORTIONS = 4
-"""So many of the portions of a layer that has more fit into those bytes."""
+_PORTION_DIVISOR = 4
+"""Where a layer has more scores, a portion takes at most MAX_SCORE_BYTES by this: it is faster."""
 _PORTIONS_AT_ONCE = 2
 """Faster than one at a time; more of them would take more memory."""
 _ROWS = 2
@@ -79,7 +79,7 @@ def in_portions(queries: Any, keys: Any, values: Any, max_score_bytes: int) -> A
         return answer(queries, keys, values)
     if queries.shape[0] == 1 and keys.shape[0] != 1:
         queries = tf.repeat(queries, keys.shape[0] or tf.shape(keys)[0], axis=0)
-    portions = divisor_of(length, at_least=-(-head_bytes * _PORTIONS // max_score_bytes))
+    portions = divisor_of(length, at_least=-(-head_bytes * _PORTION_DIVISOR // max_score_bytes))
     asked = tf.reshape(queries, [-1, length // portions, width])
     keys, values = (tf.reshape(one, [-1, *one.shape[2:]]) for one in (keys, values))
 

@@ -365,7 +365,7 @@ def test_files_of_another_network_are_refused_in_one_line(trained: ModelSpec) ->
 @pytest.mark.parametrize("max_score_bytes", [1, 100_000, 300_000, 2**30])
 @pytest.mark.parametrize("rows", [1, 2])
 def test_attention_in_portions_is_attention(rows: int, max_score_bytes: int) -> None:
-    """And no portion's scores take more, unless those of a single query do.
+    """And scores take no more at once, those of a portion a quarter, unless it is a single query.
 
     Queries of one row ask both rows of keys.
     """
@@ -385,5 +385,6 @@ def test_attention_in_portions_is_attention(rows: int, max_score_bytes: int) -> 
     np.testing.assert_allclose(answers, expected, atol=1e-5)
     of_a_query = 256 * 4
     held = [call.args[0].numpy().nbytes for call in softmax.call_args_list]
-    assert max(held) <= max(max_score_bytes, of_a_query)
+    bound = max_score_bytes if len(held) == 1 else max_score_bytes // 4
+    assert max(held) <= max(bound, of_a_query)
     assert sum(held) == 2 * 8 * 256 * of_a_query
