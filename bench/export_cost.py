@@ -75,10 +75,11 @@ def export(
 
 def draw(folder: Path, num_steps: int) -> dict[str, float]:
     """Loads the model as a server does, and draws one picture: seconds of both."""
-    from devserver import flags, model
+    from devserver import flags
+    from devserver.model import loading
 
     began = time.monotonic()
-    loaded = model.load(flags.Flags(), 1, folder / "1")
+    loaded = loading.load(flags.Flags(), 1, folder / "1")
     ready = time.monotonic()
     inputs = one_row(num_steps)
     signature = loaded.signatures["serving_default"]

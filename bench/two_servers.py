@@ -27,9 +27,9 @@ from pathlib import Path
 import psutil
 
 from client import Client, ClientError, ModelState
-from client.load import Load, Result
-from client.load_plan import at_a_time
-from client.load_summary import summarize
+from client.load.plan import at_a_time
+from client.load.run import Load, Result
+from client.load.summary import summarize
 from model_export.spec import MODEL_NAME
 from tests.devserver.processes import Server, wait_until
 

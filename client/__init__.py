@@ -23,8 +23,6 @@
 
 from client.api import Client
 from client.asynchronous import AsyncClient
-from client.discovery import StackOutputs, read_stack
-from client.endpoints import Protocol
 from client.errors import (
     ClientError,
     InputRefusedError,
@@ -38,8 +36,10 @@ from client.errors import (
     UnreachableError,
 )
 from client.limits import Limits, PictureRequest
-from client.pictures import Picture, SavedPicture
-from client.transport import ModelState, ModelStatus
+from client.pictures.picture import Picture, SavedPicture
+from client.stacks.discovery import StackOutputs, read_stack
+from client.transports.endpoints import Protocol
+from client.transports.transport import ModelState, ModelStatus
 
 __all__ = [
     "AsyncClient",

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from client.balancing import LeastLoaded
-from client.discovery import read_stack
-from client.endpoints import Protocol, normalize_endpoint, protocol_of
 from client.errors import InputRefusedError
 from client.limits import Limits, PictureRequest, draw_seed
-from client.pictures import Picture
-from client.transport import STATUS_TIMEOUT_SECONDS, ModelStatus, Transport
+from client.pictures.picture import Picture
+from client.stacks.discovery import read_stack
+from client.transports.balancing import LeastLoaded
+from client.transports.endpoints import Protocol, normalize_endpoint, protocol_of
+from client.transports.transport import STATUS_TIMEOUT_SECONDS, ModelStatus, Transport
 from model_export.spec import MODEL_NAME
 
 TIMEOUT_MARGIN_SECONDS = 5.0
@@ -179,9 +179,9 @@ def _connected(endpoints: Sequence[str], model_name: str) -> Transport:
 def _transport(endpoint: str, model_name: str) -> Transport:
     # The HTTP library takes 0.2 s to import and gRPC longer: `--help` and `show` do without.
     if protocol_of(endpoint) is Protocol.GRPC:
-        from client.rpc import GrpcTransport
+        from client.transports.rpc import GrpcTransport
 
         return GrpcTransport(endpoint, model_name)
-    from client.rest import RestTransport
+    from client.transports.rest import RestTransport
 
     return RestTransport(endpoint, model_name)

@@ -9,8 +9,8 @@ from typing import Self, TypeVar
 
 from client.api import Client
 from client.limits import PictureRequest
-from client.pictures import Picture
-from client.transport import ModelStatus
+from client.pictures.picture import Picture
+from client.transports.transport import ModelStatus
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from client.api import Client
 from client.errors import ClientError, ModelLoadingError, QueueFullError
 from client.limits import PictureRequest
-from client.pictures import Picture
+from client.pictures.picture import Picture
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0

@@ -14,15 +14,16 @@ import threading
 import time
 from collections.abc import Sequence
 
-from devserver import batching, flags, log, metrics
+from devserver import flags, log, metrics
 from devserver.errors import StartError
+from devserver.execution import batching
+from devserver.execution.predictor import Predictor
 from devserver.flags import FlagError, Flags
-from devserver.http_server import HttpServer
 from devserver.metrics import Metrics
-from devserver.predictor import Predictor
-from devserver.rest import RestApi
-from devserver.rpc import RpcServer, quiet_grpc
-from devserver.servable import Servable
+from devserver.model.servable import Servable
+from devserver.rest.api import RestApi
+from devserver.rest.http_server import HttpServer
+from devserver.rpc.services import RpcServer, quiet_grpc
 
 STOP_GRACE_SECONDS = 10.0
 """How long a stop waits for the requests in flight."""
@@ -166,10 +167,10 @@ class _Process:
             self._report()
 
     def _load_model(self) -> None:
-        from devserver import model, warmup
+        from devserver.model import loading, warmup
 
         base = self._flags.model_base_path
-        found = model.find_version(base)
+        found = loading.find_version(base)
         if not found:
             seconds = self._flags.file_system_poll_wait_seconds
             if not seconds:
@@ -177,11 +178,11 @@ class _Process:
             logger.warning("no version in %s so far; looking every %d s", base, seconds)
             while not found:
                 time.sleep(seconds)
-                found = model.find_version(base)
+                found = loading.find_version(base)
         number, folder = found
         self._servable.set_loading(number)
         start = time.monotonic()
-        loaded = model.load(self._flags, number, folder)
+        loaded = loading.load(self._flags, number, folder)
         records = 0
         if self._flags.enable_model_warmup:
             passes = max(1, self._flags.num_request_iterations_for_warmup)

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from engine.cli import main
+from engine.command_line.cli import main
 
 code = main()
 try:

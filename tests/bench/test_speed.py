@@ -23,7 +23,7 @@ from bench.speed.contenders import CONTENDERS, EXPORTS, TUTORIAL, groups
 from bench.speed.drawer import Drawer
 from bench.speed.machine import Machine, this_machine
 from bench.speed.results import Result, Results, Round
-from client import load
+from client.load.run import Result as LoadResult
 
 MACHINE = Machine("A CPU", 2, 16 * 10**9, ("avx2", "avx512_bf16"), "Linux", {"tensorflow": "2"}, 0)
 LARGE_MACHINE = dataclasses.replace(MACHINE, memory_bytes=32 * 10**9)
@@ -326,8 +326,8 @@ def test_each_of_two_servers_gets_as_many_requests_alone_and_together(
 
 
 def test_a_server_that_waits_for_the_other_ones_last_picture_is_not_taken_for_slow() -> None:
-    def result(endpoint: str, finished: float) -> load.Result:
-        return load.Result(0, "a", 1, 0.0, 0.0, 0.0, finished=finished, endpoint=endpoint)
+    def result(endpoint: str, finished: float) -> LoadResult:
+        return LoadResult(0, "a", 1, 0.0, 0.0, 0.0, finished=finished, endpoint=endpoint)
 
     both = [result("a", 1.0), result("b", 1.5), result("a", 2.0), result("b", 4.0)]
     assert two_servers.rate(both[:1]) == pytest.approx(1.0)

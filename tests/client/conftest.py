@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from client.cli import main
+from client.command_line.cli import main
 from tests.client import stub_tools
-from tests.client.command_line import CommandLine, Ran
+from tests.client.commands import CommandLine, Ran
 from tests.client.fake_serving import FakeServing
 from tests.client.stub_tools import StubTools
 
@@ -31,7 +31,7 @@ def run(
     However slow the machine, no progress is shown: that would be a second line beside an error.
     """
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("client.progress.QUIET_SECONDS", 3600)
+    monkeypatch.setattr("client.command_line.progress.QUIET_SECONDS", 3600)
     monkeypatch.setenv("no_proxy", "*")
 
     def run_command(*argv: str) -> Ran:

@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 
-from client import rpc_messages
+from client.transports import rpc_messages
 from devserver.errors import HTTP_STATUS, Code
 from tests.client.fake_serving import FakeServing
 

@@ -17,9 +17,9 @@ from client import (
     PictureRequest,
     QueueFullError,
 )
-from client.discovery import PROJECT_ROOT
 from client.exit_codes import EXIT_CODES, exit_code
-from client.transport import Answer, ModelStatus
+from client.stacks.discovery import PROJECT_ROOT
+from client.transports.transport import Answer, ModelStatus
 from model_export.spec import SEED_LIMIT
 from tests.client.fake_serving import FINGERPRINT, QUEUE_FULL, FakeServing, error, picture_png
 
@@ -89,7 +89,8 @@ def test_every_exported_error_has_an_exit_code() -> None:
 def test_the_command_line_starts_without_the_heavy_libraries() -> None:
     """TensorFlow and Pulumi never; the libraries for HTTP, pictures and terminals when needed."""
     program = (
-        "import sys, client, client.cli; client.cli.build_parser(client.cli.COMMANDS); "
+        "import sys, client; from client.command_line.cli import COMMANDS, build_parser; "
+        "build_parser(COMMANDS); "
         "print({'tensorflow', 'pulumi', 'numpy', 'grpc', 'requests', 'rich', 'PIL'} "
         "& set(sys.modules))"
     )

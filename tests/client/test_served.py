@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from client import Client, Protocol, metrics
-from client.endpoints import normalize_endpoint
-from client.load import Load, Outcome
-from client.load_plan import at_a_time
-from client.load_summary import Summary, summarize
+from client import Client, Protocol
+from client.load.plan import at_a_time
+from client.load.run import Load, Outcome
+from client.load.summary import Summary, summarize
+from client.transports import metrics
+from client.transports.endpoints import normalize_endpoint
 from infra.batching import batching_parameters
 from model_export.spec import METRICS_PATH
 from tests.client import served_model
-from tests.client.command_line import CommandLine
+from tests.client.commands import CommandLine
 from tests.devserver.processes import NAME, Server
 
 pytestmark = pytest.mark.slow

@@ -50,7 +50,6 @@ def test_the_clients_grpc_deadline_is_a_time_limit(server: Server) -> None:
     import grpc
     import numpy as np
     from tensorflow_serving.apis import prediction_service_pb2_grpc
-
     from tests.devserver.test_rpc import predict_request
 
     with grpc.insecure_channel(server.grpc_address) as channel:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from devserver import batching
-from devserver.batching import Batching
 from devserver.errors import Code, ServingError, StartError
+from devserver.execution import batching
+from devserver.execution.batching import Batching
 from devserver.metrics import Metrics, monitoring_path
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from tests.devserver.test_rpc import predict_request
 
 from tests.devserver.processes import NAME, Server
 from tests.devserver.test_limits import slow
-from tests.devserver.test_rpc import predict_request
 
 PATH = "/monitoring/prometheus/metrics"
 SERVING, BATCHING = ":tensorflow:serving:", ":tensorflow:serving:batching_session:"

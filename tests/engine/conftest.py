@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import passphrase
+from engine.project import passphrase
 from tests.engine.pulumi_project import REPOSITORY, PulumiProject
 
 

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from engine import checkpoint
-from engine.cli import main
-from engine.passphrase import Crypter
+from engine.command_line.cli import main
+from engine.project.passphrase import Crypter
+from engine.state import checkpoint
 from tests.engine import states
 from tests.engine.generated import REFRESHED_STEPS, History
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import yaml
 
-from engine import checkpoint
-from engine.cli import main
-from engine.passphrase import Crypter
-from engine.snapshot import Resource
+from engine.command_line.cli import main
+from engine.project.passphrase import Crypter
+from engine.state import checkpoint
+from engine.state.snapshot import Resource
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WAIT_SECONDS = 60.0

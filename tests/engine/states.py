@@ -6,8 +6,8 @@ import json
 import re
 from typing import Any
 
-from engine import checkpoint
-from engine.passphrase import Crypter
+from engine.project.passphrase import Crypter
+from engine.state import checkpoint
 from engine.values import Secret
 
 # What differs from run to run, or between two checkouts.

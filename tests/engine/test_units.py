@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from engine import paths, urn
-from engine.goal import duration_seconds
-from engine.passphrase import Crypter, WrongPassphraseError
+from engine import urn
+from engine.deployment import paths
+from engine.deployment.goal import duration_seconds
+from engine.project.passphrase import Crypter, WrongPassphraseError
 from engine.values import PropertyMap, PropertyValue, Secret, equal, with_secrets_of
 from tests.engine.pulumi_project import REPOSITORY
 
@@ -18,7 +19,7 @@ PACKAGES = {"cryptography", "google", "pulumi", "rich", "yaml"}  # google: proto
 
 def test_the_engine_imports_nothing_of_this_project() -> None:
     """So that it can be lifted out. What starts the other processes imports only Pulumi's SDK."""
-    for file in (REPOSITORY / "engine").glob("*.py"):
+    for file in (REPOSITORY / "engine").rglob("*.py"):
         imported: set[str] = set()
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):

@@ -35,10 +35,11 @@ def rows() -> dict[str, Any]:
 
 def draw(folder: Path, out: Path) -> None:
     """Both rows together, and the second one alone."""
-    from devserver import flags, model
+    from devserver import flags
+    from devserver.model import loading
 
     began = time.monotonic()
-    loaded = model.load(flags.Flags(), 1, folder / "1")
+    loaded = loading.load(flags.Flags(), 1, folder / "1")
     load_seconds = time.monotonic() - began
     signature = loaded.signatures["tokens"]
     together = loaded.run(signature, rows(), ["images"], None)["images"]

@@ -40,16 +40,17 @@ def start_a_server(base: Path) -> int:
 
     Raises the dev server's StartError where TF Serving would fail to load.
     """
-    from devserver import flags, model, warmup
-    from devserver.batching import Batching
+    from devserver import flags
+    from devserver.execution.batching import Batching
+    from devserver.execution.predictor import Predictor
     from devserver.metrics import Metrics
-    from devserver.predictor import Predictor
+    from devserver.model import loading, warmup
 
-    found = model.find_version(str(base))
+    found = loading.find_version(str(base))
     assert found is not None, "a server would wait for ever: there is no version"
     number, folder = found
     with _as_the_cpp_loader():
-        loaded = model.load(flags.Flags(), number, folder)
+        loaded = loading.load(flags.Flags(), number, folder)
     return warmup.run(loaded, folder, 1, Predictor("stable-diffusion", Batching(), Metrics()))
 
 

@@ -11,10 +11,11 @@ from bench.speed.models import folder_of
 
 
 def load(contender: Contender, folder: Path, image_size: int) -> Callable[[int], None]:
-    from devserver import flags, model
+    from devserver import flags
+    from devserver.model import loading
 
     version_folder = folder_of(contender, folder, image_size) / "1"
-    loaded = model.load(flags.Flags(), 1, version_folder)
+    loaded = loading.load(flags.Flags(), 1, version_folder)
     signature = loaded.signatures["serving_default"]
 
     def draw(num_steps: int) -> None:

@@ -1,0 +1,1 @@
+"""`python -m client`: its options, progress display, and commands."""

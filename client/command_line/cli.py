@@ -1,0 +1,245 @@
+"""The command line: a thin layer of options, lines and exit codes over the library."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from client.api import Client
+from client.command_line.connection import Service, connect
+from client.command_line.load import load
+from client.command_line.options import EXAMPLE_PROMPT, build_parser
+from client.command_line.progress import Progress
+from client.doctor.finding import Finding
+from client.errors import (
+    ClientError,
+    InputRefusedError,
+    ModelLoadingError,
+    UnreachableError,
+    printable,
+)
+from client.exit_codes import EXIT_CODES, EXIT_DONE, EXIT_INTERRUPTED, exit_code
+from client.limits import PictureRequest, check_seed, draw_seed
+from client.pictures import picture as picture_files
+from client.pictures.picture import Picture
+from client.stacks.discovery import LOCAL_STACK
+from client.transports.metrics import NoMetricsError, ServerFigures, fetch
+from client.transports.transport import ModelStatus, not_ready
+from model_export.spec import RANDOM_WEIGHTS_MARK
+
+FIRST_SEED = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; a wrong command line exits with 2 directly."""
+    arguments = build_parser(COMMANDS).parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except ClientError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return exit_code(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has gone, as in `… | head -1`: Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_INTERRUPTED
+
+
+def generate(arguments: argparse.Namespace) -> int:
+    """Ask for `--count` pictures, one after another, and write each one as it comes."""
+    count: int = arguments.count
+    if count < 1:
+        raise InputRefusedError(f"--count must be 1 or more, not {count}")
+    client = connect(arguments).client
+    first_seed: int | None = arguments.seed
+    if first_seed is None:
+        seeds: Iterable[int] = (draw_seed() for _ in range(count))
+    else:
+        check_seed(first_seed, count)
+        seeds = range(first_seed, first_seed + count)
+    request = client.prepare(
+        arguments.prompt_option if arguments.prompt is None else arguments.prompt,
+        negative_prompt=arguments.negative_prompt,
+        num_steps=arguments.steps,
+        guidance_scale=arguments.guidance_scale,
+        seed=first_seed,
+    )
+    folder = picture_files.prepare_folder(arguments.out)
+    progress = Progress(count, sys.stderr)
+    finished = 0
+    try:
+        for seed in seeds:
+            with progress.picture():
+                picture = client.send(replace(request, seed=seed))
+            print_result(picture.save(folder), picture)
+            if finished == 0:
+                print_warnings(picture, request, client)
+            finished += 1
+    except KeyboardInterrupt:
+        print(f"interrupted: {finished} of {count} pictures are in {folder}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return EXIT_DONE
+
+
+def first_picture(arguments: argparse.Namespace) -> int:
+    """Draw one picture to show that the service works, and say how to go on.
+
+    The seed is fixed, so that doing it again leaves everything as it is.
+    """
+    client = connect(arguments).client
+    request = client.prepare(arguments.prompt, seed=FIRST_SEED)
+    folder = picture_files.prepare_folder(arguments.out)
+    with Progress(1, sys.stderr).picture():
+        picture = client.send(request)
+    print_warnings(picture, request, client)
+    stack = "" if arguments.stack == LOCAL_STACK else f" STACK={arguments.stack}"
+    print(f"service  {client.endpoint}")
+    print(f"picture  {picture.save_unless_there(folder)}")
+    print(f'next     make generate{stack} PROMPT="{EXAMPLE_PROMPT}"')
+    return EXIT_DONE
+
+
+def again(arguments: argparse.Namespace) -> int:
+    """Make the picture of a file again, from what the file says of itself."""
+    saved = picture_files.read(arguments.file)
+    client = connect(arguments).client
+    request = client.prepare(
+        saved.request.prompt,
+        negative_prompt=saved.request.negative_prompt,
+        num_steps=saved.request.num_steps,
+        guidance_scale=saved.request.guidance_scale,
+        seed=saved.request.seed,
+    )
+    folder = picture_files.prepare_folder(arguments.out)
+    with Progress(1, sys.stderr).picture():
+        picture = client.send(request)
+    print_result(picture.save(folder), picture)
+    print_warnings(picture, request, client)
+    if picture.fingerprint != saved.fingerprint:
+        print(
+            f"model   {picture.fingerprint}; the file is by another one, "
+            f"{printable(saved.fingerprint)}"
+        )
+    print(f"pixels  {'equal' if saved.shows_the_same_as(picture) else 'different'}")
+    return EXIT_DONE
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Print the text chunks of a file."""
+    text = picture_files.read_text(arguments.file)
+    if not text:
+        raise picture_files.PictureFileError(f"{arguments.file} has no text chunks")
+    width = max(map(len, text))
+    for keyword, value in text.items():
+        print(f"{printable(keyword):{width}}  {printable(value)}")
+    return EXIT_DONE
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Say whether the service is ready, and which model it serves."""
+    service = connect(arguments)
+    client = service.client
+    model = client.status()
+    problem = not_ready(client.endpoint, client.model_name, model)
+    if problem is not None:
+        raise problem
+    print_status(service, model)
+    return EXIT_DONE
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Check what the service stands on, and say what is wrong and what to do."""
+    # psutil and the HTTP library, which `--help` and `show` do without.
+    from client.doctor.examination import State, examine, verdict
+
+    findings: list[Finding] = []
+    for finding in examine(arguments.stack):
+        findings.append(finding)
+        print(f"{finding.state:7}  {finding.check:7}  {finding.message}", flush=True)
+        for line in finding.lines:
+            print(f"{'':18}| {line}", flush=True)
+    match verdict(findings):
+        case State.OK:
+            return EXIT_DONE
+        case State.WAIT:
+            return EXIT_CODES[ModelLoadingError]
+        case State.WRONG | State.UNKNOWN:
+            return EXIT_CODES[UnreachableError]
+
+
+def print_result(path: Path, picture: Picture) -> None:
+    print(f"{path}  seed {picture.seed}  {picture.seconds:.1f} s", flush=True)
+
+
+def print_warnings(picture: Picture, request: PictureRequest, client: Client) -> None:
+    """What the model changed of the request, on standard error."""
+    if picture.truncated:
+        print(
+            f"warning: the prompt has {picture.prompt_tokens} tokens, and the model read only the "
+            f"first {client.limits.max_prompt_tokens}: shorten it to have all of it drawn",
+            file=sys.stderr,
+        )
+    if picture.num_steps != request.num_steps:
+        print(
+            f"warning: the server ran {picture.num_steps} steps, not {request.num_steps}",
+            file=sys.stderr,
+        )
+    if picture.fingerprint.endswith(RANDOM_WEIGHTS_MARK):
+        print(
+            "warning: this model has RANDOM WEIGHTS: it was never trained, and draws noise",
+            file=sys.stderr,
+        )
+
+
+def print_status(service: Service, model: ModelStatus) -> None:
+    client, stack = service.client, service.stack
+    lines = {
+        "state": model.state,
+        "endpoint": client.endpoint,
+        "model": f"{client.model_name}, version {model.version}",
+    }
+    if stack is not None:
+        lines["fingerprint"] = stack.fingerprint
+        lines["files"] = stack.model_uri
+    try:
+        figures = fetch(client.endpoint if stack is None else stack.endpoint, client.model_name)
+    except NoMetricsError as error:
+        lines["metrics"] = f"none: {error}"
+    else:
+        room = "" if stack is None else f"; {stack.limits.queue} may wait"
+        lines |= figure_lines(figures, room)
+    for name, value in lines.items():
+        print(f"{name:11}  {printable(value)}")
+
+
+def figure_lines(figures: ServerFigures, room: str) -> dict[str, str]:
+    """What a server has done since it started, by name. room: how long its queue is."""
+    answers = ", ".join(f"{count} {status}" for status, count in figures.answers.items())
+    requests, waits = figures.requests, figures.waits
+    latency, queue = "no picture so far", "no request so far"
+    if requests.mean is not None:
+        half, most = requests.percentile(50), requests.percentile(95)
+        latency = (
+            f"{requests.count} pictures, {requests.mean:.2f} s on average in the server; "
+            f"p50 about {half:.2f}, p95 {most:.2f}"
+        )
+    if waits.mean is not None:  # its histogram ends at a second
+        queue = f"{waits.count} requests, {waits.mean:.2f} s on average waiting"
+    return {"answers": answers or "none so far", "latency": latency, "queue": queue + room}
+
+
+COMMANDS = {
+    "generate": generate,
+    "first-picture": first_picture,
+    "again": again,
+    "show": show,
+    "load": load,
+    "status": status,
+    "doctor": doctor,
+}

@@ -1,0 +1,44 @@
+"""The service that the options of a command name."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from client.api import Client
+from client.stacks.discovery import StackOutputs, read_stack
+from client.transports.endpoints import Protocol
+from model_export.spec import MODEL_NAME
+
+
+@dataclass(frozen=True)
+class Service:
+    """The client for the service, and its stack if that was asked."""
+
+    client: Client
+    stack: StackOutputs | None
+
+
+def connect(arguments: argparse.Namespace) -> Service:
+    """The service at `--endpoint`, else the one that `--stack` deployed."""
+    model_name: str | None = arguments.model_name
+    timeout_seconds: float | None = arguments.timeout
+    protocol = None if arguments.transport is None else Protocol(arguments.transport)
+    endpoint: str | Sequence[str] | None = arguments.endpoint
+    if endpoint is not None:
+        client = Client(
+            endpoint,
+            protocol=protocol,
+            model_name=MODEL_NAME if model_name is None else model_name,
+            timeout_seconds=timeout_seconds,
+        )
+        return Service(client, None)
+    stack = read_stack(arguments.stack)
+    client = Client(
+        stack.endpoint_for(protocol or Protocol.REST),
+        model_name=stack.model_name if model_name is None else model_name,
+        limits=stack.limits,
+        timeout_seconds=timeout_seconds,
+    )
+    return Service(client, stack)

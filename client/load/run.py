@@ -1,0 +1,196 @@
+"""Running a load plan: worker threads that send its requests, and a record of each one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from client.api import Client
+from client.errors import ClientError
+from client.exit_codes import exit_code
+from client.load.plan import Job, Plan
+from client.pictures.picture import Picture
+from client.retry import send_until_deadline
+from client.transports.endpoints import Protocol, protocol_of
+
+KeepPicture = Callable[[int, Picture], None]
+"""Gets a request's number and its picture, on any thread, one at a time."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One request that was sent. Times are seconds since the start of the run.
+
+    scheduled: when the plan had it; sent: when a worker sent it first. finished is None for a
+    request that was still in flight when the run was interrupted. status: "200", "503", or the
+    gRPC code; empty where nothing answered. error: one line, empty for a picture.
+    """
+
+    number: int
+    prompt: str
+    seed: int
+    scheduled: float
+    sent: float
+    latency_from: float
+    finished: float | None = None
+    status: str = ""
+    endpoint: str = ""
+    error: str = ""
+    exit_code: int = 0
+    retries: int = 0
+
+    @property
+    def succeeded(self) -> bool:
+        return self.finished is not None and not self.error
+
+    @property
+    def latency_seconds(self) -> float | None:
+        return None if self.finished is None else self.finished - self.latency_from
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run: every request that was sent, by number, and how long it all took."""
+
+    plan: Plan
+    results: tuple[Result, ...]
+    seconds: float
+    interrupted: bool
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every request that was sent became a picture; else that of the most failures."""
+        codes = Counter(result.exit_code for result in self.results if result.error)
+        return codes.most_common(1)[0][0] if codes else 0
+
+
+class Load:
+    """One run of `plan`. `keep` is called with every picture."""
+
+    def __init__(
+        self, client: Client, plan: Plan, *, retry: bool = False, keep: KeepPicture | None = None
+    ) -> None:
+        self._client = client
+        self._plan = plan
+        self._retry = retry
+        self._keep = keep
+        self._keeping = threading.Lock()
+        self._lock = threading.Lock()
+        self._waiting: Iterator[Job] = iter(plan.jobs)
+        self._results: dict[int, Result] = {}
+        self._working = plan.workers
+        self._bug: BaseException | None = None
+        self._over = threading.Event()
+        self._stopping = threading.Event()
+        self.started = time.monotonic()
+
+    def run(self) -> Outcome:
+        """Send everything and wait for it. Ctrl-C ends the run, and leaves what is in flight."""
+        self.started = time.monotonic()
+        for number in range(self._plan.workers):
+            threading.Thread(target=self._work, name=f"load-{number}", daemon=True).start()
+        interrupted = False
+        try:
+            self._over.wait()
+        except KeyboardInterrupt:
+            interrupted = True
+        self._stopping.set()
+        with self._lock:
+            results = tuple(self._results[number] for number in sorted(self._results))
+            seconds = self._now()
+        if self._bug is not None:
+            raise self._bug
+        return Outcome(self._plan, results, seconds, interrupted)
+
+    def line(self) -> str:
+        """How far the run is at this moment."""
+        with self._lock:
+            results = list(self._results.values())
+        total, seconds = len(self._plan.jobs), self._now()
+        finished = sum(result.finished is not None for result in results)
+        failed = sum(bool(result.error) for result in results)
+        parts = [f"{finished} of {total} done", f"{len(results) - finished} in flight"]
+        if failed:
+            parts.append(f"{failed} failed")
+        parts.append(f"{seconds:.0f} s")
+        if finished:
+            parts.append(f"about {seconds / finished * (total - finished):.0f} s left")
+        return ", ".join(parts)
+
+    def _work(self) -> None:
+        try:
+            while (job := self._next_job()) is not None:
+                if self._stopping.wait(max(job.at_seconds - self._now(), 0.0)):
+                    break
+                self._do(job)
+        except BaseException as error:
+            self._bug = error
+            self._over.set()
+        finally:
+            with self._lock:
+                self._working -= 1
+                if self._working == 0:
+                    self._over.set()
+
+    def _next_job(self) -> Job | None:
+        with self._lock:
+            return None if self._stopping.is_set() else next(self._waiting, None)
+
+    def _do(self, job: Job) -> None:
+        sent = self._now()
+        result = Result(
+            number=job.number,
+            prompt=job.request.prompt,
+            seed=job.request.seed,
+            scheduled=job.at_seconds,
+            sent=sent,
+            latency_from=job.at_seconds if self._plan.from_schedule else sent,
+        )
+        self._record(result)
+        retries = 0
+
+        def count_retry() -> None:
+            nonlocal retries
+            retries += 1
+
+        try:
+            if self._retry:
+                picture = send_until_deadline(
+                    self._client, job.request, before_retry=count_retry, wait=self._stopping.wait
+                )
+            else:
+                picture = self._client.send(job.request)
+        except ClientError as error:
+            self._record(
+                replace(
+                    result,
+                    finished=self._now(),
+                    status=error.status,
+                    error=str(error),
+                    exit_code=exit_code(error),
+                    retries=retries,
+                )
+            )
+            return
+        over_grpc = protocol_of(picture.endpoint) is Protocol.GRPC
+        result = replace(
+            result,
+            finished=self._now(),
+            status="OK" if over_grpc else "200",
+            endpoint=picture.endpoint,
+            retries=retries,
+        )
+        if self._keep is not None:
+            with self._keeping:
+                self._keep(job.number, picture)
+        self._record(result)
+
+    def _record(self, result: Result) -> None:
+        with self._lock:
+            self._results[result.number] = result
+
+    def _now(self) -> float:
+        return time.monotonic() - self.started

@@ -1,0 +1,1 @@
+"""A picture as a PNG file that also holds the values that made it."""

@@ -1,0 +1,191 @@
+"""A picture and the values that made it: saved together in one PNG file, and read back from it."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from client.errors import PictureFileError, UnexpectedAnswerError
+from client.limits import PictureRequest
+from client.pictures import png
+from model_export.spec import told_profile
+
+MAX_SLUG_CHARACTERS = 48
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished picture. `png` is what the server sent; the rest is what made it.
+
+    `num_steps` and `seed` are the values that the server used, and `fingerprint` names the model
+    that drew this picture, whatever the stack says by then. `seconds` is the time of the request,
+    and `endpoint` the server that answered it.
+    """
+
+    png: bytes
+    prompt: str
+    negative_prompt: str
+    seed: int
+    num_steps: int
+    guidance_scale: float
+    prompt_tokens: int
+    truncated: bool
+    fingerprint: str
+    seconds: float
+    endpoint: str = ""
+
+    def text(self) -> dict[str, str]:
+        """What the file says of the picture, enough to make it again."""
+        return {
+            "prompt": self.prompt,
+            "negative_prompt": self.negative_prompt,
+            "seed": str(self.seed),
+            "steps": str(self.num_steps),
+            "guidance_scale": repr(float(self.guidance_scale)),
+            "model_fingerprint": self.fingerprint,
+            "model_profile": told_profile(self.fingerprint),
+        }
+
+    def png_with_text(self) -> bytes:
+        """The PNG with `text()` in its text chunks; the pixels are the server's own bytes."""
+        return png.with_text(self.png, self.text())
+
+    def save(self, folder: Path | str = "out") -> Path:
+        """Write the PNG with its text chunks into `folder` and return its path.
+
+        The name comes from prompt and seed. No file is ever overwritten, and none is ever seen
+        half written: a second picture of the same name gets `-2` at its end.
+        """
+        folder = prepare_folder(folder)
+        try:
+            return write_once(folder, self._stem, self.png_with_text())
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+
+    def save_unless_there(self, folder: Path | str = "out") -> Path:
+        """As `save`, but where a file of this name holds exactly this picture, that is its path."""
+        content = self.png_with_text()
+        for name in _names(self._stem):
+            path = Path(folder) / name
+            try:
+                if path.read_bytes() == content:
+                    return path
+            except OSError:  # not there, or not to be read: `save` finds a name beside it
+                break
+        return self.save(folder)
+
+    @property
+    def _stem(self) -> str:
+        return f"{slug(self.prompt)}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class SavedPicture:
+    """What a picture file says of itself."""
+
+    png: bytes
+    request: PictureRequest
+    fingerprint: str
+
+    def shows_the_same_as(self, picture: Picture) -> bool:
+        """Whether every pixel of the two is equal."""
+        try:
+            return png.same_pixels(self.png, picture.png)
+        except png.PngError as error:
+            raise UnexpectedAnswerError(f"the server's picture cannot be read: {error}") from error
+
+
+def prepare_folder(folder: Path | str) -> Path:
+    """`folder`, made if missing, and known to be writable before anybody waits for a picture."""
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise PictureFileError(f"cannot write to {path}: permission denied; choose another --out")
+    return path
+
+
+def read_text(path: Path | str) -> dict[str, str]:
+    """All text chunks of the PNG at `path`, this client's or anybody's."""
+    try:
+        return png.read_text(Path(path))
+    except png.PngError:
+        raise PictureFileError(f"{path} is not a whole PNG file: choose another") from None
+    except OSError as error:
+        raise PictureFileError(f"cannot read {path}: {error.strerror}") from error
+
+
+def read(path: Path | str) -> SavedPicture:
+    """The picture at `path` with the values that made it, as `Picture.save` wrote them."""
+    text = read_text(path)
+    try:
+        request = PictureRequest(
+            prompt=text["prompt"],
+            negative_prompt=text["negative_prompt"],
+            num_steps=int(text["steps"]),
+            guidance_scale=float(text["guidance_scale"]),
+            seed=int(text["seed"]),
+        )
+        fingerprint = text["model_fingerprint"]
+    except KeyError as error:
+        raise PictureFileError(
+            f"{path} does not say how it was made: it has no text chunk {error}"
+        ) from None
+    except ValueError as error:
+        raise PictureFileError(f"{path} has a damaged text chunk: {error}") from None
+    return SavedPicture(Path(path).read_bytes(), request, fingerprint)
+
+
+def slug(prompt: str) -> str:
+    """The words of `prompt` in a form that every file system takes: `a-small-red-circle`."""
+    words = re.findall(r"\w+", unicodedata.normalize("NFKC", prompt).casefold())
+    return "-".join(words)[:MAX_SLUG_CHARACTERS].strip("-") or "picture"
+
+
+def write_once(folder: Path, stem: str, content: bytes) -> Path:
+    """Write a PNG as a whole into `folder`, under a name that is free. Raises OSError."""
+    part = folder / f".{stem}.{secrets.token_hex(4)}.part"
+    try:
+        part.write_bytes(content)
+        for name in _names(stem):
+            path = folder / name
+            try:
+                # A hard link fails where the name is taken, and shows only the whole file.
+                path.hardlink_to(part)
+            except FileExistsError:
+                continue
+            except OSError:
+                if not _reserve(path):  # no hard links on this file system
+                    continue
+                part.replace(path)
+            return path
+        raise AssertionError("names do not end")
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _reserve(path: Path) -> bool:
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _names(stem: str) -> Iterator[str]:
+    yield f"{stem}.png"
+    number = 2
+    while True:
+        yield f"{stem}-{number}.png"
+        number += 1
+
+
+def _unwritable(folder: Path, error: OSError) -> PictureFileError:
+    return PictureFileError(f"cannot write to {folder}: {error.strerror}; choose another --out")

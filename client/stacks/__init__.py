@@ -1,0 +1,1 @@
+"""A stack of this project: its outputs, and where its service runs."""

@@ -1,0 +1,69 @@
+"""A stack's cluster on GKE, and how the caller gets through to its Kubernetes API."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from client.stacks.discovery import StackOutputs
+from client.stacks.tools import ToolError, ask
+
+NAMESPACE = "diffusion-serving"
+POD_LABEL = "app.kubernetes.io/name=model-server"
+_CREDENTIALS = ("gcloud", "container", "clusters", "get-credentials")
+
+
+@dataclass(frozen=True)
+class ClusterName:
+    """A cluster in Google Cloud. location is a zone or a region."""
+
+    project: str
+    location: str
+    name: str
+
+    @property
+    def region(self) -> str:
+        return "-".join(self.location.split("-")[:2])
+
+
+def cluster_of(kubeconfig_command: str) -> ClusterName | None:
+    """The cluster that a stack's `kubeconfigCommand` names."""
+    try:
+        words = shlex.split(kubeconfig_command)
+    except ValueError:
+        return None
+    if tuple(words[:4]) != _CREDENTIALS or len(words) < 5 or words[4].startswith("-"):
+        return None
+    options = dict(pairwise(words))
+    location, project = options.get("--location", ""), options.get("--project", "")
+    return ClusterName(project, location, words[4]) if location and project else None
+
+
+@contextmanager
+def own_kubeconfig() -> Generator[dict[str, str]]:
+    """An environment with a kubeconfig of its own, so that the caller's is left as it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield {**os.environ, "KUBECONFIG": str(Path(folder) / "kubeconfig")}
+
+
+def get_credentials(cluster: ClusterName, environment: dict[str, str]) -> None:
+    """Write the cluster's address and the caller's login into the environment's kubeconfig."""
+    command = [*_CREDENTIALS, cluster.name, "--location", cluster.location]
+    ask([*command, "--project", cluster.project, "--dns-endpoint", "--quiet"], environment)
+
+
+@contextmanager
+def kubeconfig_of(stack: StackOutputs) -> Generator[dict[str, str]]:
+    """An environment in which `kubectl` asks the stack's cluster. Raises ToolError."""
+    cluster = cluster_of(stack.kubeconfig_command)
+    if cluster is None:
+        raise ToolError("the stack does not say which cluster it is")
+    with own_kubeconfig() as environment:
+        get_credentials(cluster, environment)
+        yield environment

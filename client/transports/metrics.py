@@ -1,0 +1,146 @@
+"""A server's own figures: TF Serving's Prometheus text, read and put in a few numbers."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from contextlib import closing
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from itertools import pairwise
+
+from client.errors import ClientError, one_line
+from client.transports.endpoints import Protocol, normalize_endpoint, protocol_of
+from model_export.spec import METRICS_PATH
+
+TIMEOUT_SECONDS = 5.0
+MICROS = 1e-6
+
+_COUNT = ":tensorflow:serving:request_count"
+_REQUESTS = ":tensorflow:serving:request_latency"
+_RUNS = ":tensorflow:serving:runtime_latency"
+_QUEUE = ":tensorflow:serving:batching_session:queuing_latency"
+_LINE = re.compile(r"([A-Za-z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)(?:\s+\d+)?")
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+class NoMetricsError(Exception):
+    """The server shows no figures. The text is one line that says why."""
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How many values there were, their sum, and how many were at most each upper bound."""
+
+    count: int = 0
+    total: float = 0.0
+    buckets: tuple[tuple[float, int], ...] = ()
+
+    @property
+    def mean(self) -> float | None:
+        return self.total / self.count if self.count else None
+
+    def percentile(self, percentage: float) -> float | None:
+        """Within a bucket values are taken as spread evenly, as Prometheus does it."""
+        if not self.count:
+            return None
+        wanted = percentage / 100 * self.count
+        for (lower, below), (upper, up_to) in pairwise(((0.0, 0), *self.buckets)):
+            if up_to >= wanted and up_to > below:
+                if math.isinf(upper):
+                    return lower
+                return lower + (upper - lower) * (wanted - below) / (up_to - below)
+        return None
+
+
+@dataclass(frozen=True)
+class ServerFigures:
+    """What one server has done for one model since it started. Times are seconds.
+
+    answers: predictions and status requests by status, such as OK and UNAVAILABLE. requests: the
+    pictures' time in the server, queue included. runs: the model's time, with the queue's in it.
+    waits: the time in the queue.
+    """
+
+    answers: dict[str, int]
+    requests: Histogram
+    runs: Histogram
+    waits: Histogram
+
+
+@dataclass
+class _Series:
+    buckets: dict[float, int] = field(default_factory=dict[float, int])
+    total: float = 0.0
+
+
+def fetch(endpoint: str, model_name: str) -> ServerFigures:
+    """The figures of the server at a REST endpoint. Raises NoMetricsError."""
+    try:
+        if protocol_of(normalize_endpoint(endpoint)) is Protocol.GRPC:
+            raise NoMetricsError("a gRPC port shows none: ask the REST one")
+        # The HTTP library takes 0.2 s to import.
+        from client.transports.rest import RestTransport
+
+        with closing(RestTransport(endpoint, model_name)) as server:
+            status, page = server.page(METRICS_PATH, TIMEOUT_SECONDS)
+    except ClientError as error:
+        raise NoMetricsError(str(error)) from None
+    if status != HTTPStatus.OK:
+        raise NoMetricsError(
+            f"{endpoint}{METRICS_PATH} answers with HTTP {status}: the server runs without "
+            "--monitoring_config_file"
+        )
+    try:
+        return read(page.decode(errors="replace"), model_name)
+    except ValueError as error:
+        raise NoMetricsError(f"{endpoint}{METRICS_PATH} is not Prometheus text: {error}") from None
+
+
+def read(page: str, model_name: str) -> ServerFigures:
+    """The figures for `model_name` in a page of metrics. Raises ValueError."""
+    answers: dict[str, int] = {}
+    series: dict[str, _Series] = defaultdict(_Series)
+    for name, labels, value in _samples(page):
+        if labels.get("model_name", model_name) != model_name:
+            continue
+        if name == _COUNT:
+            status = one_line(labels.get("status", ""))
+            answers[status] = answers.get(status, 0) + int(value)
+            continue
+        base, _, part = name.rpartition("_")
+        # REST requests other than predictions have an empty API.
+        if labels.get("API") == "" or base not in (_REQUESTS, _RUNS, _QUEUE):
+            continue
+        if part == "sum":
+            series[base].total += value * MICROS
+        elif part == "bucket":
+            bound = float(labels.get("le", "")) * MICROS
+            series[base].buckets[bound] = series[base].buckets.get(bound, 0) + int(value)
+    return ServerFigures(
+        answers, *(_histogram(series[base]) for base in (_REQUESTS, _RUNS, _QUEUE))
+    )
+
+
+def _samples(page: str) -> list[tuple[str, dict[str, str], float]]:
+    found: list[tuple[str, dict[str, str], float]] = []
+    for line in page.splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = _LINE.fullmatch(line.strip())
+        if match is None:
+            raise ValueError(one_line(line))
+        name, labels, value = match.groups()
+        try:
+            number = float(value)
+        except ValueError:
+            raise ValueError(one_line(line)) from None
+        if math.isfinite(number):
+            found.append((name, dict(_LABEL.findall(labels or "")), number))
+    return found
+
+
+def _histogram(series: _Series) -> Histogram:
+    buckets = tuple(sorted(series.buckets.items()))
+    return Histogram(buckets[-1][1] if buckets else 0, series.total, buckets)

@@ -1,0 +1,1 @@
+"""The served model: found, loaded, warmed up, and the state it is in."""

@@ -1,0 +1,1 @@
+"""TF Serving's REST API: HTTP over sockets, JSON, and what each path answers."""

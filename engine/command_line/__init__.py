@@ -1,0 +1,1 @@
+"""`python -m engine`: the CLI's commands and flags."""

@@ -1,0 +1,1 @@
+"""What an operation does: which steps, in which order, and their execution."""

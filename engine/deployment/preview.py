@@ -1,0 +1,171 @@
+"""Previews: what an operation would do, worked out without changing anything."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+
+from engine.deployment import refresh as refreshing
+from engine.deployment.deployment import Deployment
+from engine.deployment.goal import Goal
+from engine.deployment.steps import StepFailedError
+from engine.deployment.survey import Messages, Survey
+from engine.display.lines import Display
+from engine.errors import ProviderError
+from engine.processes.interrupts import Interrupts
+from engine.processes.monitor import Answer
+from engine.processes.program import ProgramRunner
+from engine.processes.provider import DynamicProvider
+from engine.state.snapshot import Snapshot
+from engine.state.stack import Stack
+from engine.values import PropertyMap, contains_unknowns
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a dry run has found."""
+
+    deployment: Deployment | None  # None: there is no run of a program in it
+    failed: bool
+    # Nothing at all changes, so that the update has the results of this dry run.
+    unchanged: bool = False
+    # What the program said in it.
+    messages: Messages = field(default_factory=Messages)
+
+
+_FAILED = Preview(None, failed=True)
+
+
+class DeploymentRegistrar:
+    """Puts the program's registrations before a deployment."""
+
+    def __init__(self, deployment: Deployment, interrupts: Interrupts) -> None:
+        self._deployment = deployment
+        self._interrupts = interrupts
+
+    def register(self, goal: Goal) -> Answer:
+        self._interrupts.proceed()
+        resource = self._deployment.register(goal)
+        # A component's outputs could refer to resources that are not registered yet.
+        outputs = resource.outputs if resource.custom else {}
+        return Answer(resource.urn, resource.id, outputs)
+
+    def register_outputs(self, urn: str, outputs: PropertyMap) -> None:
+        self._deployment.register_outputs(urn, outputs)
+
+    def state(self, urn: str) -> Answer | None:
+        resource = self._deployment.result(urn)
+        return Answer(urn, resource.id, resource.outputs) if resource else None
+
+
+class DryRun:
+    """Works out previews of one stack."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        provider: DynamicProvider,
+        runner: ProgramRunner,
+        interrupts: Interrupts,
+        display: Display,
+    ) -> None:
+        self._stack = stack
+        self._provider = provider
+        self._runner = runner
+        self._interrupts = interrupts
+        self._display = display
+
+    def refresh(self) -> Preview:
+        try:
+            refresh_from_state(self._stack, self._provider, self._display, self._interrupts)
+        except StepFailedError:
+            return _FAILED
+        return Preview(None, failed=False)
+
+    def destroy(self, *, refresh: bool) -> Preview:
+        snapshot = self._stack.snapshot
+        if refresh:
+            try:
+                snapshot, _ = refresh_from_state(
+                    self._stack, self._provider, self._display, self._interrupts
+                )
+            except StepFailedError:
+                return _FAILED
+            self._display.count_anew()
+        deployment = self._deployment(snapshot)
+        with contextlib.suppress(StepFailedError):
+            deployment.delete_unregistered(self._interrupts.proceed)
+        return Preview(deployment, failed=bool(deployment.failure))
+
+    def update(self, *, refresh: bool) -> Preview:
+        """Survey the program first: whatever must be refused is refused before a provider call."""
+        survey = Survey(self._stack.name, self._stack.project.name, self._stack.snapshot.resources)
+        succeeded = self._runner.run(survey, survey.messages, dry_run=True)
+        if self._interrupts.requested:
+            return _FAILED
+        snapshot, drift = self._stack.snapshot, 0
+        if refresh:
+            inputs = self._stack.config.provider_inputs() if survey.has_dynamic_resources else None
+            try:
+                snapshot, drift = refresh_from_state(
+                    self._stack, self._provider, self._display, self._interrupts, inputs
+                )
+            except StepFailedError:
+                return _FAILED
+            self._display.count_anew()
+        deployment = self._deployment(snapshot)
+        registrar = DeploymentRegistrar(deployment, self._interrupts)
+        confirmed = True
+        try:
+            confirmed = survey.is_conclusive and survey.replay(registrar)
+        except StepFailedError:
+            succeeded = False
+        if confirmed:
+            survey.messages.show(self._display)
+        else:
+            # The program has to see what the provider makes of its inputs.
+            self._display.begin_again()
+            deployment = self._deployment(snapshot)
+            registrar = DeploymentRegistrar(deployment, self._interrupts)
+            succeeded = self._runner.run(registrar, self._display, dry_run=True)
+        if succeeded and not deployment.failure:
+            with contextlib.suppress(StepFailedError):
+                deployment.delete_unregistered(self._interrupts.proceed)
+        outputs = deployment.stack_outputs
+        return Preview(
+            deployment,
+            failed=not succeeded or bool(deployment.failure),
+            unchanged=(
+                confirmed
+                and drift == 0
+                and self._display.is_unchanged
+                and not deployment.provider_changed
+                and outputs is not None
+                and not contains_unknowns(outputs)
+            ),
+            messages=survey.messages,
+        )
+
+    def _deployment(self, snapshot: Snapshot) -> Deployment:
+        return Deployment(self._stack.target, snapshot, self._provider, self._display, None)
+
+
+def refresh_from_state(
+    stack: Stack,
+    provider: DynamicProvider,
+    display: Display,
+    interrupts: Interrupts,
+    provider_inputs: PropertyMap | None = None,
+) -> tuple[Snapshot, int]:
+    """The stack's snapshot as the provider sees it, and how many resources that changes.
+
+    provider_inputs: what to configure the provider with; what the state has unless given.
+    """
+    state = stack.snapshot.dynamic_provider()
+    if state is not None:
+        try:
+            provider.configure(state.inputs if provider_inputs is None else provider_inputs)
+        except ProviderError as error:
+            display.log("error", str(error))
+            raise StepFailedError(str(error)) from None
+    return refreshing.refresh(stack.snapshot, provider, display, interrupts.proceed)

@@ -1,0 +1,81 @@
+"""Refresh: read every resource from its provider, and bring the snapshot up to date."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from engine.deployment.steps import Op, Step, StepFailedError
+from engine.display.lines import Display
+from engine.errors import ProviderError
+from engine.processes.provider import DynamicProvider
+from engine.state.snapshot import Resource, Snapshot, now
+from engine.values import equal, with_secrets_of
+
+
+def refresh(
+    snapshot: Snapshot,
+    provider: DynamicProvider,
+    display: Display,
+    proceed: Callable[[], None],
+) -> tuple[Snapshot, int]:
+    """The snapshot as the providers see it, and how many of its resources that changes.
+
+    proceed: called before each read; raises to stop there.
+    """
+    kept: list[Resource] = []
+    parent_of_gone: dict[str, str] = {}
+    changes = 0
+    for before in snapshot.resources:
+        entry = dataclasses.replace(before)
+        if entry.custom and not entry.is_provider and not entry.pending_replacement:
+            proceed()
+            found = _read(entry, provider, display)
+            changes += found is not entry
+            if found is None:
+                if not entry.delete:  # else the URN is that of its replacement
+                    parent_of_gone[entry.urn] = entry.parent
+                continue
+            kept.append(found)
+        else:
+            display.same(Step(Op.SAME, entry, entry))
+            kept.append(entry)
+        _forget_gone(kept[-1], parent_of_gone)
+    return Snapshot(kept, snapshot.pending_operations), changes
+
+
+def _read(entry: Resource, provider: DynamicProvider, display: Display) -> Resource | None:
+    """The entry as it is out there: itself if unchanged, None if it is gone."""
+    try:
+        resource_id, outputs, inputs = provider.read(entry)
+    except ProviderError as error:
+        display.failed(Op.REFRESH, entry, str(error))
+        raise StepFailedError(f"cannot read {entry.name}") from None
+    if not resource_id:
+        display.refreshed(Step(Op.DELETE, entry))
+        return None
+    outputs = with_secrets_of(outputs, entry.outputs)
+    inputs = entry.inputs if inputs is None else with_secrets_of(inputs, entry.inputs)
+    same_properties = equal(outputs, entry.outputs) and equal(inputs, entry.inputs)
+    if resource_id == entry.id and same_properties:
+        display.refreshed(Step(Op.SAME, entry, entry))
+        return entry
+    found = dataclasses.replace(
+        entry, id=resource_id, outputs=outputs, inputs=inputs, modified=now()
+    )
+    display.refreshed(Step(Op.UPDATE, found, entry, is_refresh=True))
+    return found
+
+
+def _forget_gone(entry: Resource, parent_of_gone: dict[str, str]) -> None:
+    """Drop the entry's references to what is gone; the grandparent takes its children."""
+    while entry.parent in parent_of_gone:
+        entry.parent = parent_of_gone[entry.parent]
+    if entry.deleted_with in parent_of_gone:
+        entry.deleted_with = ""
+    entry.dependencies = [urn for urn in entry.dependencies if urn not in parent_of_gone]
+    entry.property_dependencies = {
+        key: alive
+        for key, urns in entry.property_dependencies.items()
+        if (alive := [urn for urn in urns if urn not in parent_of_gone])
+    }

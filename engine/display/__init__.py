@@ -1,0 +1,1 @@
+"""What an operation shows: lines, a table on a terminal, a diff, or JSON."""

@@ -1,0 +1,128 @@
+"""Running the Pulumi program: its process, its monitor, and what became of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.errors import EngineError, UnsupportedError
+from engine.processes.child_process import ChildProcess
+from engine.processes.interrupts import Interrupts
+from engine.processes.monitor import Monitor, Registrar
+from engine.project.project_file import Project
+from engine.project.stack_config import StackConfig
+
+_PARALLELISM = 16  # how many registrations the SDK may have under way
+# A program that goes on after its monitor has stopped answering is ended.
+_PROGRAM_EXIT_SECONDS = 10.0
+_EXIT_AFTER_SHOWN_ERROR = 32
+
+
+class Messages(Protocol):
+    """Where the program's output and log messages go."""
+
+    def output(self, text: str) -> None: ...
+
+    def log(self, severity: str, text: str, urn: str = "") -> None: ...
+
+
+@dataclass(frozen=True)
+class ProgramRunner:
+    """Runs the program of a project with the config of a stack."""
+
+    project: Project
+    stack: str
+    config: StackConfig
+    interrupts: Interrupts
+
+    def run(self, registrar: Registrar, messages: Messages, *, dry_run: bool) -> bool:
+        """Run the program to its end; whether it succeeded.
+
+        Raises UnsupportedError for a program that asks for what this engine cannot do.
+        """
+        events: queue.SimpleQueue[str] = queue.SimpleQueue()
+        monitor = Monitor(
+            registrar,
+            self.project.root,
+            messages.log,
+            on_stopped=lambda: events.put("stopped"),
+        )
+        address = monitor.start()
+        try:
+            child = self._start(address, dry_run=dry_run)
+            child.show_output(messages.output)
+            status = self._wait(child, monitor, events)
+        finally:
+            monitor.close()
+        if monitor.unsupported:
+            raise UnsupportedError(monitor.unsupported)
+        if monitor.error is not None:
+            raise monitor.error
+        if monitor.internal_error:
+            raise EngineError(f"internal error of the engine:\n{monitor.internal_error}")
+        if status not in (0, None, _EXIT_AFTER_SHOWN_ERROR) and not monitor.error_shown:
+            messages.log("error", f"the program exited with non-zero exit code: {status}")
+        return status == 0 and not self.interrupts.requested
+
+    def _start(self, address: str, *, dry_run: bool) -> ChildProcess:
+        settings = {
+            "project": self.project.name,
+            "stack": self.stack,
+            "monitor": address,
+            "engine": address,
+            "parallel": _PARALLELISM,
+            "dry_run": dry_run,
+            "organization": "organization",
+            "root_directory": str(self.project.root),
+        }
+        environment = {
+            **os.environ,
+            "PULUMI_CONFIG": json.dumps(dict(self.config.values)),
+            "PULUMI_CONFIG_SECRET_KEYS": json.dumps(sorted(self.config.secret_keys)),
+        }
+        return ChildProcess(
+            self.project.python,
+            "program",
+            [json.dumps(settings), self.project.program],
+            self.project.program_folder,
+            environment,
+        )
+
+    def _wait(
+        self, child: ChildProcess, monitor: Monitor, events: queue.SimpleQueue[str]
+    ) -> int | None:
+        """The exit status; None for a program that was ended because the deployment stopped."""
+        _call_when_ended(child, lambda: events.put("ended"))
+        with self.interrupts.notifying(events):
+            event = events.get()
+        if event == "stopped" and not monitor.unsupported:
+            # It learns from its next call, and reports what outputs it has.
+            event = _next_event(events, _PROGRAM_EXIT_SECONDS)
+        # A registration may be under way still: a program can end without waiting for it.
+        monitor.stop()
+        if event == "ended":
+            status = child.wait()
+            child.end()
+            return status
+        child.end()
+        return None
+
+
+def _call_when_ended(child: ChildProcess, action: Callable[[], None]) -> None:
+    def wait() -> None:
+        child.wait()
+        action()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _next_event(events: queue.SimpleQueue[str], seconds: float) -> str:
+    try:
+        return events.get(timeout=seconds)
+    except queue.Empty:
+        return "too late"

@@ -1,0 +1,167 @@
+"""Pulumi.STACK.yaml: a stack's config values and the salt of its secrets.
+
+Programs and providers see every value as a string; structures travel as JSON text.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from engine.errors import ConfigurationError, UnsupportedError
+from engine.project.passphrase import Crypter
+from engine.project.project_file import ConfigDeclaration, Project, read_yaml
+from engine.state import files
+from engine.values import BLINDED, PropertyMap, Secret
+
+_SALT_KEY = "encryptionsalt"
+_GO_EXPONENT_FROM = 1e21  # Go writes floats from here on with an exponent
+
+
+@dataclass(frozen=True)
+class StackConfig:
+    """The resolved config: every full key with its string, and which of them are secret."""
+
+    values: Mapping[str, str]
+    secret_keys: frozenset[str]
+    # The same as written to history entries: secrets stay encrypted.
+    recorded: Mapping[str, object]
+
+    def provider_inputs(self) -> PropertyMap:
+        """The inputs of the default provider: the whole config, secrets as secrets."""
+        return {
+            key: Secret(value) if key in self.secret_keys else value
+            for key, value in sorted(self.values.items())
+        }
+
+    def blinded(self) -> dict[str, str]:
+        """The values for people to see, `[secret]` for each secret one."""
+        return {
+            key: BLINDED if key in self.secret_keys else value
+            for key, value in sorted(self.values.items())
+        }
+
+
+@dataclass(frozen=True)
+class StackFile:
+    """Pulumi.STACK.yaml as it stands."""
+
+    path: Path
+    salt: str
+    config: Mapping[str, object]
+
+    def write_salt(self, salt: str) -> None:
+        """Add the salt in front of what the file holds."""
+        text = self.path.read_text() if self.path.exists() else ""
+        files.write_atomically(self.path, f"{_SALT_KEY}: {salt}\n{text}")
+
+
+def read_stack_file(project: Project, stack: str) -> StackFile:
+    """The stack's file; an absent one is empty."""
+    path = project.stack_config_folder / f"Pulumi.{stack}.yaml"
+    content = read_yaml(path) if path.exists() else {}
+    for key in ("secretsprovider", "encryptedkey"):
+        if content.get(key) and content.get(key) != "passphrase":
+            raise UnsupportedError(f"{path} sets `{key}`, and only passphrase secrets are built in")
+    if content.get("environment"):
+        raise UnsupportedError(f"{path} imports environments, which only Pulumi Cloud has")
+    config: object = content.get("config") or {}
+    if not isinstance(config, dict):
+        raise ConfigurationError(f"{path}: `config` must be a mapping of keys")
+    by_name = {str(key): value for key, value in cast("dict[object, object]", config).items()}
+    return StackFile(path, str(content.get(_SALT_KEY) or ""), by_name)
+
+
+def resolve(project: Project, stack: str, file: StackFile, crypter: Crypter) -> StackConfig:
+    """The stack's config over the project's defaults, decrypted."""
+    values: dict[str, str] = {}
+    recorded: dict[str, object] = {}
+    secret_keys: set[str] = set()
+    for key, given in file.config.items():
+        full_key = project.full_key(key)
+        opened, secret = _open(given, crypter)
+        values[full_key] = as_string(opened)
+        recorded[full_key] = given if secret else values[full_key]
+        if secret:
+            secret_keys.add(full_key)
+    missing: list[str] = []
+    for key, declared in project.config.items():
+        full_key = project.full_key(key)
+        if full_key not in values and declared.has_default:
+            values[full_key] = recorded[full_key] = as_string(declared.default)
+        elif full_key not in values and declared.type:
+            missing.append(key)
+        if full_key in values:
+            _check_type(stack, key, declared, values[full_key])
+    if missing:
+        keys = ", ".join(f"'{key}'" for key in sorted(missing))
+        raise ConfigurationError(
+            f"Stack '{stack}' is missing configuration value {keys}: "
+            f"set it in {file.path.name} under `config:`"
+        )
+    return StackConfig(values, frozenset(secret_keys), recorded)
+
+
+def as_string(value: object) -> str:
+    """A config value as the official CLI hands it to programs."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        whole = value.is_integer() and abs(value) < _GO_EXPONENT_FROM
+        return str(int(value)) if whole else repr(value)
+    if isinstance(value, datetime.datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S} +0000 UTC"
+    if isinstance(value, datetime.date):
+        return f"{value:%Y-%m-%d} 00:00:00 +0000 UTC"
+    if isinstance(value, dict | list):
+        text = json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+        for character in "<>&\u2028\u2029":  # Go's JSON escapes these
+            text = text.replace(character, f"\\u{ord(character):04x}")
+        return text
+    return str(value)
+
+
+def _open(value: object, crypter: Crypter) -> tuple[object, bool]:
+    """The value with every `{secure: ...}` decrypted, and whether there was one."""
+    if isinstance(value, dict):
+        mapping = cast("dict[str, object]", value)
+        if set(mapping) == {"secure"}:
+            return crypter.decrypt(str(mapping["secure"])), True
+        opened = {str(key): _open(item, crypter) for key, item in mapping.items()}
+        return (
+            {key: item for key, (item, _) in opened.items()},
+            any(secret for _, secret in opened.values()),
+        )
+    if isinstance(value, list):
+        items = [_open(item, crypter) for item in cast("list[object]", value)]
+        return [item for item, _ in items], any(secret for _, secret in items)
+    return value, False
+
+
+def _check_type(stack: str, key: str, declared: ConfigDeclaration, value: str) -> None:
+    def parses(convert: type[int] | type[float]) -> bool:
+        try:
+            convert(value)
+        except ValueError:
+            return False
+        return True
+
+    fits = {
+        "integer": lambda: parses(int),
+        "number": lambda: parses(float),
+        "boolean": lambda: value in ("true", "false"),
+        "array": lambda: value.startswith("["),
+        "object": lambda: value.startswith("{"),
+    }.get(declared.type)
+    if fits is not None and not fits():
+        raise ConfigurationError(
+            f"Stack '{stack}' with configuration key '{key}' must be of type '{declared.type}'"
+        )

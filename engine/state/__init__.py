@@ -1,0 +1,1 @@
+"""What a stack remembers: the file backend, its locks, snapshots and checkpoints."""

@@ -1,0 +1,273 @@
+"""The checkpoint: the file format of a snapshot, version 3, with its secrets encrypted."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from engine.errors import EngineError, UnsupportedError
+from engine.project.passphrase import Crypter
+from engine.state.snapshot import (
+    PendingOperation,
+    Resource,
+    Snapshot,
+    now,
+    verify_integrity,
+    with_aliases_resolved,
+)
+from engine.values import (
+    BLINDED,
+    SECRET_SIGNATURE,
+    SIGNATURE_KEY,
+    PropertyValue,
+    Secret,
+    blinded,
+    contains,
+    plain,
+    whole_number,
+)
+
+_VERSION = 3
+_RESTORE = "restore STACK.json from STACK.json.bak beside it"
+_KNOWN_DEPLOYMENT_KEYS = {
+    "manifest",
+    "secrets_providers",
+    "resources",
+    "pending_operations",
+    "metadata",
+}
+# Of the fields of an entry.
+_JSON_KEYS = {
+    "urn": "urn",
+    "custom": "custom",
+    "delete": "delete",
+    "id": "id",
+    "type": "type",
+    "inputs": "inputs",
+    "outputs": "outputs",
+    "parent": "parent",
+    "protect": "protect",
+    "external": "external",
+    "dependencies": "dependencies",
+    "init_errors": "initErrors",
+    "provider": "provider",
+    "property_dependencies": "propertyDependencies",
+    "pending_replacement": "pendingReplacement",
+    "additional_secret_outputs": "additionalSecretOutputs",
+    "custom_timeouts": "customTimeouts",
+    "import_id": "importID",
+    "retain_on_delete": "retainOnDelete",
+    "deleted_with": "deletedWith",
+    "created": "created",
+    "modified": "modified",
+    "source_position": "sourcePosition",
+    "stack_trace": "stackTrace",
+    "ignore_changes": "ignoreChanges",
+    "hide_diff": "hideDiff",
+    "replace_on_changes": "replaceOnChanges",
+}
+_ALWAYS_WRITTEN = {"urn", "custom", "type"}
+
+
+def engine_version() -> str:
+    """The version the SDK has and the checkpoint's manifest names."""
+    return f"v{importlib.metadata.version('pulumi')}"
+
+
+def salt_of(deployment: Mapping[str, Any]) -> str:
+    """The passphrase provider's state string in a checkpoint's deployment; empty if none."""
+    secrets_providers: dict[str, Any] = deployment.get("secrets_providers") or {}
+    if not secrets_providers:
+        return ""
+    if secrets_providers.get("type") != "passphrase":
+        raise UnsupportedError(
+            f"the checkpoint's secrets provider is {secrets_providers.get('type')!r}, and only "
+            "passphrase is built in"
+        )
+    state: dict[str, Any] = secrets_providers.get("state") or {}
+    return str(state.get("salt") or "")
+
+
+def deployment_of(document: object, where: str) -> dict[str, Any]:
+    """The deployment in a checkpoint file's content; empty for a stack never deployed."""
+    if not isinstance(document, dict):
+        raise EngineError(f"{where} is not a checkpoint: {_RESTORE}")
+    file = cast("dict[str, Any]", document)
+    version = file.get("version")
+    features = file.get("features")
+    if version != _VERSION or features:
+        suffix = f" with the features {', '.join(features)}" if features else ""
+        raise UnsupportedError(f"{where} is a checkpoint of version {version}{suffix}")
+    if not isinstance(file.get("checkpoint"), dict):
+        raise EngineError(f"{where} is not a checkpoint: {_RESTORE}")
+    deployment = cast("dict[str, Any]", file["checkpoint"].get("latest") or {})
+    unknown = sorted(
+        key for key, value in deployment.items() if value and key not in _KNOWN_DEPLOYMENT_KEYS
+    )
+    if unknown:
+        raise UnsupportedError(f"{where} holds `{unknown[0]}`")
+    return deployment
+
+
+def load(
+    deployment: Mapping[str, Any], crypter: Crypter | None, *, keep_ciphertexts: bool = True
+) -> Snapshot:
+    """The snapshot of a deployment; without a crypter every secret reads `[secret]`.
+
+    keep_ciphertexts: write unchanged secrets again as they are; not for another crypter.
+    """
+    entries: list[dict[str, Any]] = deployment.get("resources") or []
+    pending: list[dict[str, Any]] = deployment.get("pending_operations") or []
+    snapshot = Snapshot(
+        [_load_resource(entry, crypter) for entry in entries],
+        [
+            PendingOperation(_load_resource(operation["resource"], crypter), operation["type"])
+            for operation in pending
+        ],
+    )
+    manifest: dict[str, Any] = deployment.get("manifest") or {}
+    version = str(manifest.get("version") or "")
+    if manifest.get("magic") and manifest["magic"] != _magic(version):
+        raise EngineError(
+            "the checkpoint was tampered with or is corrupt: its manifest's magic is wrong; "
+            f"{_RESTORE}"
+        )
+    verify_integrity(snapshot.resources)
+    if not keep_ciphertexts:
+        for entry in snapshot.resources:
+            contains(entry.inputs, _forget_ciphertext)
+            contains(entry.outputs, _forget_ciphertext)
+    return snapshot
+
+
+def _forget_ciphertext(value: PropertyValue) -> bool:
+    if isinstance(value, Secret):
+        value.ciphertext = None
+    return False
+
+
+def dump(snapshot: Snapshot, crypter: Crypter) -> dict[str, Any]:
+    """The deployment of a snapshot."""
+    version = engine_version()
+    resources = with_aliases_resolved(snapshot.resources)
+    deployment: dict[str, Any] = {
+        "manifest": {"time": now(), "magic": _magic(version), "version": version},
+        "secrets_providers": {"type": "passphrase", "state": {"salt": crypter.state}},
+        "resources": [_dump_resource(entry, crypter) for entry in resources],
+        "pending_operations": [
+            {"resource": _dump_resource(operation.resource, crypter), "type": operation.type}
+            for operation in snapshot.pending_operations
+        ],
+        "metadata": {},
+    }
+    return {key: value for key, value in deployment.items() if value or key == "metadata"}
+
+
+def document(stack: str, project: str, deployment: Mapping[str, Any] | None) -> str:
+    """The text of a checkpoint file."""
+    checkpoint: dict[str, Any] = {"stack": f"organization/{project}/{stack}"}
+    if deployment is not None:
+        checkpoint["latest"] = deployment
+    content = {"version": _VERSION, "checkpoint": checkpoint}
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+
+
+def _magic(version: str) -> str:
+    return hashlib.sha256(version.encode()).hexdigest()
+
+
+def _load_resource(entry: Mapping[str, Any], crypter: Crypter | None) -> Resource:
+    place = str(entry.get("urn"))
+    names = {key: name for name, key in _JSON_KEYS.items()}
+    known: dict[str, Any] = {"urn": "", "custom": False, "type": ""}
+    other: dict[str, Any] = {}
+    for key, value in entry.items():
+        if key in ("inputs", "outputs"):
+            known[key] = _load_value(value, crypter, f"{place}#{key}")
+        elif key in names:
+            known[names[key]] = value
+        else:
+            other[key] = value
+    property_dependencies = cast(
+        "Mapping[str, list[str] | None]", known.get("property_dependencies") or {}
+    )
+    known["property_dependencies"] = {
+        key: list(dependencies or []) for key, dependencies in property_dependencies.items()
+    }
+    return Resource(**known, other=other)
+
+
+def _dump_resource(entry: Resource, crypter: Crypter | None) -> dict[str, Any]:
+    dumped: dict[str, Any] = {}
+    for name, key in _JSON_KEYS.items():
+        value: Any = getattr(entry, name)
+        if key in ("inputs", "outputs"):
+            value = _dump_value(value, crypter, f"{entry.urn}#{key}")
+        if value or name in _ALWAYS_WRITTEN:
+            dumped[key] = value
+    return {**dumped, **entry.other}
+
+
+def dump_blinded(entry: Resource) -> dict[str, Any]:
+    """The entry as a checkpoint has it, with `[secret]` for each secret."""
+    return _dump_resource(
+        dataclasses.replace(
+            entry,
+            inputs={key: blinded(value) for key, value in entry.inputs.items()},
+            outputs={key: blinded(value) for key, value in entry.outputs.items()},
+        ),
+        None,
+    )
+
+
+def _load_value(value: Any, crypter: Crypter | None, place: str) -> PropertyValue:
+    if isinstance(value, dict):
+        mapping = cast("dict[str, Any]", value)
+        if mapping.get(SIGNATURE_KEY) == SECRET_SIGNATURE:
+            return _load_secret(mapping, crypter, place)
+        return {key: _load_value(item, crypter, f"{place}.{key}") for key, item in mapping.items()}
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        return [_load_value(item, crypter, f"{place}[{i}]") for i, item in enumerate(items)]
+    return whole_number(value) if isinstance(value, float) else value
+
+
+def _load_secret(entry: Mapping[str, Any], crypter: Crypter | None, place: str) -> Secret:
+    if crypter is None:
+        return Secret(BLINDED)
+    ciphertext = str(entry.get("ciphertext") or "")
+    text = entry.get("plaintext") or crypter.decrypt(ciphertext, place)
+    return Secret(_load_inner(json.loads(str(text))), ciphertext or None)
+
+
+def _load_inner(value: Any) -> PropertyValue:
+    """What is inside a secret, where further secrets stand in the clear."""
+    if isinstance(value, dict):
+        mapping = cast("dict[str, Any]", value)
+        if mapping.get(SIGNATURE_KEY) == SECRET_SIGNATURE:
+            text = mapping.get("plaintext") or mapping.get("ciphertext")
+            return Secret(_load_inner(json.loads(str(text))))
+        return {key: _load_inner(item) for key, item in mapping.items()}
+    if isinstance(value, list):
+        return [_load_inner(item) for item in cast("list[Any]", value)]
+    return whole_number(value) if isinstance(value, float) else value
+
+
+def _dump_value(value: PropertyValue, crypter: Crypter | None, place: str) -> Any:
+    if isinstance(value, Secret):
+        assert crypter is not None
+        if value.ciphertext is None:
+            text = json.dumps(
+                plain(value.value), separators=(",", ":"), ensure_ascii=False, sort_keys=True
+            )
+            value.ciphertext = crypter.encrypt(text, place)
+        return {SIGNATURE_KEY: SECRET_SIGNATURE, "ciphertext": value.ciphertext}
+    if isinstance(value, dict):
+        return {key: _dump_value(value[key], crypter, f"{place}.{key}") for key in sorted(value)}
+    if isinstance(value, list):
+        return [_dump_value(item, crypter, f"{place}[{i}]") for i, item in enumerate(value)]
+    return value

@@ -1,0 +1,333 @@
+"""`doctor` on a cluster: every check with the tools' own answers, and what each tells to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from client.doctor import cluster as doctor_cluster
+from client.stacks import cluster
+from client.stacks.cluster import ClusterName, cluster_of
+from infra.gke_settings import NAMESPACE, SERVICE_ACCOUNT
+from infra.identity import READER_ROLE
+from infra.kubeconfig import kubeconfig_command
+from serving.names import LABELS
+from tests.client import stub_tools
+from tests.client.commands import CommandLine, Ran
+from tests.client.fake_serving import FakeServing
+from tests.client.stub_tools import POD, StubTools
+
+
+def said(ran: Ran, check: str) -> list[tuple[str, str]]:
+    """State and message of every line for that check."""
+    lines = [line.split(maxsplit=2) for line in ran.out.splitlines() if "  | " not in line]
+    return [(state, message) for state, name, message in lines if name == check]
+
+
+def one(ran: Ran, check: str) -> tuple[str, str]:
+    (only,) = said(ran, check)
+    return only
+
+
+def test_a_healthy_stack_is_0_and_every_check_is_ok(run: CommandLine, tools: StubTools) -> None:
+    ran = run("doctor", "--stack", "dev")
+    assert ran.code == 0, ran.out
+    lines = [line for line in ran.out.splitlines() if "  | " not in line]
+    assert {line.split()[0] for line in lines} == {"ok"}
+    checks = [line.split()[1] for line in lines]
+    assert list(dict.fromkeys(checks)) == [
+        *("stack", "tools", "bucket", "files", "cluster", "pods", "log", "quota", "service")
+    ]
+    assert "                  | Running gRPC ModelServer" in ran.out
+
+
+def test_it_asks_about_the_stacks_own_cluster_and_leaves_the_callers_kubeconfig_alone(
+    run: CommandLine, tools: StubTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/home/me/.kube/config")
+    assert run("doctor", "--stack", "dev").code == 0
+    asked = [line.partition(" ") for line in tools.asked]
+    places = {where for where, _, command in asked if command.startswith(("kubectl", "gcloud"))}
+    (place,) = places
+    assert place and place != "/home/me/.kube/config"
+    commands = [command for _, _, command in asked]
+    credentials = next(c for c in commands if "get-credentials" in c)
+    assert credentials.startswith(str(stub_tools.outputs("")["kubeconfigCommand"]))
+    assert all(" delete " not in c and " apply " not in c for c in commands)
+
+
+@pytest.mark.parametrize("tool", ["gcloud", "kubectl", "gke-gcloud-auth-plugin"])
+def test_a_missing_tool_is_one_line_that_says_where_it_comes_from(
+    run: CommandLine, tools: StubTools, tool: str
+) -> None:
+    tools.remove(tool)
+    ran = run("doctor", "--stack", "dev")
+    assert ran.code == 4
+    state, message = one(ran, "tools")
+    assert state == "wrong"
+    assert message.startswith(f"{tool} is not on PATH: install it, ")
+    assert one(ran, "service")[0] == "ok"
+
+
+def test_a_bucket_that_pods_may_not_read_is_found_before_they_fail(
+    run: CommandLine, tools: StubTools
+) -> None:
+    policy = stub_tools.iam_policy(role="roles/storage.objectCreator")
+    tools.answer("gcloud", "storage buckets get-iam-policy", policy)
+    ran = run("doctor", "--stack", "dev")
+    assert ran.code == 4
+    state, message = one(ran, "bucket")
+    assert state == "wrong"
+    assert f"pods may not read gs://{stub_tools.BUCKET}" in message
+    assert "`make up STACK=dev` grants it" in message
+
+
+def test_a_model_that_is_not_in_the_bucket_is_found(run: CommandLine, tools: StubTools) -> None:
+    tools.fails(
+        "gcloud",
+        "storage objects describe",
+        "WARNING: see the docs\nERROR: (gcloud.storage.objects.describe) gs://x not found: 404.\n",
+    )
+    state, message = one(run("doctor", "--stack", "dev"), "files")
+    assert state == "wrong"
+    assert message == (
+        f"{stub_tools.MODEL_URI}/1/saved_model.pb is not there: "
+        "`make up STACK=dev` exports the model"
+    )
+
+
+def test_a_pod_that_fits_on_no_node_is_told_with_the_schedulers_words(
+    run: CommandLine, tools: StubTools
+) -> None:
+    tools.answer("kubectl", "get pods -l", stub_tools.items(stub_tools.unplaced_pod()))
+    ran = run("doctor", "--stack", "dev")
+    assert ran.code == 4
+    state, message = one(ran, "pods")
+    assert state == "wrong"
+    assert "0/1 nodes are available: 1 Insufficient cpu." in message
+    assert "lower cpuRequest or memoryRequestGib" in message
+    assert said(ran, "log") == []
+
+
+CRASHED: dict[str, object] = {"terminated": {"exitCode": 255, "reason": "Error"}}
+BACK_OFF: dict[str, object] = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "says"),
+    [
+        ({"ready": False}, "wait", "is starting: ask again in a minute"),
+        ({"state": BACK_OFF, "last_state": CRASHED}, "wrong", "exit code 255 and starts again"),
+        (
+            {"last_state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}},
+            "wrong",
+            "raise memoryRequestGib",
+        ),
+        (
+            {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such tag"}}},
+            "wrong",
+            "cannot pull its image (no such tag): check imageDigest",
+        ),
+        (
+            {"state": {"waiting": {"reason": "CreateContainerConfigError", "message": "no key"}}},
+            "wrong",
+            "does not start (CreateContainerConfigError: no key): `kubectl describe pod",
+        ),
+        ({"state": {"waiting": {"reason": "ContainerCreating"}}}, "wait", "is starting"),
+        ({"ready": True, "restarts": 2}, "ok", "has loaded the model after 2 restarts"),
+    ],
+)
+def test_what_became_of_a_pod(
+    run: CommandLine, tools: StubTools, status: dict[str, object], state: str, says: str
+) -> None:
+    pod = stub_tools.pod(**{"ready": False, **status})  # type: ignore[arg-type]
+    tools.answer("kubectl", "get pods -l", stub_tools.items(pod))
+    ran = run("doctor", "--stack", "dev")
+    found, message = one(ran, "pods")
+    assert (found, ran.code) == (state, {"ok": 0, "wait": 5, "wrong": 4}[state])
+    assert message.startswith(f"{POD} ")
+    assert says in message
+
+
+def test_no_pods_at_all_is_wrong(run: CommandLine, tools: StubTools) -> None:
+    tools.answer("kubectl", "get pods -l", stub_tools.items())
+    state, message = one(run("doctor", "--stack", "dev"), "pods")
+    assert state == "wrong"
+    assert "`make up STACK=dev`" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (
+            "Error executing an HTTP request: HTTP response code 403 with body '{",
+            f"`make up` grants the right, and as the server keeps a failed login for good, the "
+            f"pod has to go: `kubectl delete pod -n diffusion-serving {POD}`",
+        ),
+        ("Anonymous caller does not have storage.objects.get access", "may not read the bucket"),
+        ("FileSystemStoragePathSource encountered a filesystem access error: Could not find "
+         "base path gs://b/models/x for servable stable-diffusion", "see the check `bucket`"),
+        ("libcurl code 6 meaning 'Couldn't resolve host name'", "cluster's DNS"),
+        ("terminate called after throwing an instance of 'std::bad_alloc'", "needs more memory"),
+        ("Failed to start server. Error: Unknown: 1 servable(s) did not become", "did not load"),
+    ],
+)  # fmt: skip
+def test_the_log_of_a_pod_that_ended_is_that_of_the_run_before_and_explained(
+    run: CommandLine, tools: StubTools, line: str, says: str
+) -> None:
+    pod = stub_tools.pod(ready=False, state=BACK_OFF, last_state=CRASHED)
+    tools.answer("kubectl", "get pods -l", stub_tools.items(pod))
+    tools.answer("kubectl", "logs", f"first\n{line}\n")
+    ran = run("doctor", "--stack", "dev")
+    state, message = one(ran, "log")
+    assert state == "wrong"
+    assert says in message
+    assert f"  | {line}" in ran.out
+    assert any("kubectl logs" in asked and "--previous" in asked for asked in tools.asked)
+
+
+def test_a_log_cannot_steer_the_terminal(run: CommandLine, tools: StubTools) -> None:
+    tools.answer("kubectl", "logs", "red \x1b[31m end\n")
+    ran = run("doctor", "--stack", "dev")
+    assert "\x1b" not in ran.out
+    assert "| red \\x1b[31m end" in ran.out
+
+
+def test_a_quota_that_is_too_small_for_another_node_is_told(
+    run: CommandLine, tools: StubTools
+) -> None:
+    region = stub_tools.quotas(N2_CPUS=(6.0, 4.0), SSD_TOTAL_GB=(150.0, 100.0))
+    tools.answer("gcloud", "compute regions describe us-central1", region)
+    ran = run("doctor", "--stack", "dev")
+    assert ran.code == 4
+    states = {message.partition(":")[0]: state for state, message in said(ran, "quota")}
+    assert states == {"N2_CPUS": "wrong", "CPUS_ALL_REGIONS": "ok", "SSD_TOTAL_GB": "wrong"}
+    assert (
+        "N2_CPUS: 4 of 6 used, 4 more for nodes up to maxNodes: ask for more in the console"
+        in ran.out
+    )
+
+
+def test_spot_nodes_count_against_preemptible_cpus_where_there_is_such_a_quota(
+    run: CommandLine, tools: StubTools
+) -> None:
+    tools.answer("gcloud", "container node-pools list", stub_tools.node_pools(spot=True))
+    region = stub_tools.quotas(
+        N2_CPUS=(0.0, 0.0), PREEMPTIBLE_CPUS=(8.0, 4.0), SSD_TOTAL_GB=(500.0, 100.0)
+    )
+    tools.answer("gcloud", "compute regions describe us-central1", region)
+    ran = run("doctor", "--stack", "dev")
+    assert ran.code == 0, ran.out
+    assert "PREEMPTIBLE_CPUS: 4 of 8 used" in ran.out
+
+
+def test_a_quota_that_gcloud_does_not_list_is_not_known(run: CommandLine, tools: StubTools) -> None:
+    tools.answer("gcloud", "compute regions describe us-central1", stub_tools.quotas())
+    ran = run("doctor", "--stack", "dev")
+    assert ran.code == 4
+    assert ("unknown", "N2_CPUS is not among the quotas that gcloud lists: look for 4 free in the "
+            "console, IAM & Admin, Quotas") in said(ran, "quota")  # fmt: skip
+
+
+def test_a_pool_that_cannot_grow_needs_no_quota(run: CommandLine, tools: StubTools) -> None:
+    tools.answer("gcloud", "container node-pools list", stub_tools.node_pools(most=1))
+    state, message = one(run("doctor", "--stack", "dev"), "quota")
+    assert (state, message) == ("ok", "the node pool is as large as it may get")
+
+
+def test_who_is_not_logged_in_is_told_to(run: CommandLine, tools: StubTools) -> None:
+    complaint = (
+        "WARNING: see the docs\n"
+        "ERROR: (gcloud.x) You do not currently have an active account selected.\n"
+        "Please run:\n\n  $ gcloud auth login\n"
+    )
+    for beginning in (
+        "storage buckets get-iam-policy",
+        "storage objects describe",
+        "container clusters get-credentials",
+        "container node-pools list",
+        "compute regions describe us-central1",
+        "compute project-info describe",
+    ):
+        tools.fails("gcloud", beginning, complaint)
+    ran = run("doctor", "--stack", "dev")
+    assert ran.code == 4
+    assert one(ran, "bucket")[0] == one(ran, "files")[0] == "unknown"
+    for check in ("bucket", "files", "cluster", "quota"):
+        assert "(gcloud.x) You do not currently have an active account" in one(ran, check)[1]
+        assert "WARNING" not in one(ran, check)[1]
+        assert "`gcloud auth login`" in one(ran, check)[1]
+    assert said(ran, "pods") == []
+
+
+@pytest.mark.parametrize("text", ["", "not json", "[]", "7", '{"items": 3, "bindings": "x"}'])
+def test_answers_of_another_shape_are_findings_and_no_traceback(
+    run: CommandLine, tools: StubTools, text: str
+) -> None:
+    for tool, beginning in (
+        ("gcloud", "storage buckets get-iam-policy"),
+        ("gcloud", "container node-pools list"),
+        ("gcloud", "compute regions describe us-central1"),
+        ("kubectl", "get pods -l"),
+        ("kubectl", "get nodes"),
+    ):
+        tools.answer(tool, beginning, text)
+    ran = run("doctor", "--stack", "dev")
+    assert ran.code == 4
+    assert ran.err == ""
+
+
+def test_a_service_that_does_not_answer_points_at_who_may_connect(
+    run: CommandLine, tools: StubTools, free_port: int
+) -> None:
+    deployed = stub_tools.outputs(f"http://127.0.0.1:{free_port}")
+    tools.answer("pulumi", "stack output --json --stack dev", deployed)
+    ran = run("doctor", "--stack", "dev")
+    assert ran.code == 4
+    state, message = one(ran, "service")
+    assert state == "wrong"
+    assert "allowedSourceRanges" in message
+
+
+def test_a_service_that_loads_only_takes_time(
+    run: CommandLine, tools: StubTools, server: FakeServing
+) -> None:
+    server.state = "LOADING"
+    ran = run("doctor", "--stack", "dev")
+    assert ran.code == 5
+    assert one(ran, "service")[0] == "wait"
+
+
+def test_a_stack_that_was_not_deployed_is_one_finding(run: CommandLine, tools: StubTools) -> None:
+    complaint = "error: no stack named 'dev' found"
+    tools.fails("pulumi", "stack output --json --stack dev", complaint)
+    ran = run("doctor", "--stack", "dev")
+    assert ran.code == 4
+    assert len(ran.out.splitlines()) == 1
+    assert "`make up STACK=dev` starts it" in one(ran, "stack")[1]
+
+
+def test_the_cluster_is_read_from_the_command_that_the_stack_exports() -> None:
+    command = kubeconfig_command("diffusion-1a2b3c4", "us-central1", "my-project-1")
+    cluster = cluster_of(command)
+    assert cluster == ClusterName("my-project-1", "us-central1", "diffusion-1a2b3c4")
+    assert cluster is not None and cluster.region == "us-central1"
+    assert ClusterName("p", "us-central1-c", "c").region == "us-central1"
+    for wrong in ("", "rm -rf /", "gcloud container clusters get-credentials", "'", f"x {command}"):
+        assert cluster_of(wrong) is None
+
+
+def test_it_looks_for_the_names_that_the_program_gives() -> None:
+    assert cluster.NAMESPACE == NAMESPACE
+    assert doctor_cluster.SERVICE_ACCOUNT == SERVICE_ACCOUNT
+    assert doctor_cluster.READER_ROLE == READER_ROLE
+    name, _, value = cluster.POD_LABEL.partition("=")
+    assert LABELS[name] == value
+    from tests.stacks import container, run_of
+
+    assert container(run_of("dev"))["name"] == doctor_cluster.CONTAINER
+
+
+def test_the_help_has_an_example(run: CommandLine) -> None:
+    ran = run("doctor", "--help")
+    assert ran.code == 0
+    assert "python -m client doctor --stack dev" in ran.out

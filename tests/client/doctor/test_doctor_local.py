@@ -1,0 +1,115 @@
+"""`doctor` on this machine: the server's process, its port, its log and its model."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import psutil
+import pytest
+
+from client.doctor.examination import examine, verdict
+from client.doctor.finding import Finding, State
+from client.errors import ClientError
+from infra.server_process import _Record  # pyright: ignore[reportPrivateUsage]
+from tests.client.fake_serving import FakeServing
+from tests.client.stub_tools import StubTools
+
+
+class Checkout:
+    """A checkout with a stack `local` whose server is the fake one, run by this process."""
+
+    def __init__(self, folder: Path, tools: StubTools) -> None:
+        self.root = folder
+        self.state = folder / ".state" / "server"
+        self.state.mkdir(parents=True)
+        self._tools = tools
+        (self.state / "server.log").write_text("loading\nready\n")
+        self.record(os.getpid(), psutil.Process().create_time())
+
+    def record(self, pid: int, started: float) -> None:
+        """Writes what `infra.server_process` writes of a server that it started."""
+        record = _Record(pid=pid, started=started, model_folder="m", host="h", rest_port=1)
+        (self.state / "server.json").write_text(json.dumps(asdict(record)))
+
+    def deploys(self, endpoint: str) -> None:
+        self._tools.answer("pulumi", "stack output", {"endpoint": endpoint, "fingerprint": "f"})
+
+    def findings(self) -> dict[str, Finding]:
+        return {finding.check: finding for finding in examine("local", self.root)}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: FakeServing) -> Checkout:
+    tools = StubTools(tmp_path)
+    monkeypatch.setenv("PATH", str(tools.path))
+    monkeypatch.setenv("ENGINE", "pulumi")
+    monkeypatch.setenv("no_proxy", "*")
+    made = Checkout(tmp_path, tools)
+    made.deploys(server.endpoint)
+    return made
+
+
+def test_a_server_that_runs_is_ok_and_its_last_lines_are_shown(checkout: Checkout) -> None:
+    found = checkout.findings()
+    assert list(found) == ["stack", "server", "port", "log", "service"]
+    assert verdict(found.values()) is State.OK
+    assert found["log"].lines == ("loading", "ready")
+    assert str(os.getpid()) in found["server"].message
+
+
+def test_no_cloud_tool_is_asked(checkout: Checkout) -> None:
+    checkout.findings()
+    asked = (checkout.root / "asked").read_text().splitlines()
+    assert len(asked) == 1 and " pulumi stack output" in asked[0]
+
+
+def test_another_process_with_the_servers_id_is_not_the_server(
+    checkout: Checkout,
+) -> None:
+    checkout.record(os.getpid(), psutil.Process().create_time() - 100)
+    found = checkout.findings()
+    assert found["server"].state is State.WRONG
+    assert "`make up` starts it" in found["server"].message
+    assert "another program answers" in found["port"].message
+
+
+@pytest.mark.parametrize("record", ["", "{", "[]", '{"pid": "x", "started": 1}', '{"pid": -1}'])
+def test_a_damaged_record_is_no_server(checkout: Checkout, record: str) -> None:
+    (checkout.state / "server.json").write_text(record)
+    assert checkout.findings()["server"].state is State.WRONG
+
+
+def test_a_port_without_an_answer_is_awaited_while_the_server_lives(
+    checkout: Checkout, free_port: int
+) -> None:
+    checkout.deploys(f"http://127.0.0.1:{free_port}")
+    assert checkout.findings()["port"].state is State.WAIT
+    (checkout.state / "server.json").unlink()
+    found = checkout.findings()
+    assert found["port"].state is State.WRONG
+    assert "nothing answers at 127.0.0.1" in found["port"].message
+    assert found["service"].state is State.WRONG
+
+
+def test_a_missing_log_is_one_line(checkout: Checkout) -> None:
+    (checkout.state / "server.log").unlink()
+    found = checkout.findings()["log"]
+    assert (found.state, "server.log" in found.message) == (State.WRONG, True)
+
+
+def test_the_worst_finding_is_the_verdict() -> None:
+    def of(*states: State) -> State:
+        return verdict(Finding("c", state, "m") for state in states)
+
+    assert of() is State.OK
+    assert of(State.OK, State.WAIT) is State.WAIT
+    assert of(State.WAIT, State.UNKNOWN, State.OK) is State.UNKNOWN
+    assert of(State.UNKNOWN, State.WRONG) is State.WRONG
+
+
+def test_a_name_that_is_an_option_is_refused() -> None:
+    with pytest.raises(ClientError, match="not the name of a stack"):
+        list(examine("--show-secrets"))

@@ -1,0 +1,377 @@
+"""`load` against the fake server: what is sent when, what is reported, and how it ends."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from client import Client, ModelLoadingError, PictureRequest, QueueFullError, RequestTimeoutError
+from client.load.plan import TUTORIAL_PROMPTS, at_a_rate, at_a_time
+from client.load.run import Load
+from client.load.summary import summarize
+from client.retry import send_until_deadline
+from client.stacks.discovery import PROJECT_ROOT
+from tests.client.commands import CommandLine, Ran
+from tests.client.fake_serving import QUEUE_FULL, FakeServing, error
+
+REQUEST = PictureRequest("x", "", 1, 3.0, 1)
+
+LoadTest = Callable[..., Ran]
+
+
+@pytest.fixture
+def load(run: CommandLine, server: FakeServing) -> LoadTest:
+    return lambda *options: run("load", "--endpoint", server.endpoint, *options)
+
+
+@pytest.fixture
+def drawn_in_turn(server: FakeServing) -> Iterator[list[int]]:
+    """The server draws one picture at a time, in 20 ms. The numbers of requests that were there."""
+    one, counting, there, seen = threading.Lock(), threading.Lock(), [0], []
+
+    def count(by: int) -> None:
+        with counting:
+            there[0] += by
+            seen.append(there[0])
+
+    def draw() -> None:
+        count(1)
+        with one:
+            time.sleep(0.02)
+        count(-1)
+
+    server.before_predict = draw
+    yield seen
+
+
+def field(ran: Ran, name: str) -> str:
+    """What stands behind a name in the head of the report."""
+    (line,) = (text for text in ran.out.splitlines() if text.startswith(f"  {name}:"))
+    return line.partition(":")[2].strip()
+
+
+def test_fifty_requests_five_at_a_time_are_reported_in_full(
+    load: LoadTest, server: FakeServing
+) -> None:
+    five = threading.Barrier(5, timeout=20)
+    server.before_predict = lambda: (five.wait(), None)[1]
+    ran = load()
+    assert ran.code == 0, ran.err
+    assert ran.err == ""
+    assert field(ran, "Success") == "50 of 50 sent (100.0 %)"
+    assert "  [200]         50 responses" in ran.out
+    assert sorted(row["seed"] for row in server.rows) == list(range(1, 51))
+    assert [row["prompt"] for row in sorted(server.rows, key=lambda row: row["seed"])] == (
+        list(TUTORIAL_PROMPTS) * 10
+    )
+    assert float(field(ran, "Slowest").split()[0]) > 0
+    assert "\t" not in ran.out
+
+
+def test_a_number_that_does_not_divide_is_sent_in_full(load: LoadTest, server: FakeServing) -> None:
+    assert load("-n", "7", "-c", "3").code == 0
+    assert len(server.rows) == 7
+    assert load("-n", "2", "-c", "5").code == 0
+
+
+def test_what_is_asked_for_can_be_chosen(load: LoadTest, server: FakeServing) -> None:
+    Path("prompts.txt").write_text("a star\n\n  two circles \n", encoding="utf-8")
+    load("-n", "3", "-c", "1", "--prompts", "prompts.txt", "--steps", "4", "--seed", "7")
+    load("-n", "1", "--prompt", "a square", "--negative-prompt", "red", "--guidance-scale", "5")
+    assert [row["prompt"] for row in server.rows] == ["a star", "two circles", "a star", "a square"]
+    assert [row["seed"] for row in server.rows] == [7, 8, 9, 1]
+    assert [row["num_steps"] for row in server.rows[:3]] == [4] * 3
+    assert (server.rows[3]["negative_prompt"], server.rows[3]["guidance_scale"]) == ("red", 5)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["-n", "0"], "--requests must be from 1 to 1000000, not 0"),
+        (["-c", "0"], "--concurrency must be from 1 to 1000, not 0"),
+        (["-c", "1001"], "--concurrency must be from 1 to 1000, not 1001"),
+        (["--rate", "0"], "--rate must be above 0 requests a second, not 0"),
+        (["--rate", "nan"], "not nan"),
+        (["--rate", "inf"], "not inf"),
+        (["--rate", "1", "-c", "2"], "leave out -c"),
+        (["--tutorial", "parallel", "-c", "2"], "leave out -c and --rate"),
+        (["--tutorial", "sequential", "--rate", "2"], "leave out -c and --rate"),
+        (["--tutorial", "parallel", "--stagger", "-1"], "--stagger must be 0 seconds or more"),
+        (["--stagger", "1"], "--stagger belongs to --tutorial parallel"),
+        (["--steps", "51"], "steps must be from 1 to 50, not 51"),
+        (["--seed", "2147483640"], "would pass the last seed"),
+        (["--prompts", "absent.txt"], "cannot read absent.txt: No such file"),
+        (["--prompts", "empty.txt"], "empty.txt holds no prompt"),
+        (["--prompts", "binary.txt"], "binary.txt is not UTF-8 text"),
+        (["--csv", "no/such/folder.csv"], "must be a file in a folder that exists"),
+        (["--csv", "."], "must be a file in a folder that exists"),
+        (["--plot", "plot.gif"], "--plot plot.gif must end with .png"),
+        (["--keep", "empty.txt"], "cannot write to empty.txt"),
+        (["--timeout", "0"], "timeout must be above 0"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_before_anything_is_sent(
+    load: LoadTest, server: FakeServing, options: list[str], told: str
+) -> None:
+    Path("empty.txt").write_text("\n \n")
+    Path("binary.txt").write_bytes(b"\xff\xfe\x00")
+    ran = load(*options)
+    assert ran.code == 3
+    assert told in ran.error_line
+    assert server.rows == []
+
+
+def test_a_service_that_is_not_there_is_one_line(run: CommandLine, free_port: int) -> None:
+    ran = run("load", "--endpoint", f"http://127.0.0.1:{free_port}")
+    assert ran.code == 4
+    assert "connection refused" in ran.error_line
+
+
+def test_a_service_that_loads_is_one_line(load: LoadTest, server: FakeServing) -> None:
+    server.state = "LOADING"
+    ran = load()
+    assert ran.code == 5
+    assert "still loading" in ran.error_line
+
+
+def test_failures_are_counted_over_all_that_was_sent(load: LoadTest, server: FakeServing) -> None:
+    def refuse_some() -> None:
+        server.predict_reply = error(503, QUEUE_FULL) if len(server.rows) == 6 else None
+
+    server.before_predict = refuse_some
+    ran = load("-n", "8", "-c", "1")
+    assert ran.code == 6
+    assert field(ran, "Success") == "6 of 8 sent (75.0 %)"
+    assert "  [200]         6 responses" in ran.out
+    assert "  [503]         2 responses" in ran.out
+    assert f"  [2]           {server.endpoint} is full (" in ran.out
+
+
+def test_json_and_csv_hold_every_request(load: LoadTest, server: FakeServing) -> None:
+    ran = load("-n", "4", "-c", "2", "--json", "--csv", "requests.csv")
+    assert ran.code == 0
+    document = json.loads(ran.out)
+    assert document["summary"]["pictures"] == 4
+    assert document["summary"]["statuses"] == {"200": 4}
+    assert set(document["summary"]["percentiles"]) == {"10", "25", "50", "75", "90", "95", "99"}
+    with Path("requests.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["number"] for row in rows] == ["1", "2", "3", "4"]
+    for row, request in zip(rows, document["requests"], strict=True):
+        assert float(row["latency_seconds"]) == request["latency_seconds"]
+        assert row["endpoint"] == server.endpoint
+        assert row["prompt"] == request["prompt"]
+    assert document["usage"], "the fake server runs in this process, which listens at its port"
+    assert document["usage"][0]["memory_bytes"] > 0
+
+
+def test_the_plot_is_a_picture_with_panels_for_cpu_and_memory(load: LoadTest) -> None:
+    ran = load("-n", "3", "--plot", "load.png")
+    assert ran.code == 0
+    assert "plot           load.png" in ran.err
+    with Image.open("load.png") as image:
+        assert image.format == "PNG"
+        assert image.height > 800, "four panels"
+
+
+def test_pictures_are_kept_with_a_contact_sheet(load: LoadTest) -> None:
+    ran = load("-n", "9", "--prompt", "a star", "--keep", "kept")
+    assert ran.code == 0
+    assert "pictures       9 in kept" in ran.err
+    names = sorted(path.name for path in Path("kept").iterdir())
+    assert names == [*(f"a-star-{seed}.png" for seed in range(1, 10)), "contact-sheet.png"]
+    with Image.open("kept/contact-sheet.png") as sheet:
+        assert sheet.width == 7 * 140
+        assert sheet.height == 2 * 178, "two rows"
+    load("-n", "1", "--prompt", "b", "--keep", "kept")
+    assert Path("kept/contact-sheet-2.png").exists(), "an earlier sheet stays"
+
+
+def test_the_tutorials_parallel_run_starts_one_after_another(
+    load: LoadTest, server: FakeServing, drawn_in_turn: list[int]
+) -> None:
+    ran = load("--tutorial", "parallel", "--stagger", "0.1", "--json")
+    document = json.loads(ran.out)
+    sent = [request["sent_seconds"] for request in document["requests"]]
+    assert len(sent) == 5
+    for when, due in zip(sent, [0, 0.1, 0.2, 0.3, 0.3], strict=True):
+        assert due <= when < due + 2
+    assert max(drawn_in_turn) <= 3
+    assert "3 at a time" in document["summary"]["plan"]
+
+
+def test_the_tutorials_sequential_run_is_one_at_a_time(
+    load: LoadTest, server: FakeServing, drawn_in_turn: list[int]
+) -> None:
+    ran = load("--tutorial", "sequential")
+    assert field(ran, "Success") == "5 of 5 sent (100.0 %)"
+    assert max(drawn_in_turn) == 1
+
+
+def test_at_a_rate_latency_counts_from_when_a_request_was_due(server: FakeServing) -> None:
+    """A server that stands still for a while: every request that was due meanwhile has waited."""
+    server.hold = threading.Event()
+    threading.Timer(0.5, server.hold.set).start()
+    plan = at_a_rate([REQUEST] * 20, 100.0, seed=1)
+    with Client(server.endpoint) as client:
+        outcome = Load(client, plan).run()
+    for job, result in zip(plan.jobs, outcome.results, strict=True):
+        assert result.finished is not None
+        assert result.latency_seconds == result.finished - job.at_seconds
+        assert result.sent >= job.at_seconds
+        assert result.finished > 0.4
+    assert summarize(outcome).success_rate == 1.0
+
+
+def test_at_a_rate_a_client_short_of_threads_counts_the_delay_and_says_so(
+    server: FakeServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("client.load.plan.MAX_IN_FLIGHT", 1)
+    server.before_predict = lambda: time.sleep(0.1)
+    plan = at_a_rate([REQUEST] * 6, 1000.0, seed=1)
+    with Client(server.endpoint) as client:
+        summary = summarize(Load(client, plan).run())
+    assert summary.slowest_seconds is not None
+    assert summary.slowest_seconds > 0.5, "the last one waited for five others"
+    assert summary.late >= 4
+    assert summary.most_late_seconds > 0.4
+
+
+def test_several_servers_share_the_load(run: CommandLine, server: FakeServing) -> None:
+    second = FakeServing()
+    try:
+        ran = run(
+            *("load", "-n", "20", "-c", "4"),
+            *("--endpoint", server.endpoint, "--endpoint", second.endpoint),
+        )
+    finally:
+        second.close()
+    assert ran.code == 0
+    assert "Server distribution:" in ran.out
+    assert len(server.rows) + len(second.rows) == 20
+    assert min(len(server.rows), len(second.rows)) >= 5
+
+
+def test_progress_says_how_far_it_is_and_estimates_the_rest(server: FakeServing) -> None:
+    halfway, go_on = threading.Event(), threading.Event()
+
+    def wait_at_the_third() -> None:
+        if len(server.rows) == 2:
+            halfway.set()
+            go_on.wait(20)
+
+    server.before_predict = wait_at_the_third
+    with Client(server.endpoint) as client:
+        run = Load(client, at_a_time([REQUEST] * 4, 1))
+        thread = threading.Thread(target=run.run)
+        thread.start()
+        assert halfway.wait(20)
+        line = run.line()
+        go_on.set()
+        thread.join()
+    assert line.startswith("2 of 4 done, 1 in flight, ")
+    assert line.endswith(" s left")
+
+
+def test_a_503_is_asked_again_until_it_is_taken(load: LoadTest, server: FakeServing) -> None:
+    asked = iter(range(100))
+
+    def refuse_twice() -> None:
+        server.predict_reply = error(503, QUEUE_FULL) if next(asked) < 2 else None
+
+    server.before_predict = refuse_twice
+    ran = load("-n", "3", "-c", "1", "--retry")
+    assert ran.code == 0
+    assert field(ran, "Success") == "3 of 3 sent (100.0 %)"
+    assert field(ran, "Retries") == "2, of 1 requests"
+
+
+def test_without_the_option_nothing_is_asked_again(load: LoadTest, server: FakeServing) -> None:
+    server.predict_reply = error(503, QUEUE_FULL)
+    assert load("-n", "2").code == 6
+    assert "Retries" not in load("-n", "2").out
+
+
+def test_waits_grow_and_end_with_the_time_limit(server: FakeServing) -> None:
+    server.predict_reply = error(503, QUEUE_FULL)
+    ranges: list[float] = []
+    retries: list[int] = []
+
+    def draw(low: float, high: float) -> float:
+        assert low == 0
+        ranges.append(high)
+        return 0.0 if len(ranges) < 5 else high
+
+    started = time.monotonic()
+    with Client(server.endpoint, timeout_seconds=5) as client, pytest.raises(QueueFullError):
+        send_until_deadline(client, REQUEST, before_retry=lambda: retries.append(1), draw=draw)
+    assert ranges == [0.5, 1.0, 2.0, 4.0, 8.0]
+    assert len(retries) == 4
+    assert time.monotonic() - started < 5
+
+
+def test_only_what_a_moment_may_change_is_asked_again(server: FakeServing) -> None:
+    for reply, kind in (
+        (error(504, "Timed out"), RequestTimeoutError),
+        (error(429, "Run() timeout exceeded"), QueueFullError),
+    ):
+        server.predict_reply = reply
+        with Client(server.endpoint) as client, pytest.raises(kind):
+            send_until_deadline(client, REQUEST, before_retry=lambda: pytest.fail("asked again"))
+
+
+def test_a_model_on_its_way_is_asked_again(server: FakeServing) -> None:
+    server.state = "LOADING"
+    with Client(server.endpoint) as client:
+
+        def loaded() -> None:
+            server.state = "AVAILABLE"
+
+        picture = send_until_deadline(client, REQUEST, before_retry=loaded, draw=lambda *_: 0.0)
+        assert picture.seed == 1
+        server.state = "LOADING"
+        with pytest.raises(ModelLoadingError):
+            client.send(REQUEST)
+
+
+def test_ctrl_c_stops_sending_and_reports_what_was_done(
+    server: FakeServing, tmp_path: Path
+) -> None:
+    def hold_the_fourth() -> None:
+        if len(server.rows) >= 3:
+            server.hold = threading.Event()
+
+    server.before_predict = hold_the_fourth
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "client", "load", "-n", "30", "-c", "1"),
+            *("--endpoint", server.endpoint, "--csv", str(tmp_path / "requests.csv")),
+        ],
+        cwd=PROJECT_ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.arrived.wait(30)
+        process.send_signal(2)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    ran = Ran(process.returncode, out, err)
+    assert field(ran, "Success") == "3 of 4 sent (75.0 %)"
+    assert field(ran, "Not sent") == "26"
+    assert field(ran, "Left behind") == "1 in flight"
+    assert err.splitlines()[-1] == "interrupted: 3 of 30 requests became pictures"
+    assert len((tmp_path / "requests.csv").read_text().splitlines()) == 5
+    assert len(server.rows) == 3

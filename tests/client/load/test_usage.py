@@ -1,0 +1,178 @@
+"""CPU and memory beside a load test: of processes on this machine, and of pods."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from client.load import usage
+from client.load.usage import Monitor, NotMeasurableError, Use, server_process
+from client.stacks.local_server import recorded_process
+from tests.client.commands import CommandLine
+from tests.client.fake_serving import FakeServing
+from tests.client.stub_tools import POD, StubTools
+
+BUSY = """\
+import socket, sys
+listener = socket.create_server(("127.0.0.1", 0))
+held = bytearray(50_000_000)
+print(listener.getsockname()[1], flush=True)
+while True:
+    sum(range(10_000))
+"""
+
+
+@pytest.fixture
+def busy() -> Iterator[tuple[str, int]]:
+    """A process that listens, computes and holds memory: its endpoint and id."""
+    process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}", process.pid
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_the_process_that_listens_is_found_and_measured(busy: tuple[str, int]) -> None:
+    endpoint, pid = busy
+    assert server_process(endpoint).pid == pid
+    with usage.monitor([endpoint], None) as watch:
+        deadline = time.monotonic() + 30
+        while not any(sample.cpu_cores > 0.05 for sample in watch.samples):
+            assert time.monotonic() < deadline, watch.samples
+            time.sleep(0.05)
+    assert {sample.source for sample in watch.samples} == {endpoint}
+    assert all(50e6 < sample.memory_bytes < 500e6 for sample in watch.samples)
+    seconds = [sample.seconds for sample in watch.samples]
+    assert seconds == sorted(seconds)
+    assert watch.problem == ""
+
+
+def test_a_server_that_ends_is_a_problem_that_is_told(busy: tuple[str, int]) -> None:
+    endpoint, pid = busy
+    process = psutil.Process(pid)
+    process.kill()
+    process.wait(20)
+    with pytest.raises(NotMeasurableError, match="has ended"):
+        usage.local({endpoint: process})
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "told"),
+    [
+        ("http://203.0.113.9:8501", "is not on this machine"),
+        ("grpc://h:8500", "is not on this machine"),
+    ],
+)
+def test_a_server_elsewhere_cannot_be_measured(endpoint: str, told: str) -> None:
+    with pytest.raises(NotMeasurableError, match=told):
+        server_process(endpoint)
+
+
+def test_a_port_without_a_listener_cannot_be_measured(free_port: int) -> None:
+    with pytest.raises(NotMeasurableError, match="no process of yours listens at http://127"):
+        server_process(f"http://127.0.0.1:{free_port}")
+
+
+def test_where_connections_are_secret_the_stacks_own_record_helps(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def denied(_: str) -> None:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr("psutil.net_connections", denied)
+    monkeypatch.setattr("client.load.usage.PROJECT_ROOT", tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        endpoint = f"http://127.0.0.1:{port}"
+        with pytest.raises(NotMeasurableError):
+            server_process(endpoint)
+        folder = tmp_path / ".state" / "server"
+        folder.mkdir(parents=True)
+        started = psutil.Process().create_time()
+        record = {"pid": os.getpid(), "started": started, "rest_port": port}
+        (folder / "server.json").write_text(json.dumps(record))
+        assert server_process(endpoint).pid == os.getpid()
+        assert recorded_process(folder, rest_port=port + 1) is None, "another server's record"
+
+
+def test_a_failed_look_ends_the_watch_and_is_told() -> None:
+    looks = iter([[Use("a", 1.0, 2.0)]])
+
+    def look() -> list[Use]:
+        try:
+            return next(looks)
+        except StopIteration:
+            raise NotMeasurableError("the tool went away") from None
+
+    with Monitor(look, 0.001) as watch:
+        deadline = time.monotonic() + 20
+        while not watch.problem:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert watch.problem == "the tool went away"
+    assert [(s.source, s.cpu_cores, s.memory_bytes) for s in watch.samples] == [("a", 1.0, 2.0)]
+
+
+def test_pods_are_measured_by_kubectl_top(
+    run: CommandLine, server: FakeServing, tools: StubTools
+) -> None:
+    tools.answer(
+        *("kubectl", "top pods -n diffusion-serving -l app.kubernetes.io/name=model-server"),
+        f"{POD}   3890m   2048Mi\nother-pod   1   1Gi\n",
+    )
+    ran = run("load", "--stack", "dev", "-n", "2", "--json")
+    assert ran.code == 0, ran.err
+    measured = {
+        (sample["source"], sample["cpu_cores"], sample["memory_bytes"])
+        for sample in json.loads(ran.out)["usage"]
+    }
+    assert measured == {(POD, 3.89, 2.0 * 2**30), ("other-pod", 1.0, 2.0**30)}
+    asked = [line for line in tools.asked if " kubectl " in line or " get-credentials " in line]
+    assert " get-credentials " in asked[0]
+    assert len({line.partition(" ")[0] for line in asked}) == 1
+    assert asked[0].partition(" ")[0] != os.environ.get("KUBECONFIG", "")
+
+
+def test_where_the_cluster_cannot_be_asked_the_load_test_runs_and_says_so(
+    run: CommandLine, server: FakeServing, tools: StubTools
+) -> None:
+    tools.fails("gcloud", "container clusters get-credentials", "ERROR: not logged in")
+    ran = run("load", "--stack", "dev", "-n", "2", "--json")
+    assert ran.code == 0
+    assert json.loads(ran.out)["usage"] == []
+    assert "CPU and memory are not measured: gcloud said: ERROR: not logged in" in ran.err
+
+
+@pytest.mark.parametrize("text", ["garbage", "pod 1x 2Mi", "pod 1 2Mb", "pod -1 2Mi"])
+def test_what_kubectl_top_does_not_say_is_told(tools: StubTools, text: str) -> None:
+    tools.answer("kubectl", "top pods", text + "\n")
+    with pytest.raises(NotMeasurableError, match=f"kubectl top said: {text}"):
+        usage.pods(dict(os.environ))
+
+
+def test_the_plot_of_a_server_elsewhere_has_two_panels(
+    run: CommandLine, server: FakeServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    def elsewhere(endpoint: str) -> None:
+        raise NotMeasurableError("elsewhere")
+
+    monkeypatch.setattr("client.load.usage.server_process", elsewhere)
+    ran = run("load", "--endpoint", server.endpoint, "-n", "2", "--plot", "load.png")
+    assert ran.code == 0
+    assert "CPU and memory are not measured: elsewhere" in ran.err
+    with Image.open("load.png") as image:
+        assert image.height < 600

@@ -1,0 +1,293 @@
+"""Finding the service by its stack: which command is run, where, and what its answers mean."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from client import Client, InputRefusedError, Limits, StackOutputError, read_stack
+from client.stacks.discovery import PROJECT_ROOT, engine_command, stack_environment
+from tests.client.commands import CommandLine
+from tests.client.fake_serving import FakeServing
+
+LOCAL_VARIABLES = (
+    "PULUMI_BACKEND_URL",
+    "PULUMI_CONFIG_PASSPHRASE",
+    "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION",
+)
+
+FAKE_ENGINE = """\
+import json, os, pathlib, sys
+here = pathlib.Path({here!r})
+said = {{"argv": sys.argv[1:], "cwd": os.getcwd(), "environment": dict(os.environ)}}
+(here / "said.json").write_text(json.dumps(said))
+sys.stdout.write((here / "stdout").read_text())
+sys.stderr.write((here / "stderr").read_text())
+sys.exit(int((here / "code").read_text()))
+"""
+
+
+class FakeEngine:
+    """Stands in for `pulumi` and for the embedded engine; prints and exits as it is told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "bin").mkdir()
+        (folder / "root" / "engine").mkdir(parents=True)
+        program = FAKE_ENGINE.format(here=str(folder))
+        pulumi = folder / "bin" / "pulumi"
+        pulumi.write_text(f"#!{sys.executable}\n{program}")
+        pulumi.chmod(0o755)
+        (folder / "root" / "engine" / "__main__.py").write_text(program)
+        self.answers({})
+
+    @property
+    def root(self) -> Path:
+        """A project whose embedded engine is this fake."""
+        return self.folder / "root"
+
+    def answers(self, outputs: object, *, stderr: str = "", code: int = 0) -> None:
+        text = outputs if isinstance(outputs, str) else json.dumps(outputs)
+        (self.folder / "stdout").write_text(text)
+        (self.folder / "stderr").write_text(stderr)
+        (self.folder / "code").write_text(str(code))
+
+    @property
+    def said(self) -> Mapping[str, object]:
+        return json.loads((self.folder / "said.json").read_text())
+
+    @property
+    def environment(self) -> dict[str, str]:
+        environment = self.said["environment"]
+        assert isinstance(environment, dict)
+        return environment
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    """A fake engine, in an environment that names none and has no `pulumi` on PATH."""
+    for name in ("ENGINE", *LOCAL_VARIABLES, "PULUMI_CONFIG_PASSPHRASE_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    folder = tmp_path / "fake"
+    folder.mkdir()
+    return FakeEngine(folder)
+
+
+@pytest.fixture
+def pulumi_on_path(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    monkeypatch.setenv("PATH", str(engine.folder / "bin"))
+    return engine
+
+
+OUTPUTS: dict[str, object] = {
+    "endpoint": "http://127.0.0.1:8501",
+    "grpcEndpoint": "127.0.0.1:8500",
+    "modelName": "stable-diffusion",
+    "modelUri": "file:///models/0123456789abcdef",
+    "fingerprint": "0123456789abcdef",
+    "limits": {
+        "maxSteps": 40.0,
+        "maxPromptBytes": 100,
+        "maxPromptTokens": 77,
+        "maxGuidanceScale": 12.5,
+        "imageSize": 64,
+        "defaultSteps": 10,
+        "defaultGuidanceScale": 3,
+        "queue": 2,
+        "requestTimeoutSeconds": 90,
+        "somethingElse": "is left alone",
+    },
+}
+
+
+def test_the_official_cli_is_asked_if_it_is_there(pulumi_on_path: FakeEngine) -> None:
+    pulumi_on_path.answers(OUTPUTS)
+    outputs = read_stack("local", pulumi_on_path.root)
+    assert outputs.endpoint == "http://127.0.0.1:8501"
+    assert outputs.model_name == "stable-diffusion"
+    assert outputs.fingerprint == "0123456789abcdef"
+    assert outputs.model_uri == "file:///models/0123456789abcdef"
+    assert outputs.limits == Limits(
+        max_steps=40,
+        max_prompt_bytes=100,
+        max_guidance_scale=12.5,
+        default_steps=10,
+        default_guidance_scale=3.0,
+        queue=2,
+        request_timeout_seconds=90.0,
+    )
+    assert isinstance(outputs.limits.max_steps, int)
+    assert pulumi_on_path.said["argv"] == ["stack", "output", "--json", "--stack", "local"]
+    assert pulumi_on_path.said["cwd"] == str(pulumi_on_path.root)
+
+
+def test_the_embedded_engine_is_asked_if_the_cli_is_not_there(engine: FakeEngine) -> None:
+    engine.answers(OUTPUTS)
+    assert read_stack("local", engine.root).limits.max_steps == 40
+    assert engine.said["argv"] == ["stack", "output", "--json", "--stack", "local"]
+    assert engine.said["cwd"] == str(engine.root)
+
+
+def test_engine_embedded_passes_the_cli_by(
+    pulumi_on_path: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGINE", "embedded")
+    assert engine_command() == [sys.executable, "-m", "engine"]
+
+
+def test_engine_pulumi_insists_on_the_cli(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGINE", "pulumi")
+    with pytest.raises(StackOutputError, match="cannot run pulumi") as raised:
+        read_stack("local", engine.root)
+    assert "ENGINE=embedded" in str(raised.value)
+
+
+def test_any_other_engine_is_refused(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINE", "diesel")
+    with pytest.raises(InputRefusedError, match="ENGINE must be pulumi or embedded, not 'diesel'"):
+        read_stack("local", engine.root)
+
+
+def test_the_local_stack_is_read_from_the_checkout(pulumi_on_path: FakeEngine) -> None:
+    pulumi_on_path.answers(OUTPUTS)
+    root = pulumi_on_path.root
+    read_stack("local", root)
+    environment = pulumi_on_path.environment
+    assert environment["PULUMI_BACKEND_URL"] == f"file://{root}/.state"
+    assert environment["PULUMI_CONFIG_PASSPHRASE"] == ""
+    assert environment["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "true"
+    assert not [name for name in LOCAL_VARIABLES if name in os.environ]
+
+
+def test_any_other_stack_is_read_with_the_users_own_login(pulumi_on_path: FakeEngine) -> None:
+    pulumi_on_path.answers(OUTPUTS)
+    read_stack("dev", pulumi_on_path.root)
+    assert not [name for name in LOCAL_VARIABLES if name in pulumi_on_path.environment]
+    assert pulumi_on_path.said["argv"] == ["stack", "output", "--json", "--stack", "dev"]
+
+
+def test_what_the_user_has_set_goes_first() -> None:
+    root = Path("/project")
+    mine = {"PULUMI_BACKEND_URL": "file:///mine", "PULUMI_CONFIG_PASSPHRASE_FILE": "/secret"}
+    environment = stack_environment("local", root, mine)
+    assert environment["PULUMI_BACKEND_URL"] == "file:///mine"
+    empty = stack_environment("local", root, {"PULUMI_BACKEND_URL": ""})
+    assert empty["PULUMI_BACKEND_URL"] == "file:///project/.state"
+    # A passphrase, even an empty one, would win over the file.
+    assert "PULUMI_CONFIG_PASSPHRASE" not in environment
+
+
+@pytest.mark.parametrize(
+    ("outputs", "told"),
+    [
+        ({}, "no output `endpoint`"),
+        ({"endpoint": ""}, "no output `endpoint`"),
+        ({"endpoint": 8501}, "no output `endpoint`"),
+        ([], "not a JSON object"),
+        ("null", "not a JSON object"),
+        ("", "not JSON"),
+        ("warning: {", "not JSON"),
+        (OUTPUTS | {"limits": 7}, "`limits` of stack local is not an object"),
+        (OUTPUTS | {"limits": {"maxSteps": "50"}}, "limits.maxSteps is not a number"),
+        (OUTPUTS | {"limits": {"maxSteps": True}}, "limits.maxSteps is not a number"),
+        (OUTPUTS | {"limits": {"queue": -1}}, "limits.queue cannot be -1"),
+        ('{"endpoint": "http://h", "limits": {"queue": NaN}}', "limits.queue cannot be nan"),
+    ],
+)
+def test_outputs_that_do_not_say_where_are_one_line(
+    engine: FakeEngine, outputs: object, told: str
+) -> None:
+    engine.answers(outputs)
+    with pytest.raises(StackOutputError) as raised:
+        read_stack("local", engine.root)
+    assert told in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_outputs_of_an_older_program_get_the_specs_limits(engine: FakeEngine) -> None:
+    engine.answers({"endpoint": "http://127.0.0.1:8501"})
+    outputs = read_stack("local", engine.root)
+    assert outputs.limits == Limits()
+    assert outputs.model_name == "stable-diffusion"
+
+
+def test_an_engines_complaint_is_passed_on(engine: FakeEngine) -> None:
+    engine.answers("", stderr="note\nerror: no stack named 'dev' found\n\n", code=255)
+    with pytest.raises(StackOutputError) as raised:
+        read_stack("dev", engine.root)
+    assert "stack dev" in str(raised.value)
+    assert "(no stack named 'dev' found)" in str(raised.value)
+    assert "`make up STACK=dev`" in str(raised.value)
+
+
+@pytest.mark.parametrize("stack", ["", "--show-secrets"])
+def test_a_stack_name_is_not_an_option_of_the_engine(engine: FakeEngine, stack: str) -> None:
+    with pytest.raises(InputRefusedError, match="not the name of a stack"):
+        read_stack(stack, engine.root)
+    assert not (engine.folder / "said.json").exists()
+
+
+@pytest.fixture
+def deployed(
+    pulumi_on_path: FakeEngine, server: FakeServing
+) -> Callable[[Mapping[str, object]], None]:
+    """Makes the fake server the stack's service, with these limits."""
+
+    def deploy(limits: Mapping[str, object]) -> None:
+        pulumi_on_path.answers(OUTPUTS | {"endpoint": server.endpoint, "limits": limits})
+
+    return deploy
+
+
+def test_generate_finds_the_service_and_its_limits_by_the_stack(
+    run: CommandLine, server: FakeServing, deployed: Callable[[Mapping[str, object]], None]
+) -> None:
+    deployed({"defaultSteps": 7, "defaultGuidanceScale": 2.5, "maxSteps": 9})
+    assert run("generate", "x").code == 0
+    assert server.rows[0]["num_steps"] == 7
+    assert server.rows[0]["guidance_scale"] == 2.5
+    ran = run("generate", "x", "--steps", "10")
+    assert ran.code == 3
+    assert "from 1 to 9" in ran.error_line
+
+
+def test_status_shows_the_stacks_fingerprint(
+    run: CommandLine, server: FakeServing, deployed: Callable[[Mapping[str, object]], None]
+) -> None:
+    deployed({})
+    ran = run("status", "--stack", "dev")
+    assert ran.code == 0
+    assert "fingerprint  0123456789abcdef\n" in ran.out
+    assert "files        file:///models/0123456789abcdef\n" in ran.out
+    assert server.endpoint in ran.out
+
+
+def test_no_stack_is_4_with_what_to_do(run: CommandLine, pulumi_on_path: FakeEngine) -> None:
+    pulumi_on_path.answers("", stderr="error: no stack selected", code=255)
+    for command in (["generate", "x"], ["status"]):
+        ran = run(*command)
+        assert ran.code == 4
+        assert "`make up`" in ran.error_line
+        assert "--endpoint" in ran.error_line
+
+
+def test_the_library_finds_the_service_too(
+    server: FakeServing, deployed: Callable[[Mapping[str, object]], None]
+) -> None:
+    deployed({"requestTimeoutSeconds": 20})
+    with Client.from_stack() as client:
+        assert client.timeout_seconds == 25
+        assert client.generate("a star", seed=1).seed == 1
+
+
+def test_the_project_root_is_the_folder_above_the_client() -> None:
+    assert (PROJECT_ROOT / "client" / "stacks" / "discovery.py").is_file()
