@@ -50,7 +50,8 @@ def test_the_clients_grpc_deadline_is_a_time_limit(server: Server) -> None:
     import grpc
     import numpy as np
     from tensorflow_serving.apis import prediction_service_pb2_grpc
-    from tests.devserver.test_rpc import predict_request
+
+    from tests.devserver.rpc.test_rpc import predict_request
 
     with grpc.insecure_channel(server.grpc_address) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)

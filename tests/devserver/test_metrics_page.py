@@ -14,9 +14,9 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from tests.devserver.test_rpc import predict_request
 
 from tests.devserver.processes import NAME, Server
+from tests.devserver.rpc.test_rpc import predict_request
 from tests.devserver.test_limits import slow
 
 PATH = "/monitoring/prometheus/metrics"

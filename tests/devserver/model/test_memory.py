@@ -13,10 +13,10 @@ from typing import Any
 
 import grpc
 import numpy as np
-from tests.devserver.test_rpc import predict_request
 
 from tests.devserver.fuzzing import assert_unharmed, tries
 from tests.devserver.processes import NAME, Server
+from tests.devserver.rpc.test_rpc import predict_request
 
 PREDICT = f"/v1/models/{NAME}:predict"
 METRICS = "/monitoring/prometheus/metrics"

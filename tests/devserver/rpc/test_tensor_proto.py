@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import assume
-from tests.devserver.test_fuzz_rpc import tensors
 
 from devserver.errors import ServingError
 from devserver.model.loading import Signature, TensorEntry
 from devserver.rpc import tensor_proto
 from tests.devserver.fuzzing import fuzz, tries
+from tests.devserver.rpc.test_fuzz_rpc import tensors
 
 FLOAT, HALF, STRING, UINT8, INT32, COMPLEX64, RESOURCE, VARIANT, FLOAT_REF = (
     *(1, 19, 7, 4, 3, 8, 20, 21, 101),
