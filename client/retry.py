@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 
+from tenacity import Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
+
 from client.api import Client
-from client.errors import ClientError, ModelLoadingError, QueueFullError
+from client.errors import ModelLoadingError, QueueFullError
 from client.limits import PictureRequest
 from client.pictures.picture import Picture
 
@@ -21,8 +22,7 @@ def send_until_deadline(
     request: PictureRequest,
     *,
     before_retry: Callable[[], None],
-    wait: Callable[[float], object] = time.sleep,
-    draw: Callable[[float, float], float] = random.uniform,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Picture:
     """As `client.send`, where 503 is answered by asking again.
 
@@ -31,19 +31,17 @@ def send_until_deadline(
     within the client's time limit: a wait beyond it is not begun, and the last refusal raised.
     """
     deadline = time.monotonic() + client.timeout_seconds
-    longest_wait = FIRST_WAIT_SECONDS
-    while True:
-        try:
-            return client.send(request, max(deadline - time.monotonic(), 0.001))
-        except ClientError as error:
-            pause = draw(0, longest_wait)
-            if not is_for_now(error) or time.monotonic() + pause >= deadline:
-                raise
-            wait(pause)
-            before_retry()
-            longest_wait = min(2 * longest_wait, LONGEST_WAIT_SECONDS)
+    retrying = Retrying(
+        retry=retry_if_exception(is_for_now),
+        wait=wait_random_exponential(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS),
+        stop=stop_before_delay(client.timeout_seconds),
+        sleep=sleep,
+        before_sleep=lambda _: before_retry(),
+        reraise=True,
+    )
+    return retrying(lambda: client.send(request, max(deadline - time.monotonic(), 0.001)))
 
 
-def is_for_now(error: ClientError) -> bool:
+def is_for_now(error: BaseException) -> bool:
     """Whether the server refused (HTTP 503) what it may take a moment later."""
     return isinstance(error, QueueFullError | ModelLoadingError) and error.status in _STATUSES

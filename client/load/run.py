@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from tenacity.nap import sleep_using_event
+
 from client.api import Client
 from client.errors import ClientError
 from client.exit_codes import exit_code
@@ -159,7 +161,10 @@ class Load:
         try:
             if self._retry:
                 picture = send_until_deadline(
-                    self._client, job.request, before_retry=count_retry, wait=self._stopping.wait
+                    self._client,
+                    job.request,
+                    before_retry=count_retry,
+                    sleep=sleep_using_event(self._stopping),
                 )
             else:
                 picture = self._client.send(job.request)

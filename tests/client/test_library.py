@@ -87,12 +87,12 @@ def test_every_exported_error_has_an_exit_code() -> None:
 
 
 def test_the_command_line_starts_without_the_heavy_libraries() -> None:
-    """TensorFlow and Pulumi never; the libraries for HTTP, pictures and terminals when needed."""
+    """TensorFlow and Pulumi never; the libraries for HTTP, pictures and the like when needed."""
     program = (
         "import sys, client; from client.command_line.cli import COMMANDS, build_parser; "
         "build_parser(COMMANDS); "
-        "print({'tensorflow', 'pulumi', 'numpy', 'grpc', 'requests', 'rich', 'PIL'} "
-        "& set(sys.modules))"
+        "print({'tensorflow', 'pulumi', 'numpy', 'grpc', 'requests', 'rich', 'PIL', 'tenacity', "
+        "'prometheus_client'} & set(sys.modules))"
     )
     ran = subprocess.run(
         [sys.executable, "-c", program],

@@ -301,7 +301,9 @@ def test_without_the_option_nothing_is_asked_again(load: LoadTest, server: FakeS
     assert "Retries" not in load("-n", "2").out
 
 
-def test_waits_grow_and_end_with_the_time_limit(server: FakeServing) -> None:
+def test_waits_grow_and_end_with_the_time_limit(
+    server: FakeServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.predict_reply = error(503, QUEUE_FULL)
     ranges: list[float] = []
     retries: list[int] = []
@@ -311,12 +313,30 @@ def test_waits_grow_and_end_with_the_time_limit(server: FakeServing) -> None:
         ranges.append(high)
         return 0.0 if len(ranges) < 5 else high
 
+    monkeypatch.setattr("random.uniform", draw)
     started = time.monotonic()
     with Client(server.endpoint, timeout_seconds=5) as client, pytest.raises(QueueFullError):
-        send_until_deadline(client, REQUEST, before_retry=lambda: retries.append(1), draw=draw)
+        send_until_deadline(client, REQUEST, before_retry=lambda: retries.append(1))
     assert ranges == [0.5, 1.0, 2.0, 4.0, 8.0]
     assert len(retries) == 4
     assert time.monotonic() - started < 5
+
+
+def test_no_wait_is_longer_than_half_a_minute(
+    server: FakeServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda _low, high: high)
+    server.predict_reply = error(503, QUEUE_FULL)
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 8:
+            server.predict_reply = None
+
+    with Client(server.endpoint, timeout_seconds=300) as client:
+        send_until_deadline(client, REQUEST, before_retry=lambda: None, sleep=sleep)
+    assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30]
 
 
 def test_only_what_a_moment_may_change_is_asked_again(server: FakeServing) -> None:
@@ -336,7 +356,9 @@ def test_a_model_on_its_way_is_asked_again(server: FakeServing) -> None:
         def loaded() -> None:
             server.state = "AVAILABLE"
 
-        picture = send_until_deadline(client, REQUEST, before_retry=loaded, draw=lambda *_: 0.0)
+        picture = send_until_deadline(
+            client, REQUEST, before_retry=loaded, sleep=lambda _seconds: None
+        )
         assert picture.seed == 1
         server.state = "LOADING"
         with pytest.raises(ModelLoadingError):

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from client.errors import one_line
 from client.transports.metrics import Histogram, read
 from tests.client.commands import CommandLine
 from tests.client.fake_serving import MODEL_NAME, FakeServing
 
+COUNT = ":tensorflow:serving:request_count"
 BOUNDS_MICROS = [10 * 1.8**i for i in range(33)]
 """TF Serving's, of request_latency and runtime_latency."""
 
@@ -86,11 +88,45 @@ def test_a_percentile_lies_within_its_bucket() -> None:
     assert Histogram().percentile(50) is None
 
 
-@pytest.mark.parametrize("page", ["<html>", "a b c d", 'x{le="1"} many', ':tensorflow:serving:'
-    'request_latency_bucket{API="Predict"} 1'])  # fmt: skip
-def test_what_is_no_metrics_page_is_refused(page: str) -> None:
+@pytest.mark.parametrize("type_line", ["", f"# TYPE {COUNT} counter\n", f"# TYPE {COUNT} gauge\n"])
+def test_a_counter_keeps_its_name_with_and_without_its_type(type_line: str) -> None:
+    page = f'{type_line}{COUNT}{{model_name="{MODEL_NAME}",status="OK"}} 4\n'
+    assert read(page, MODEL_NAME).answers == {"OK": 4}
+
+
+def test_a_label_is_read_with_its_escapes_undone() -> None:
+    page = COUNT + r'{model_name="a \"b\" \\ {c}, d=e",status="OK"} 2'
+    assert read(page, 'a "b" \\ {c}, d=e').answers == {"OK": 2}
+
+
+def test_comments_and_values_that_are_not_finite_are_passed_over() -> None:
+    labels = f'{{model_name="{MODEL_NAME}",API="Predict"}}'
+    total = ":tensorflow:serving:runtime_latency_sum" + labels
+    lines = ["# TYPE", "# TYPE x unheard of", f"{total} NaN", f"{total} +Inf", f"{total} 2e+06"]
+    assert read("\n".join(lines), MODEL_NAME).runs.total == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "<html>",
+        "a b c d",
+        'x{le="1"} many',
+        "x{a=1} 2",
+        'x{a="1", ="2"} 3',
+        "x " + "1" * 400,
+        "\x1b[31m 1",
+    ],
+)
+def test_a_line_that_is_no_metric_is_told_in_one_line(line: str) -> None:
+    with pytest.raises(ValueError) as raised:
+        read(f"{COUNT}{{}} 1\n\n{line}\n", MODEL_NAME)
+    assert str(raised.value) == one_line(line)
+
+
+def test_a_bucket_without_a_bound_is_refused() -> None:
     with pytest.raises(ValueError):
-        read(page, MODEL_NAME)
+        read(':tensorflow:serving:request_latency_bucket{API="Predict"} 1', MODEL_NAME)
 
 
 def test_a_page_without_figures_for_the_model_is_empty(page: str) -> None:
