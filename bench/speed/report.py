@@ -182,9 +182,7 @@ def plot(results: Results, path: Path) -> None:
         ],
     )
     axes.bar_label(bars, [f"{figure.median:.0f} s" for figure in pictures], padding=6)
-    axes.set_xlabel(
-        f"seconds for a picture of {results.image_size} px, {results.machine.processor}"
-    )
+    axes.set_xlabel(f"seconds for a picture of {results.image_size} px, {title(results.machine)}")
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.12)
     axes.tick_params(axis="y", labelsize=8)
