@@ -32,8 +32,9 @@ from model_export.spec import (
     ModelSpec,
     SpecError,
 )
-from model_export.staging import remove_abandoned, staging_folder
+from model_export.staging import own_folder, remove_abandoned, staging_folder
 from model_export.storage import (
+    Storage,
     StorageError,
     UrlError,
     child_url,
@@ -62,6 +63,10 @@ class CommandError(RuntimeError):
     """A command could not do what was asked; the message is the line to show."""
 
 
+class ExportInterruptedError(Exception):
+    """An export was interrupted; the message says what it left behind."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. Errors are one line on stderr."""
     options = _parser().parse_args(arguments)
@@ -78,8 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _complain(f"{place}{error.strerror or error}", FAILED)
+    except ExportInterruptedError as error:
+        return _complain(f"interrupted: {error}", INTERRUPTED)
     except KeyboardInterrupt:
-        return _complain("interrupted: nothing was left behind", INTERRUPTED)
+        return _complain("interrupted", INTERRUPTED)
     finally:
         signal.signal(signal.SIGTERM, previous)
     return DONE
@@ -102,7 +109,20 @@ def _export(options: argparse.Namespace) -> None:
         return
     storage.check_access()
     _quiet_tensorflow()
-    with staging_folder(_staging_parent(storage.url)) as folder, reporter(spec) as progress:
+    parent = _staging_parent(storage.url)
+    try:
+        size_bytes = _export_and_publish(spec, storage, parent)
+    except KeyboardInterrupt:
+        raise ExportInterruptedError(_left_behind(storage, parent)) from None
+    seconds = time.monotonic() - began
+    print(f"exported {storage.url} ({size_bytes / 1e6:.1f} MB) in {seconds:.0f} s")
+    if spec.random_seed is not None:
+        print("ITS WEIGHTS ARE RANDOM: it draws noise, at the real model's speed")
+
+
+def _export_and_publish(spec: ModelSpec, storage: Storage, staging_parent: Path) -> int:
+    """Returns the model's size in bytes. What an interruption finds half sent is taken back."""
+    with staging_folder(staging_parent) as folder, reporter(spec) as progress:
         _check_room(spec, folder, storage.url)
         manifest = export(spec, folder, progress=progress)
         progress(Stage.PUBLISH)
@@ -119,10 +139,19 @@ def _export(options: argparse.Namespace) -> None:
             if publish.is_unfinished(storage):
                 publish.delete(storage)
             raise
-    seconds = time.monotonic() - began
-    print(f"exported {storage.url} ({manifest.size_bytes / 1e6:.1f} MB) in {seconds:.0f} s")
-    if spec.random_seed is not None:
-        print("ITS WEIGHTS ARE RANDOM: it draws noise, at the real model's speed")
+    return manifest.size_bytes
+
+
+def _left_behind(storage: Storage, staging_parent: Path) -> str:
+    """What is there of an interrupted export, as a line for a person."""
+    staging = own_folder(staging_parent)
+    left = [str(staging)] if staging.exists() else []
+    try:
+        if storage.sizes():
+            left.append(storage.url)
+    except StorageError as error:
+        left.append(f"{storage.url} perhaps ({error})")
+    return f"left behind: {', '.join(left)}; export it again" if left else "nothing was left behind"
 
 
 def _fingerprint(options: argparse.Namespace) -> None:

@@ -17,12 +17,17 @@ from pathlib import Path
 _PREFIX = ".export"
 
 
+def own_folder(parent: Path) -> Path:
+    """Where this process's staging folder is, while it has one."""
+    return parent / f"{_PREFIX}-{_host()}-{os.getpid()}"
+
+
 @contextlib.contextmanager
 def staging_folder(parent: Path) -> Iterator[Path]:
     """An empty folder in parent, removed at the end whatever happens."""
     remove_abandoned(parent)
     parent.mkdir(parents=True, exist_ok=True)
-    folder = parent / f"{_PREFIX}-{_host()}-{os.getpid()}"
+    folder = own_folder(parent)
     folder.mkdir()
     try:
         yield folder

@@ -373,6 +373,53 @@ def test_an_interruption_while_publishing_takes_back_what_was_sent(
     assert list((tmp_path / "models").iterdir()) == []
 
 
+@pytest.mark.parametrize("what", ["the staging folder", "what was sent"])
+def test_an_interruption_tells_what_it_could_not_take_back(
+    what: str,
+    made_up_model: Callable[..., tuple[Path, Manifest]],
+    tmp_path: Path,
+    tiny_family: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, manifest = made_up_model()
+    put = FileStorage.put
+
+    def stop(storage: FileStorage, _source: Path, path: str) -> None:
+        if path.endswith("saved_model.pb"):
+            raise KeyboardInterrupt
+        put(storage, folder / path, path)
+
+    def stop_again(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FileStorage, "put", stop)
+    monkeypatch.setattr("model_export.cli.export", lambda *_args, **_options: manifest)
+    if what == "what was sent":
+        monkeypatch.setattr(FileStorage, "delete", stop_again)
+    else:
+        monkeypatch.setattr("model_export.staging.shutil.rmtree", stop_again)
+    base = tmp_path / "models"
+    assert main(["export", "--spec", SPEC, "--to", f"file://{base}"]) == 130
+    (left,) = base.iterdir()
+    place = f"file://{left}" if what == "what was sent" else left
+    line = f"model_export: interrupted: left behind: {place}; export it again\n"
+    assert capsys.readouterr().err == line
+
+
+def test_an_interruption_of_anything_else_claims_nothing(
+    published: Published, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, _ = published
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FileStorage, "delete", stop)
+    assert main(["delete", url]) == 130
+    assert capsys.readouterr().err == "model_export: interrupted\n"
+
+
 def test_a_killed_export_leaves_one_folder_that_the_next_one_removes(
     start: Callable[..., subprocess.Popen[str]], stand_in_family: StandInFamily, tmp_path: Path
 ) -> None:
