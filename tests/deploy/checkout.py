@@ -1,4 +1,4 @@
-"""A copy of this checkout with ports of its own, so that tests leave a running stack alone."""
+"""Copies of a checkout with ports of their own, so that tests leave a running stack alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("__main__.py", "Makefile", "Pulumi.yaml", "Pulumi.local.yaml", "Pulumi.dev.yaml")
-PACKAGES = ("infra", "model_export", "devserver", "client", "engine")
+# What the virtual environment was made from: make compares their times with its own.
+REQUIREMENTS = ("requirements.txt", "constraints.txt")
 COMMAND_TIMEOUT_SECONDS = 600
 
 
@@ -60,6 +61,28 @@ class Checkout:
         content["config"][f"diffusion-serving:{key}"] = value
         path.write_text(yaml.safe_dump(content, sort_keys=False))
 
+    def take_over(self, engine: str) -> None:
+        """`make up` by this engine, which has nothing to do and leaves the server alone."""
+        pid, models = self.server_pid(), self.models()
+        assert models
+        output = self.make("up", ENGINE=engine)
+        assert "unchanged" in output
+        for word in ("created", "updated", "replaced", "deleted"):
+            assert word not in output
+        assert (self.server_pid(), self.models()) == (pid, models)
+
+    def lay(self, source: Path) -> None:
+        """Put the code of `source` in place of what is here; the state stays, and the ports."""
+        for package in _packages(self.folder):
+            shutil.rmtree(package)
+        for package in _packages(source):
+            ignored = shutil.ignore_patterns("__pycache__", "train.py")
+            shutil.copytree(package, self.folder / package.name, ignore=ignored)
+        for part in PARTS:
+            shutil.copy2(source / part, self.folder / part)
+        self.set("restPort", self.rest_port)
+        self.set("grpcPort", self.grpc_port)
+
     def server_pid(self) -> int:
         """The recorded server's process id."""
         record = yaml.safe_load((self.folder / ".state/server/server.json").read_text())
@@ -90,21 +113,32 @@ class Checkout:
         return {**kept, "ENGINE": self.engine, "PULUMI_HOME": home, **variables}
 
 
-def copy_checkout(folder: Path, engine: str) -> Checkout:
-    """A checkout in `folder` that shares this one's virtual environment."""
+def copy_checkout(folder: Path, engine: str, source: Path = ROOT) -> Checkout:
+    """A checkout in `folder` of the code in `source` that shares this one's environment."""
     folder.mkdir(parents=True)
-    for part in PARTS:
-        shutil.copy2(ROOT / part, folder / part)
-    for name in ("requirements.txt", "constraints.txt"):
+    for name in REQUIREMENTS:
         shutil.copy2(ROOT / name, folder / name)
-    for package in PACKAGES:
-        ignored = shutil.ignore_patterns("__pycache__", "train.py")
-        shutil.copytree(ROOT / package, folder / package, ignore=ignored)
     (folder / ".venv").symlink_to(ROOT / ".venv")
     checkout = Checkout(folder, *free_ports(), engine)
-    checkout.set("restPort", checkout.rest_port)
-    checkout.set("grpcPort", checkout.grpc_port)
+    checkout.lay(source)
     return checkout
+
+
+def archived_code(commit: str, folder: Path) -> Path | None:
+    """The code of a commit, unpacked into `folder`; None where the history lacks it."""
+    archive = folder.with_suffix(".zip")
+    command = ["git", "archive", f"--output={archive}", commit]
+    try:
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    shutil.unpack_archive(archive, folder)
+    return folder
+
+
+def _packages(folder: Path) -> list[Path]:
+    """The Python packages of a checkout."""
+    return [init.parent for init in folder.glob("*/__init__.py")]
 
 
 def free_ports() -> tuple[int, int]:

@@ -28,22 +28,12 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
         made.make("down")
 
 
-def take_over(checkout: Checkout, engine: str) -> None:
-    """Bring the stack up by this engine, which has nothing to do and leaves the server alone."""
-    pid, models = checkout.server_pid(), checkout.models()
-    output = checkout.make("up", ENGINE=engine)
-    assert "unchanged" in output
-    for word in ("created", "updated", "replaced", "deleted"):
-        assert word not in output
-    assert (checkout.server_pid(), checkout.models()) == (pid, models)
-
-
 @pytest.mark.parametrize(("first", "second"), [("embedded", "pulumi"), ("pulumi", "embedded")])
 def test_a_running_stack_goes_to_the_other_engine_and_back(
     checkout: Checkout, first: str, second: str
 ) -> None:
     checkout.make("up", ENGINE=first)
-    take_over(checkout, second)
+    checkout.take_over(second)
 
     old = checkout.models()
     checkout.set("steps", 4)
@@ -51,7 +41,7 @@ def test_a_running_stack_goes_to_the_other_engine_and_back(
     assert len(checkout.models()) == 1 and checkout.models() != old
     assert "state        ready" in checkout.make("status", ENGINE=second)
 
-    take_over(checkout, first)
+    checkout.take_over(first)
     checkout.make("down", ENGINE=first)
     assert not (checkout.folder / ".state").exists()
     assert checkout.processes() == []
