@@ -1,4 +1,4 @@
-"""Stacks: select, list, remove, outputs, config, history, and errors said in one line."""
+"""Stacks: select, list, remove, outputs, config, history, and one-line errors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import pytest
 
 from engine.project import stack_config
 from engine.project.passphrase import Crypter
+from engine.values import Secret
 from tests.engine.pulumi_project import PulumiProject, Ran
 
 SHOW_CONFIG = """
 import json
+from pathlib import Path
 from pulumi.runtime.config import CONFIG
-pulumi.export("config", json.dumps(dict(CONFIG.get())))
+(Path(__file__).parent / "config.json").write_text(json.dumps(dict(CONFIG.get())))
 pulumi.export("word", config.get_secret("word"))
 pulumi.export("size", config.require_int("size"))
 """
@@ -60,7 +62,7 @@ def test_a_stack_with_resources_is_not_removed_unless_forced(project: PulumiProj
     assert [path.name for path in left] == ["meta.yaml"]
 
 
-def test_outputs_are_shown_one_all_and_as_json(project: PulumiProject) -> None:
+def test_outputs_are_shown_singly_all_together_and_as_json(project: PulumiProject) -> None:
     project.program(
         'pulumi.export("name", "text")\n'
         'pulumi.export("limits", {"steps": 50, "half": 0.5, "none": None})'
@@ -95,11 +97,14 @@ def test_config_is_typed_merged_with_defaults_and_decrypted(project: PulumiProje
     )
     project.program(SHOW_CONFIG)
     ran = project.up()
-    assert "hush" not in ran.text.replace("[secret]", "") or "hush" not in project.run(
-        "stack", "output", "--json"
-    ).out.replace('\\"things:word\\": \\"hush\\"', "")
+    shown = project.run("stack", "output", "--json")
+    assert '"[secret]"' in shown.out and "hush" not in ran.text + shown.text
+    stored = [file for file in project.backend.rglob("*") if file.is_file()]
+    assert project.checkpoint in stored
+    assert [file for file in stored if "hush" in file.read_text()] == []
     outputs = project.resources()["things-dev"].outputs
-    config = json.loads(str(outputs["config"]))
+    assert outputs["word"] == Secret("hush")
+    config = json.loads((project.folder / "config.json").read_text())
     assert config == {
         "things:size": "3",
         "things:given": "from the project",
@@ -122,7 +127,7 @@ def test_config_values_become_strings(value: object, text: str) -> None:
     assert stack_config.as_string(value) == text
 
 
-def test_missing_and_mistyped_config_is_said_in_one_line(project: PulumiProject) -> None:
+def test_missing_and_mistyped_config_is_reported_in_one_line(project: PulumiProject) -> None:
     (project.folder / "Pulumi.yaml").write_text(
         "name: things\nruntime: python\nconfig:\n  size: {type: integer}\n"
     )
@@ -132,7 +137,7 @@ def test_missing_and_mistyped_config_is_said_in_one_line(project: PulumiProject)
     assert_one_line(project.run("preview"), 2, "'size' must be of type 'integer'")
 
 
-def test_what_is_not_there_or_broken_is_said_in_one_line(
+def test_missing_or_broken_files_are_reported_in_one_line(
     project: PulumiProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert_one_line(project.run("up", "--yes", "-s", "nope"), 6, "no stack named 'nope' found")
@@ -152,7 +157,7 @@ def test_what_is_not_there_or_broken_is_said_in_one_line(
     assert_one_line(project.run("preview"), 2, "set PULUMI_BACKEND_URL")
 
 
-def test_a_wrong_or_missing_passphrase_is_said_in_one_line(
+def test_a_wrong_or_missing_passphrase_is_reported_in_one_line(
     project: PulumiProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "wrong")
@@ -182,13 +187,13 @@ def test_a_changed_passphrase_reencrypts_the_state(
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ('"magic":"', '"magic":"0', "tampered"),
+        ('"magic":"', '"magic":"0', "magic is wrong"),
         ('"urn:pulumi:dev::things::pulumi:pulumi:Stack', '"urn:x', "corrupt"),
         ('"urn":"urn:pulumi:dev::things::pulumi:pulumi:Stack', '"u":"x', "has no URN or no type"),
         ('"checkpoint":{', '"point":{', "dev.json is not a checkpoint"),
     ],
 )
-def test_a_state_that_does_not_hold_together_is_refused(
+def test_an_inconsistent_state_is_refused(
     project: PulumiProject, old: str, new: str, says: str
 ) -> None:
     project.program('Thing("a")')
@@ -210,7 +215,7 @@ def test_every_operation_leaves_history_and_a_backup(project: PulumiProject) -> 
     assert len(backups) == 2
 
 
-def test_the_history_has_the_official_form(project: PulumiProject) -> None:
+def test_the_history_has_the_official_format(project: PulumiProject) -> None:
     """What `pulumi stack history` and `pulumi stack export --version` read."""
     project.program('Thing("a")')
     project.config(prefix="x")
@@ -236,7 +241,7 @@ def test_help_has_examples(unselected: PulumiProject, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("arguments", [["up", "--frob"], ["frob"], []])
-def test_wrong_arguments_are_said_in_one_line(
+def test_invalid_arguments_are_reported_in_one_line(
     unselected: PulumiProject, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
     with pytest.raises(SystemExit) as exited:

@@ -71,7 +71,7 @@ def test_the_digest_has_the_keys_of_the_official_one() -> None:
     }
 
 
-def test_a_replacement_is_one_step_with_its_reasons_and_sames_are_counted_only() -> None:
+def test_a_replacement_is_one_step_with_reasons_and_unchanged_resources_are_only_counted() -> None:
     old, new = thing("a", kind="x"), thing("a", kind="y")
     replaced = [Step(op, new, old, ("kind",)) for op in (Op.CREATE_REPLACEMENT, Op.REPLACE)] + [
         Step(Op.DELETE_REPLACED, old)
@@ -91,7 +91,7 @@ def test_a_deletion_has_no_new_state_and_a_creation_no_old_one() -> None:
     assert "oldState" not in create and "id" not in create["newState"]
 
 
-def test_a_preview_is_one_json_document_also_when_it_fails(project: PulumiProject) -> None:
+def test_a_preview_is_one_json_document_even_if_it_fails(project: PulumiProject) -> None:
     project.program('print("hello")\nThing("a", word=pulumi.Output.secret("hush"))')
     ran = project.run("preview", "--json")
     digest = json.loads(ran.out)
@@ -133,7 +133,7 @@ def test_stacks_and_history_are_listed_as_json(project: PulumiProject) -> None:
         assert entry["config"] == {"things:size": {"value": "3", "secret": False}}
 
 
-def test_expect_no_changes_is_judged_after_an_update_or_a_refresh(project: PulumiProject) -> None:
+def test_expect_no_changes_is_checked_after_an_update_or_a_refresh(project: PulumiProject) -> None:
     project.program('Thing("a", size=1)')
     ran = project.run("up", "--yes", "--skip-preview", "--expect-no-changes")
     assert ran.code == 7 and "no changes were expected for update" in ran.err
@@ -150,10 +150,17 @@ def test_expect_no_changes_is_judged_after_an_update_or_a_refresh(project: Pulum
     assert project.run(*refresh).code == 0
 
 
-def test_destroy_expects_changes(
-    unselected: PulumiProject, capsys: pytest.CaptureFixture[str]
+def test_destroy_does_not_take_a_flag_that_it_would_not_keep(
+    project: PulumiProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """As with the official CLI: nothing is deleted for somebody who expects no changes."""
+    project.program('Thing("a")')
+    project.up()
+    for verb in (["preview"], ["up", "--yes"], ["refresh", "--yes"]):
+        assert project.run(*verb, "--expect-no-changes").code == 0
+    project.calls()
     with pytest.raises(SystemExit) as exited:
-        unselected.run("destroy", "--expect-no-changes")
+        project.run("destroy", "--yes", "--expect-no-changes")
     assert exited.value.code == 2
-    assert "unrecognized arguments: --expect-no-changes" in capsys.readouterr().err
+    assert "--expect-no-changes" in capsys.readouterr().err
+    assert set(project.cloud) == {"a"} and project.calls() == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model_export.demo import clip_tokens, evaluate, networks, scenes, scoring
+from model_export.demo import captions, clip_tokens, evaluate, networks, scenes, scoring
 from model_export.demo.evaluate import Request, SavedModel
 from model_export.spec import ModelSpec
 
@@ -136,11 +137,55 @@ def test_a_negative_prompt_keeps_its_colour_away(model: SavedModel) -> None:
     assert blues("blue") <= blues("") // 2
 
 
-def test_prompt_sets_are_fixed_and_never_seen_in_training() -> None:
-    for name in evaluate.PROMPT_SETS:
-        first, second = evaluate.prompt_set(name, 20), evaluate.prompt_set(name, 20)
-        assert first == second
-        assert evaluate.prompt_set(name, 40)[:20] == first
+FIRST_PROMPTS = {
+    "held-out combinations": "2 red tiny circles stacked, grey background",
+    "held-out wording": "could you sketch a small green star in the center of a white sheet",
+}
+
+
+@pytest.mark.parametrize("name", evaluate.PROMPT_SETS)
+def test_prompt_sets_are_fixed(name: str) -> None:
+    """From release to release, or scores could not be compared."""
+    first = evaluate.prompt_set(name, 20)
+    assert first[0].prompt == FIRST_PROMPTS[name]
+    assert len({request.prompt for request in first}) > 15
+    assert evaluate.prompt_set(name, 40)[:20] == first
+
+
+TRAINING_SCENES = 20_000
+"""So many show nearly each of the some thousand combinations that training draws."""
+
+
+def test_held_out_combinations_are_never_seen_in_training() -> None:
+    rng = np.random.default_rng(0)
+    trained = {
+        (
+            tuple(sorted(shape.kind for shape in scene.shapes)),
+            (scene.shapes[0].size, scene.shapes[0].cell) if len(scene.shapes) == 1 else None,
+        )
+        for scene in (scenes.sample_scene(rng) for _ in range(TRAINING_SCENES))
+    }
+    assert len(trained) > 1000
+    for request in evaluate.prompt_set("held-out combinations"):
+        said = request.said
+        assert said is not None
+        shown = (said.size, said.cell) if len(said.shapes) == 1 else None
+        assert (tuple(sorted(said.shapes)), shown) not in trained, request.prompt  # type: ignore[type-var]
+
+
+def test_held_out_wording_is_never_said_in_training() -> None:
+    rng = np.random.default_rng(0)
+    trained: set[str] = set()
+    for number in range(TRAINING_SCENES):
+        text, _ = captions.caption(scenes.sample_scene(rng), rng, complete=number % 2 == 0)
+        trained.update(words(text))
+    assert len(trained) > 100
+    for request in evaluate.prompt_set("held-out wording"):
+        assert set(words(request.prompt)) - trained, request.prompt
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[\w']+", text)
 
 
 def test_a_missed_bar_is_named() -> None:
