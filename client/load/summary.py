@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -119,7 +120,7 @@ def histogram(ordered: Sequence[float]) -> tuple[tuple[float, int], ...]:
     marks = [ordered[0] + step * i for i in range(HISTOGRAM_STEPS)] + [ordered[-1]]
     counts = [0] * len(marks)
     for value in ordered:
-        counts[next(i for i, mark in enumerate(marks) if value <= mark)] += 1
+        counts[bisect_left(marks, value)] += 1
     return tuple(zip(marks, counts, strict=True))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from devserver.errors import Code, ServingError, StartError
 from devserver.execution import batching
@@ -33,6 +34,21 @@ def test_latency_counts_successes_in_cumulative_buckets() -> None:
     assert f'{prefix}_bucket{{{labels},le="18"}} 1' in lines
     assert f'{prefix}_bucket{{{labels},le="+Inf"}} 2' in lines
     assert f"{prefix}_count{{{labels}}} 2" in lines
+
+
+def test_the_prometheus_library_reads_the_page() -> None:
+    metrics = Metrics()
+    name = 'a "b" \\ {c},\nd'
+    for _ in range(2):
+        metrics.record_request(name, Code.OK, 15e-6, "predict", "REST")
+    counter, histogram = text_string_to_metric_families(metrics.page())
+    assert (counter.name, counter.type) == (":tensorflow:serving:request_count", "counter")
+    (count,) = counter.samples
+    assert (count.labels, count.value) == ({"model_name": name, "status": "OK"}, 2)
+    assert (histogram.name, histogram.type) == (":tensorflow:serving:request_latency", "histogram")
+    *buckets, total, number = histogram.samples
+    assert [bucket.value for bucket in buckets] == [0, *[2] * (len(buckets) - 1)]
+    assert (total.value, number.value) == (30, 2)
 
 
 def test_the_monitoring_path_comes_from_the_file(tmp_path: Path) -> None:
