@@ -1,4 +1,8 @@
-"""Large files over HTTP: resumed where they stopped, kept once, and checked before use."""
+"""Large files over HTTP: resumed where they stopped, kept once, and checked before use.
+
+Written out, as no library does all of it for any address: pooch and Keras begin again from nothing,
+huggingface_hub knows its own hub alone, and urllib3's retries end where the body begins.
+"""
 
 from __future__ import annotations
 

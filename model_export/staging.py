@@ -14,6 +14,8 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 _PREFIX = ".export"
 
 
@@ -37,7 +39,7 @@ def staging_folder(parent: Path) -> Iterator[Path]:
 
 def remove_abandoned(parent: Path) -> list[Path]:
     """Removes the staging folders of this machine's dead processes; returns which."""
-    pattern = re.compile(rf"{re.escape(f'{_PREFIX}-{_host()}-')}(\d+)")
+    pattern = re.compile(rf"{re.escape(f'{_PREFIX}-{_host()}-')}(\d{{1,9}})")
     removed: list[Path] = []
     for folder in parent.glob(f"{_PREFIX}-*"):
         match = pattern.fullmatch(folder.name)
@@ -53,12 +55,4 @@ def _host() -> str:
 
 def _is_alive(pid: int) -> bool:
     """Whether another process with that id exists. A folder of our own id is an old one's."""
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
+    return pid != os.getpid() and psutil.pid_exists(pid)

@@ -451,12 +451,13 @@ def test_folders_of_running_exports_and_of_other_machines_are_left_alone(tmp_pat
         running = tmp_path / f"{prefix}-{os.getppid()}"
         elsewhere = tmp_path / f".export-another.host-{a_dead_pid()}"
         mine = tmp_path / f"{prefix}-notes"
+        no_id = tmp_path / f"{prefix}-{10**30}"
         dead = tmp_path / f"{prefix}-{a_dead_pid()}"
-        for folder in (running, elsewhere, mine, dead):
+        for folder in (running, elsewhere, mine, no_id, dead):
             folder.mkdir()
         own.rename(tmp_path / "kept")
         assert remove_abandoned(tmp_path) == [dead]
-        assert running.exists() and elsewhere.exists() and mine.exists()
+        assert all(folder.exists() for folder in (running, elsewhere, mine, no_id))
 
 
 def a_dead_pid() -> int:
