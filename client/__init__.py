@@ -1,4 +1,4 @@
-"""Asks a deployed service for pictures, by command line (`python -m client`) and as a library.
+"""Client for a deployed service: a command line (`python -m client`) and a library.
 
     from client import Client
 
@@ -6,18 +6,18 @@
         picture = client.generate("a small red circle on white", seed=1)
     print(picture.save("out"), picture.fingerprint)
 
-`Client.from_stack()` finds the service by the outputs of the project's Pulumi stack, and
-`AsyncClient(client)` is for coroutines. Everything that fails on purpose is a `ClientError`:
+`Client.from_stack()` finds the service through the outputs of the project's Pulumi stack, and
+`AsyncClient(client)` is for coroutines. Every expected failure is a `ClientError`:
 
     ClientError
     ├── InputRefusedError         a value outside what the model accepts
-    │   └── PictureFileError      a picture file or folder that cannot be used
-    ├── UnreachableError          no service that can be used
-    │   ├── StackOutputError      the stack does not say where it is
-    │   ├── ModelNotFoundError    a server without this model
-    │   └── UnexpectedAnswerError something that is not TF Serving with this model
-    ├── ModelLoadingError         up, and not ready yet
-    ├── QueueFullError            no room in the queue
+    │   └── PictureFileError      a picture file or folder that cannot be read or written
+    ├── UnreachableError          no usable service
+    │   ├── StackOutputError      the stack's outputs are missing or unreadable
+    │   ├── ModelNotFoundError    the server does not serve this model
+    │   └── UnexpectedAnswerError the response is not TF Serving's for this model
+    ├── ModelLoadingError         the server is up, but the model is not ready
+    ├── QueueFullError            the server's queue is full
     └── RequestTimeoutError       not finished in time
 """
 

@@ -6,6 +6,6 @@ from typing import cast
 
 from client.command_line.cli import main
 
-# File names hold the prompt's words: where the terminal lacks a letter, its code is shown.
+# File names contain words of the prompt: characters the terminal cannot encode are escaped.
 cast("io.TextIOWrapper[io.BufferedWriter]", sys.stdout).reconfigure(errors="backslashreplace")
 sys.exit(main())

@@ -17,19 +17,19 @@ from client.transports.transport import STATUS_TIMEOUT_SECONDS, ModelStatus, Tra
 from model_export.spec import MODEL_NAME
 
 TIMEOUT_MARGIN_SECONDS = 5.0
-"""The client waits this much longer than the server, whose own words on a timeout say more."""
+"""The client waits this much longer than the server, whose timeout message is more specific."""
 
 MAX_TIMEOUT_SECONDS = 86_400.0
 
 
 class Client:
-    """Asks a service for pictures. Several threads may use one client at once.
+    """A thread-safe client of a service.
 
     `endpoint` is `http://host:port` for REST, `grpc://host:port` for gRPC, or several of them:
-    then each picture is asked for where the fewest of this client's requests are in flight.
-    `protocol` says what an endpoint without a scheme speaks, and is REST if left out. `limits`
-    and the time limit default to the model spec's own; `Client.from_stack` takes them from the
-    deployment. Every method raises a `ClientError` on failure.
+    each request then goes to the one with the fewest of this client's requests in flight.
+    `protocol` applies to endpoints without a scheme, REST by default. `limits` and the timeout
+    default to the model spec's; `Client.from_stack` takes them from the deployment. Every method
+    raises a `ClientError` on failure.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Client:
 
     @property
     def endpoint(self) -> str:
-        """Where the service is, to show; several are joined by commas."""
+        """The endpoint for display; several are joined by commas."""
         return ", ".join(self.endpoints)
 
     @classmethod
@@ -91,8 +91,8 @@ class Client:
         guidance_scale: float | None = None,
         seed: int | None = None,
     ) -> Picture:
-        """Ask for one picture and wait for it. What is left out is the service's default, and
-        a seed is drawn; the picture says which values were used.
+        """Request one picture and wait for it. Omitted values take the service's defaults, and the
+        seed is random; the picture records the values used.
         """
         return self.send(
             self.prepare(
@@ -130,7 +130,7 @@ class Client:
         return request
 
     def send(self, request: PictureRequest, timeout_seconds: float | None = None) -> Picture:
-        """Ask for exactly this picture and wait for it, for the client's own time limit or less."""
+        """Send this request and wait for its picture, for at most the client's own timeout."""
         self.limits.check(request)
         if timeout_seconds is None or timeout_seconds > self.timeout_seconds:
             timeout_seconds = self.timeout_seconds
@@ -151,7 +151,7 @@ class Client:
         )
 
     def status(self) -> ModelStatus:
-        """The state and version of the served model, by TF Serving's own status API."""
+        """The state and version of the served model, from TF Serving's status API."""
         return self._transport.model_status(min(self.timeout_seconds, STATUS_TIMEOUT_SECONDS))
 
     def close(self) -> None:
@@ -171,13 +171,13 @@ class Client:
 
 def _connected(endpoints: Sequence[str], model_name: str) -> Transport:
     if not endpoints:
-        raise InputRefusedError("there is no endpoint: give one or more")
+        raise InputRefusedError("no endpoint given: pass at least one")
     transports = [_transport(endpoint, model_name) for endpoint in endpoints]
     return transports[0] if len(transports) == 1 else LeastLoaded(transports)
 
 
 def _transport(endpoint: str, model_name: str) -> Transport:
-    # The HTTP library takes 0.2 s to import and gRPC longer: `--help` and `show` do without.
+    # requests takes 0.2 s to import and gRPC longer: `--help` and `show` need neither.
     if protocol_of(endpoint) is Protocol.GRPC:
         from client.transports.rpc import GrpcTransport
 

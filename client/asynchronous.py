@@ -1,4 +1,4 @@
-"""The client for `asyncio`: each request waits on a thread of its own."""
+"""The client for `asyncio`: each request runs in its own thread."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class AsyncClient:
         async with AsyncClient(Client("http://127.0.0.1:8501")) as client:
             pictures = await asyncio.gather(*(client.generate(prompt) for prompt in prompts))
 
-    At most `max_in_flight` requests are under way; others wait for one to end. Cancelling a task
-    stops its waiting at once; its request ends by itself, within the client's time limit.
+    At most `max_in_flight` requests run at once; others wait for a free thread. A cancelled task
+    stops waiting at once; its request runs on until it finishes or times out.
     """
 
     def __init__(self, client: Client, *, max_in_flight: int = MAX_IN_FLIGHT) -> None:
@@ -53,20 +53,20 @@ class AsyncClient:
 
     async def send(self, request: PictureRequest) -> Picture:
         """As `Client.send`."""
-        return await self._on_a_thread(lambda: self.client.send(request))
+        return await self._in_thread(lambda: self.client.send(request))
 
     async def status(self) -> ModelStatus:
         """As `Client.status`."""
-        return await self._on_a_thread(self.client.status)
+        return await self._in_thread(self.client.status)
 
-    async def _on_a_thread(self, call: Callable[[], T]) -> T:
-        # A tenth of a second to import, and already there where a coroutine runs.
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        # asyncio takes 0.1 s to import, and is already imported where a coroutine runs.
         import asyncio
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     async def close(self) -> None:
-        """Close the client; requests under way end by themselves."""
+        """Close the client; requests in flight finish in the background."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.client.close()
 

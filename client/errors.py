@@ -1,6 +1,6 @@
-"""What can go wrong between a prompt and its picture, as one small tree of exceptions.
+"""The client's exceptions.
 
-Every message is one line for a person: what is wrong, where, what to do.
+Every message is one line for the user: what is wrong, where, what to do.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ MAX_QUOTED_CHARACTERS = 300
 
 
 class ClientError(Exception):
-    """The root: catch this to catch everything that the client raises on purpose.
+    """The base class of everything that the client raises on purpose.
 
-    status: with what the server refused, an HTTP status such as "503" or a gRPC code such as
-    "UNAVAILABLE"; empty where no server answered.
+    status: the server's HTTP status, such as "503", or gRPC code, such as "UNAVAILABLE"; empty if
+    no server responded.
     """
 
     def __init__(self, message: str, *, status: str = "") -> None:
@@ -21,7 +21,7 @@ class ClientError(Exception):
 
 
 class InputRefusedError(ClientError):
-    """A value outside what the model accepts, found here or by the server (HTTP 400)."""
+    """A value that the model does not accept, rejected here or by the server (HTTP 400)."""
 
 
 class PictureFileError(InputRefusedError):
@@ -29,27 +29,27 @@ class PictureFileError(InputRefusedError):
 
 
 class UnreachableError(ClientError):
-    """No service that can be used: no connection, or none of what follows."""
+    """No usable service: no connection, or one of the subclasses."""
 
 
 class StackOutputError(UnreachableError):
-    """The stack has no outputs to find the service by, or they could not be read."""
+    """The stack's outputs, which locate the service, are missing or unreadable."""
 
 
 class ModelNotFoundError(UnreachableError):
-    """A server answers, and does not serve a model of this name."""
+    """The server does not serve a model of this name."""
 
 
 class UnexpectedAnswerError(UnreachableError):
-    """Something answers, and not as TF Serving with this project's signatures does."""
+    """The response is not one of TF Serving with this project's signatures."""
 
 
 class ModelLoadingError(ClientError):
-    """The server is up and the model is not ready yet."""
+    """The server is up, but the model is not ready yet."""
 
 
 class QueueFullError(ClientError):
-    """The server's queue has no room; the request was not run."""
+    """The server's queue is full; the request was not run."""
 
 
 class RequestTimeoutError(ClientError):
@@ -57,7 +57,7 @@ class RequestTimeoutError(ClientError):
 
 
 def one_line(text: str) -> str:
-    """`text` from elsewhere, fit to quote: one line, no control codes, not too long."""
+    """Foreign text made fit to quote: one line, no control codes, limited length."""
     line = printable(" ".join(text.split()))
     if len(line) > MAX_QUOTED_CHARACTERS:
         return line[:MAX_QUOTED_CHARACTERS] + "…"
@@ -65,7 +65,7 @@ def one_line(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` with what could steer a terminal written as escapes, so that it is safe to show."""
+    """`text` with control characters escaped, so that it is safe to print on a terminal."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text

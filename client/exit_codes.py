@@ -25,16 +25,16 @@ EXIT_CODES: dict[type[ClientError], int] = {
 EXIT_CODES_HELP = """\
 exit codes:
   0    done
-  2    the command line is wrong
-  3    an input was refused, by the client or by the server; or a file cannot be used
-  4    no service that can be used: not deployed, not running, another model, or not TF Serving
+  2    usage error
+  3    an input was rejected by the client or the server, or a file cannot be read or written
+  4    no usable service: not deployed, not running, another model, or not TF Serving
   5    the model is still loading
-  6    the service is full
-  7    the picture was not finished in time
-  130  interrupted; the pictures finished so far stay
+  6    the server's queue is full
+  7    timed out
+  130  interrupted; finished pictures are kept
 """
 
 
 def exit_code(error: ClientError) -> int:
-    """The exit code for the branch of the tree that `error` hangs on."""
+    """The exit code of the error's class, or of its base class."""
     return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))

@@ -1,4 +1,4 @@
-"""What a service accepts and what it fills in: read from the stack, checked before sending."""
+"""A service's limits and defaults: read from the stack, checked before sending."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from model_export.spec import (
 )
 
 MIN_GUIDANCE_SCALE = 1.0
-"""At 1 the prompt alone decides; below it guidance would push away from the prompt."""
+"""At 1 guidance has no effect; below 1 it would push the picture away from the prompt."""
 
 
 @dataclass(frozen=True)
 class PictureRequest:
-    """One row of the signature `serving_default`: all that decides what a model draws."""
+    """One row of the signature `serving_default`: everything that determines the picture."""
 
     prompt: str
     negative_prompt: str
@@ -49,7 +49,7 @@ class Limits:
 
     @classmethod
     def from_output(cls, values: Mapping[str, object]) -> Limits:
-        """The limits a stack declares, in Pulumi's camelCase. Unknown keys are left alone."""
+        """The limits a stack declares, in Pulumi's camelCase. Unknown keys are ignored."""
         known: dict[str, float | str] = {}
         for field in fields(cls):
             key = _camel_case(field.name)
@@ -68,7 +68,7 @@ class Limits:
         return cls(**known)  # pyright: ignore[reportArgumentType]
 
     def check(self, request: PictureRequest) -> None:
-        """Refuse, in one line, what the model would clamp, cut or draw badly."""
+        """Reject values that the model would clamp, truncate or draw badly."""
         self._check_text("the prompt", request.prompt)
         self._check_text("the negative prompt", request.negative_prompt)
         if not 1 <= request.num_steps <= self.max_steps:
@@ -91,27 +91,27 @@ class Limits:
                 f"{name} is not valid UTF-8 at character {error.start + 1}: type it again"
             ) from None
         if "\0" in text:
-            raise InputRefusedError(f"{name} holds a NUL character: leave it out")
+            raise InputRefusedError(f"{name} contains a NUL character: remove it")
         if size_bytes > self.max_prompt_bytes:
             raise InputRefusedError(
-                f"{name} is {size_bytes} bytes long, and the limit is {self.max_prompt_bytes}: "
-                f"shorten it (the model reads {self.max_prompt_tokens} tokens)"
+                f"{name} is {size_bytes} bytes long, but the limit is {self.max_prompt_bytes}: "
+                f"shorten it (the model reads only {self.max_prompt_tokens} tokens)"
             )
 
 
 def check_seed(seed: int, count: int = 1) -> None:
-    """Refuse `seed`, or any of the `count` seeds that follow on from it, out of range."""
+    """Reject `seed` if it, or the last of `count` consecutive seeds from it, is out of range."""
     if not 0 <= seed < SEED_LIMIT:
         raise InputRefusedError(f"the seed must be from 0 to {SEED_LIMIT - 1}, not {seed}")
     if seed + count > SEED_LIMIT:
         raise InputRefusedError(
-            f"{count} pictures from seed {seed} on would pass the last seed, {SEED_LIMIT - 1}: "
-            "choose a smaller one"
+            f"{count} pictures from seed {seed} would exceed the largest seed, {SEED_LIMIT - 1}: "
+            "choose a smaller seed"
         )
 
 
 def draw_seed() -> int:
-    """A seed that nobody chose, uniform over all that the model takes."""
+    """A random seed, uniform over the range that the model accepts."""
     return secrets.randbelow(SEED_LIMIT)
 
 

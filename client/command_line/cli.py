@@ -1,4 +1,4 @@
-"""The command line: a thin layer of options, lines and exit codes over the library."""
+"""The command line: a thin layer of options, output and exit codes over the library."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FIRST_SEED = 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; a wrong command line exits with 2 directly."""
+    """Run one command and return its exit code; a usage error exits with 2 directly."""
     arguments = build_parser(COMMANDS).parse_args(argv)
     try:
         return arguments.run(arguments)
@@ -46,13 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has gone, as in `… | head -1`: Python would complain at exit.
+        # The reader has closed the pipe, as in `… | head -1`: Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_INTERRUPTED
 
 
 def generate(arguments: argparse.Namespace) -> int:
-    """Ask for `--count` pictures, one after another, and write each one as it comes."""
+    """Generate `--count` pictures one after another, saving each one as it arrives."""
     count: int = arguments.count
     if count < 1:
         raise InputRefusedError(f"--count must be 1 or more, not {count}")
@@ -82,15 +82,15 @@ def generate(arguments: argparse.Namespace) -> int:
                 print_warnings(picture, request, client)
             finished += 1
     except KeyboardInterrupt:
-        print(f"interrupted: {finished} of {count} pictures are in {folder}", file=sys.stderr)
+        print(f"interrupted: {finished} of {count} pictures saved in {folder}", file=sys.stderr)
         return EXIT_INTERRUPTED
     return EXIT_DONE
 
 
 def first_picture(arguments: argparse.Namespace) -> int:
-    """Draw one picture to show that the service works, and say how to go on.
+    """Draw one picture to show that the service works, and print what to do next.
 
-    The seed is fixed, so that doing it again leaves everything as it is.
+    The seed is fixed, so that a second run changes nothing.
     """
     client = connect(arguments).client
     request = client.prepare(arguments.prompt, seed=FIRST_SEED)
@@ -106,7 +106,7 @@ def first_picture(arguments: argparse.Namespace) -> int:
 
 
 def again(arguments: argparse.Namespace) -> int:
-    """Make the picture of a file again, from what the file says of itself."""
+    """Draw a saved picture again from the values in its file, and compare the pixels."""
     saved = picture_files.read(arguments.file)
     client = connect(arguments).client
     request = client.prepare(
@@ -123,7 +123,7 @@ def again(arguments: argparse.Namespace) -> int:
     print_warnings(picture, request, client)
     if picture.fingerprint != saved.fingerprint:
         print(
-            f"model   {picture.fingerprint}; the file is by another one, "
+            f"model   {picture.fingerprint}; the file is from another model, "
             f"{printable(saved.fingerprint)}"
         )
     print(f"pixels  {'equal' if saved.shows_the_same_as(picture) else 'different'}")
@@ -131,10 +131,12 @@ def again(arguments: argparse.Namespace) -> int:
 
 
 def show(arguments: argparse.Namespace) -> int:
-    """Print the text chunks of a file."""
+    """Print the values recorded in a picture file: its PNG text chunks."""
     text = picture_files.read_text(arguments.file)
     if not text:
-        raise picture_files.PictureFileError(f"{arguments.file} has no text chunks")
+        raise picture_files.PictureFileError(
+            f"{arguments.file} has no text chunks: choose a file that `generate` saved"
+        )
     width = max(map(len, text))
     for keyword, value in text.items():
         print(f"{printable(keyword):{width}}  {printable(value)}")
@@ -142,7 +144,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def status(arguments: argparse.Namespace) -> int:
-    """Say whether the service is ready, and which model it serves."""
+    """Show whether the service is ready, and which model it serves."""
     service = connect(arguments)
     client = service.client
     model = client.status()
@@ -154,8 +156,8 @@ def status(arguments: argparse.Namespace) -> int:
 
 
 def doctor(arguments: argparse.Namespace) -> int:
-    """Check what the service stands on, and say what is wrong and what to do."""
-    # psutil and the HTTP library, which `--help` and `show` do without.
+    """Check everything that the service depends on, and suggest fixes for what is wrong."""
+    # Imports psutil and requests, which `--help` and `show` do not need.
     from client.doctor.examination import State, examine, verdict
 
     findings: list[Finding] = []
@@ -178,11 +180,11 @@ def print_result(path: Path, picture: Picture) -> None:
 
 
 def print_warnings(picture: Picture, request: PictureRequest, client: Client) -> None:
-    """What the model changed of the request, on standard error."""
+    """Warn on standard error where the picture differs from the request."""
     if picture.truncated:
         print(
-            f"warning: the prompt has {picture.prompt_tokens} tokens, and the model read only the "
-            f"first {client.limits.max_prompt_tokens}: shorten it to have all of it drawn",
+            f"warning: the prompt has {picture.prompt_tokens} tokens, but the model reads only the "
+            f"first {client.limits.max_prompt_tokens}: shorten it",
             file=sys.stderr,
         )
     if picture.num_steps != request.num_steps:
@@ -192,7 +194,7 @@ def print_warnings(picture: Picture, request: PictureRequest, client: Client) ->
         )
     if picture.fingerprint.endswith(RANDOM_WEIGHTS_MARK):
         print(
-            "warning: this model has RANDOM WEIGHTS: it was never trained, and draws noise",
+            "warning: this model has RANDOM WEIGHTS: it was never trained, so it draws noise",
             file=sys.stderr,
         )
 
@@ -210,19 +212,19 @@ def print_status(service: Service, model: ModelStatus) -> None:
     try:
         figures = fetch(client.endpoint if stack is None else stack.endpoint, client.model_name)
     except NoMetricsError as error:
-        lines["metrics"] = f"none: {error}"
+        lines["metrics"] = f"unavailable: {error}"
     else:
-        room = "" if stack is None else f"; {stack.limits.queue} may wait"
-        lines |= figure_lines(figures, room)
+        capacity = "" if stack is None else f"; capacity {stack.limits.queue}"
+        lines |= figure_lines(figures, capacity)
     for name, value in lines.items():
         print(f"{name:11}  {printable(value)}")
 
 
-def figure_lines(figures: ServerFigures, room: str) -> dict[str, str]:
-    """What a server has done since it started, by name. room: how long its queue is."""
+def figure_lines(figures: ServerFigures, capacity: str) -> dict[str, str]:
+    """A server's figures since it started, by label. capacity: a note on the queue's size."""
     answers = ", ".join(f"{count} {status}" for status, count in figures.answers.items())
     requests, waits = figures.requests, figures.waits
-    latency, queue = "no picture so far", "no request so far"
+    latency, queue = "no pictures yet", "no requests yet"
     if requests.mean is not None:
         half, most = requests.percentile(50), requests.percentile(95)
         latency = (
@@ -230,8 +232,8 @@ def figure_lines(figures: ServerFigures, room: str) -> dict[str, str]:
             f"p50 about {half:.2f}, p95 {most:.2f}"
         )
     if waits.mean is not None:  # its histogram ends at a second
-        queue = f"{waits.count} requests, {waits.mean:.2f} s on average waiting"
-    return {"answers": answers or "none so far", "latency": latency, "queue": queue + room}
+        queue = f"{waits.count} requests, {waits.mean:.2f} s average wait"
+    return {"requests": answers or "none yet", "latency": latency, "queue": queue + capacity}
 
 
 COMMANDS = {

@@ -1,4 +1,4 @@
-"""The service that the options of a command name."""
+"""Connecting to the service that a command's options select."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from model_export.spec import MODEL_NAME
 
 @dataclass(frozen=True)
 class Service:
-    """The client for the service, and its stack if that was asked."""
+    """The client, and the stack's outputs if the service was found through a stack."""
 
     client: Client
     stack: StackOutputs | None

@@ -1,4 +1,4 @@
-"""`load`: the options of a load test, its display, and where its results go."""
+"""The command `load`: its plan from the options, its progress, and its output."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ MAX_REQUESTS = 1_000_000
 
 
 def load(arguments: argparse.Namespace) -> int:
-    """Send many requests, and report how the service bore them."""
-    # The HTTP library, psutil, csv: `--help` and other commands do without.
+    """Load-test the service, and report latency, throughput and failures."""
+    # Imports requests, psutil and csv, which `--help` and other commands do not need.
     from client.load.album import Album
     from client.load.run import Load
     from client.load.summary import as_document, as_text, summarize, write_csv
@@ -66,34 +66,34 @@ def load(arguments: argparse.Namespace) -> int:
         document["usage"] = [vars(sample) for sample in samples]
         print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
-        print("\n".join(printable(line) for line in _tabs(as_text(summary))))
+        print("\n".join(printable(line) for line in _expand_tabs(as_text(summary))))
     if csv_file is not None:
         write_csv(csv_file, outcome)
-        _say(f"requests       {csv_file}")
+        _note(f"requests       {csv_file}")
     if plot_file is not None:
         from client.load.plot import draw
 
         draw(plot_file, outcome, samples)
-        _say(f"plot           {plot_file}")
+        _note(f"plot           {plot_file}")
     if album is not None and (sheet := album.write_sheet()) is not None:
-        _say(f"pictures       {album.kept} in {album.folder}")
-        _say(f"contact sheet  {sheet}")
+        _note(f"pictures       {album.kept} in {album.folder}")
+        _note(f"contact sheet  {sheet}")
     if outcome.interrupted:
-        _say(f"interrupted: {summary.pictures} of {summary.planned} requests became pictures")
+        _note(f"interrupted: {summary.pictures} of {summary.planned} requests succeeded")
         return EXIT_INTERRUPTED
     return outcome.exit_code
 
 
 def plan_of(arguments: argparse.Namespace, client: Client) -> Plan:
-    """What the options ask for. Raises InputRefusedError."""
+    """The plan that the options describe. Raises InputRefusedError."""
     tutorial: str | None = arguments.tutorial
     count: int | None = arguments.requests
     if tutorial is not None and (arguments.rate, arguments.concurrency) != (None, None):
-        raise InputRefusedError("--tutorial says how many at a time: leave out -c and --rate")
+        raise InputRefusedError("--tutorial sets the concurrency: leave out -c and --rate")
     if arguments.rate is not None and arguments.concurrency is not None:
-        raise InputRefusedError("--rate sends without waiting: leave out -c")
+        raise InputRefusedError("--rate and -c exclude each other: leave one out")
     if arguments.stagger is not None and tutorial != "parallel":
-        raise InputRefusedError("--stagger belongs to --tutorial parallel")
+        raise InputRefusedError("--stagger needs --tutorial parallel")
     if count is None:
         count = DEFAULT_REQUESTS if tutorial is None else len(TUTORIAL_PROMPTS)
     if not 1 <= count <= MAX_REQUESTS:
@@ -114,7 +114,7 @@ def plan_of(arguments: argparse.Namespace, client: Client) -> Plan:
 
 
 def _requests(arguments: argparse.Namespace, client: Client, count: int) -> list[PictureRequest]:
-    """The prompts in turn, each request with a seed of its own."""
+    """The prompts in turn, each request with its own seed."""
     prompts = _prompts(arguments)
     check_seed(arguments.seed, count)
     return [
@@ -140,16 +140,16 @@ def _prompts(arguments: argparse.Namespace) -> Sequence[str]:
     except OSError as error:
         raise PictureFileError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError:
-        raise PictureFileError(f"{path} is not UTF-8 text: choose another") from None
+        raise PictureFileError(f"{path} is not UTF-8 text: choose another file") from None
     prompts = [line.strip() for line in lines if line.strip()]
     if not prompts:
-        raise PictureFileError(f"{path} holds no prompt: write one on each line")
+        raise PictureFileError(f"{path} contains no prompts: write one per line")
     return prompts
 
 
 @contextmanager
 def _usage(service: Service, *, wanted: bool) -> Generator[Sequence[Sample]]:
-    """CPU and memory of the servers, as a list that fills while this is open."""
+    """Samples of the servers' CPU and memory, in a list that grows while this is open."""
     watch = None
     with ExitStack() as watching:
         if wanted:
@@ -158,26 +158,26 @@ def _usage(service: Service, *, wanted: bool) -> Generator[Sequence[Sample]]:
             try:
                 watch = watching.enter_context(monitor(service.client.endpoints, service.stack))
             except NotMeasurableError as error:
-                _say(f"CPU and memory are not measured: {error}")
+                _note(f"CPU and memory are not measured: {error}")
         yield watch.samples if watch is not None else []
     if watch is not None and watch.problem:
-        _say(f"CPU and memory were not measured to the end: {watch.problem}")
+        _note(f"measuring CPU and memory stopped early: {watch.problem}")
 
 
 def _output_file(text: str | None) -> Path | None:
-    """The file of an option, in a folder that is there."""
+    """The path that an option gives; its folder must exist."""
     if text is None:
         return None
     path = Path(text)
     if path.is_dir() or not path.parent.is_dir():
-        raise PictureFileError(f"cannot write {path}: it must be a file in a folder that exists")
+        raise PictureFileError(f"cannot write {path}: give a file name in an existing folder")
     return path
 
 
-def _tabs(text: str) -> list[str]:
-    """Lines with their tabs as spaces: a terminal's escapes are shown, and a tab is one."""
+def _expand_tabs(text: str) -> list[str]:
+    """Lines with tabs expanded, because `printable` would escape them."""
     return [line.expandtabs(16) for line in text.splitlines()]
 
 
-def _say(line: str) -> None:
+def _note(line: str) -> None:
     print(printable(line), file=sys.stderr)

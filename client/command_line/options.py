@@ -24,8 +24,8 @@ examples:
   python -m client generate "a green square" --negative-prompt red --steps 30 --guidance-scale 5
   python -m client generate "a circle" --endpoint http://127.0.0.1:8501
 
-One line is printed for each picture: its path, its seed, the seconds it took. The file holds
-all that made it, so that `python -m client again FILE` can make it again.
+Prints one line per picture: its path, its seed, the seconds it took. The file records the values
+it was drawn with, so that `python -m client again FILE` can reproduce it.
 
 """
 
@@ -33,8 +33,8 @@ AGAIN_HELP = """\
 example:
   python -m client again out/two-blue-stars-7.png
 
-Writes a second file, and says whether its pixels equal those of the first. They do on the same
-kind of machine with the same model; that the model is another one is said too.
+Saves a second file, and reports whether its pixels equal those of the first. With the same model
+on the same kind of machine they do; a different model is reported too.
 
 """
 
@@ -46,10 +46,10 @@ examples:
   python -m client load --tutorial parallel --stack dev --keep pictures
   python -m client load --endpoint http://127.0.0.1:8501 --endpoint http://127.0.0.1:8601
 
-The report has the form of hey's. Success counts every request that was sent; latencies are those
-of the pictures. With --rate, latency counts from when a request was due. With several endpoints,
-each request goes to the one with the fewest requests in flight. Exits with 0 if every request
-became a picture, else with the code of the most frequent failure.
+The report has the format of hey's. The success rate is over all requests sent; latencies are
+those of successful requests. With --rate, latency is measured from the scheduled time. With
+several endpoints, each request goes to the one with the fewest requests in flight. Exits with 0
+if every request succeeded, else with the code of the most frequent failure.
 
 """
 
@@ -58,8 +58,8 @@ examples:
   python -m client status
   python -m client status --stack dev
 
-Shows latency and queue from the server's metrics, where it has them. Exits with 0 if the service
-is ready.
+Shows latency and queue figures if the server exports metrics. Exits with 0 if the service is
+ready.
 
 """
 
@@ -68,20 +68,21 @@ examples:
   python -m client doctor
   python -m client doctor --stack dev
 
-A line for each check: ok, wait, wrong or unknown, what was checked, what is so, what to do. For a
-stack on GKE it asks gcloud and kubectl with your own rights: tools, bucket (may the pods read it),
-files, cluster, pods (do they fit on a node, did the model load), log, quota, service. Nothing is
-changed, your kubeconfig included. Exits with 0 if all is well, with 5 if it only takes time, and
-with 4 if something is wrong or could not be asked.
+Prints a line for each check: ok, wait, wrong or unknown, its name, what it found and what to do.
+For a stack on GKE it runs gcloud and kubectl with your own credentials, and checks the tools, the
+bucket (can the pods read it), the model files, the cluster, the pods (are they scheduled, did the
+model load), their log, the quota and the service. It changes nothing, and leaves your kubeconfig
+alone. Exits with 0 if all is well, with 5 if something is still starting, and with 4 if a check
+failed or could not run.
 
 """
 
 
-ENDPOINT_HELP = f"the service itself, such as {REST_EXAMPLE} or {GRPC_EXAMPLE}"
+ENDPOINT_HELP = f"address of the service instead of --stack, {REST_EXAMPLE} or {GRPC_EXAMPLE}"
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """argparse, with a wrong command line answered in one line and help texts left as written."""
+    """argparse with one-line usage errors, and help texts formatted as written."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -93,10 +94,10 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
-    """The parser for these commands; what it parses has the command's function as `run`."""
+    """The parser for these commands; its result has the command's function as `run`."""
     parser = OneLineParser(
         prog="python -m client",
-        description="Ask the deployed service for pictures.",
+        description="Generate pictures with the deployed service, check it, and load-test it.",
         epilog=EXIT_CODES_HELP,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -119,21 +120,21 @@ def _add_generate_options(parser: argparse.ArgumentParser) -> None:
         "--prompt",
         dest="prompt_option",
         metavar="PROMPT",
-        help="the same as an option; --prompt=-x takes one that starts with a dash",
+        help="the same as an option; write --prompt=-x for a prompt that starts with a dash",
     )
     _add_picture_options(parser)
     parser.add_argument(
         "--seed",
         type=int,
         metavar="N",
-        help="the same seed makes the same picture; with --count, N+1 and so on follow [drawn]",
+        help="the same seed gives the same picture; --count goes on with N+1, N+2, … [random]",
     )
     parser.add_argument("--count", type=int, default=1, metavar="N", help="how many pictures [1]")
 
 
 def _add_picture_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--negative-prompt", metavar="TEXT", help="what to keep away from (default: the stack's)"
+        "--negative-prompt", metavar="TEXT", help="what the picture should not show [the stack's]"
     )
     parser.add_argument("--steps", type=int, metavar="N", help="sampler steps [the stack's]")
     parser.add_argument(
@@ -146,45 +147,48 @@ def _add_picture_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_load_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        *("-n", "--requests"), type=int, metavar="N", help="how many [50; 5 with --tutorial]"
+        *("-n", "--requests"),
+        type=int,
+        metavar="N",
+        help="number of requests [50; 5 with --tutorial]",
     )
     parser.add_argument(
-        *("-c", "--concurrency"), type=int, metavar="N", help="how many at a time [5]"
+        *("-c", "--concurrency"), type=int, metavar="N", help="requests in flight at a time [5]"
     )
     parser.add_argument(
         "--rate",
         type=float,
         metavar="X",
-        help="instead: X a second on average (Poisson)",
+        help="instead of -c: X requests per second on average (Poisson process)",
     )
     parser.add_argument(
         "--tutorial",
         choices=("sequential", "parallel"),
-        help="instead: one after another; or 3 at a time, the first ones --stagger apart",
+        help="instead of -c: one after another, or 3 at a time with staggered starts",
     )
-    parser.add_argument("--stagger", type=float, metavar="SECONDS", help="[the tutorial's 20]")
+    parser.add_argument(
+        "--stagger", type=float, metavar="SECONDS", help="between the first starts [20]"
+    )
     prompts = parser.add_mutually_exclusive_group()
     prompts.add_argument("--prompt", metavar="PROMPT", help="what to draw [the tutorial's five]")
-    prompts.add_argument("--prompts", metavar="FILE", help="what to draw in turn, one on each line")
+    prompts.add_argument("--prompts", metavar="FILE", help="prompts to use in turn, one per line")
     _add_picture_options(parser)
     parser.add_argument(
         *("--seed",),
         type=int,
         default=1,
         metavar="N",
-        help="the first; N+1 and so on follow [1]",
+        help="seed of the first request; N+1, N+2, … follow [1]",
     )
+    parser.add_argument("--retry", action="store_true", help="retry after a 503, until --timeout")
     parser.add_argument(
-        "--retry", action="store_true", help="ask again after a 503, until --timeout is over"
+        "--json", action="store_true", help="print the report as JSON, with every request"
     )
-    parser.add_argument("--json", action="store_true", help="report as JSON, with every request")
-    parser.add_argument("--csv", metavar="FILE", help="a line for every request")
+    parser.add_argument("--csv", metavar="FILE", help="write a row for every request")
     parser.add_argument(
-        "--plot", metavar="FILE.png", help="latency, requests in flight, CPU and memory over time"
+        "--plot", metavar="FILE.png", help="plot latency, requests in flight, CPU and memory"
     )
-    parser.add_argument(
-        "--keep", metavar="FOLDER", help="write the pictures and a contact sheet of them"
-    )
+    parser.add_argument("--keep", metavar="FOLDER", help="save the pictures and a contact sheet")
 
 
 def _add_first_prompt(parser: argparse.ArgumentParser) -> None:
@@ -194,12 +198,12 @@ def _add_first_prompt(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a PNG file that `generate` wrote")
+    parser.add_argument("file", metavar="FILE", help="a PNG file that `generate` saved")
 
 
 def _add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--out", default="out", metavar="FOLDER", help="where pictures are written [out]"
+        "--out", default="out", metavar="FOLDER", help="where to save pictures [out]"
     )
 
 
@@ -208,7 +212,7 @@ def _add_stack(parser: argparse.ArgumentParser) -> None:
         "--stack",
         default=LOCAL_STACK,
         metavar="NAME",
-        help="the stack whose outputs say where the service is, and its limits [local]",
+        help="the stack whose outputs give the service's address and limits [local]",
     )
 
 
@@ -229,22 +233,24 @@ def _add_connection_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--transport",
         choices=[protocol.value for protocol in Protocol],
-        help="what to speak [what the endpoint says; rest]",
+        help="protocol to use [from the endpoint's scheme, else rest]",
     )
     parser.add_argument(
-        "--model-name", metavar="NAME", help=f"the served model [the stack's, or {MODEL_NAME}]"
+        "--model-name",
+        metavar="NAME",
+        help=f"name of the served model [the stack's, or {MODEL_NAME}]",
     )
     parser.add_argument(
         "--timeout",
         type=float,
         metavar="SECONDS",
-        help="how long to wait for a picture [a little longer than the server]",
+        help="how long to wait for a picture [slightly longer than the server does]",
     )
 
 
 COMMANDS: dict[str, tuple[str, str, tuple[AddOptions, ...]]] = {
     "generate": (
-        "make pictures",
+        "generate pictures",
         GENERATE_HELP,
         (_add_generate_options, _add_out, _add_service_options),
     ),
@@ -254,17 +260,17 @@ COMMANDS: dict[str, tuple[str, str, tuple[AddOptions, ...]]] = {
         (_add_first_prompt, _add_out, _add_service_options),
     ),
     "again": (
-        "make the picture of a file again",
+        "draw a saved picture again, and compare the pixels",
         AGAIN_HELP,
         (_add_file, _add_out, _add_service_options),
     ),
-    "show": ("print what a file says of itself", "", (_add_file,)),
+    "show": ("print the values recorded in a picture file", "", (_add_file,)),
     "load": (
-        "send many requests and report how they fared",
+        "load-test the service",
         LOAD_HELP,
         (_add_load_options, _add_services_options),
     ),
-    "status": ("say whether the service is ready", STATUS_HELP, (_add_service_options,)),
-    "doctor": ("find out what is wrong, and what to do", DOCTOR_HELP, (_add_stack,)),
+    "status": ("show whether the service is ready", STATUS_HELP, (_add_service_options,)),
+    "doctor": ("diagnose problems and suggest fixes", DOCTOR_HELP, (_add_stack,)),
 }
 """For each command: its line in the list of commands, the end of its help, its options."""

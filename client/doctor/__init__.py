@@ -1,1 +1,1 @@
-"""`doctor`: checks on a stack and its service, each with what to do."""
+"""`doctor`: checks of a stack and its service, each with what to do."""

@@ -1,4 +1,4 @@
-"""The checks of a stack on GKE, by `kubectl` and `gcloud` with the caller's own rights."""
+"""The checks of a stack on GKE, by `kubectl` and `gcloud` with the user's own credentials."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from client.stacks.cluster import (
     ClusterName,
     cluster_of,
     get_credentials,
-    own_kubeconfig,
+    temporary_kubeconfig,
 )
 from client.stacks.discovery import StackOutputs
 from client.stacks.tools import (
     INSTALL,
     ToolError,
-    ask,
-    ask_json,
     at,
     list_at,
     missing_tools,
     number_at,
     text_at,
+    tool_json,
+    tool_output,
 )
 
 SERVICE_ACCOUNT = "model-server"
@@ -35,41 +35,41 @@ CONTAINER = "model-server"
 READER_ROLE = "roles/storage.objectViewer"
 LOG_LINES = 8
 
-_LOGIN = "`gcloud auth login`, or ask for the roles that docs/gke.md lists"
+_LOGIN = "run `gcloud auth login`, or ask for the roles listed in docs/gke.md"
 _NOT_FOUND = re.compile(r"\b404\b|NOT_FOUND|not found")
 _LOG_CAUSES = (
     (
         re.compile(r"HTTP response code 40[13]|storage\.objects\.\w+ access|PERMISSION_DENIED"),
-        "the pod may not read the bucket: `make up` grants the right, and as the server keeps a "
-        "failed login for good, the pod has to go: `kubectl delete pod -n {namespace} {pod}`",
+        "the pod cannot read the bucket: grant access with `{make_up}`, then restart the pod, as "
+        "the server never retries a failed login: `kubectl delete pod -n {namespace} {pod}`",
     ),
     (
         re.compile(r"libcurl code 6|Couldn't resolve host|Could not resolve host"),
-        "the pod finds no names: see whether the NetworkPolicy lets it reach the cluster's DNS",
+        "DNS lookups fail in the pod: check that the NetworkPolicy allows the cluster's DNS",
     ),
     (
         re.compile(r"Could not find base path|No versions of servable"),
-        "the model's folder is not in the bucket, or cannot be read: see the check `bucket`",
+        "the model's folder is missing or unreadable: see the checks `bucket` and `files`",
     ),
     (
         re.compile(r"bad_alloc|[Oo]ut of memory|\bOOM\b|RESOURCE_EXHAUSTED: OOM"),
-        "the model needs more memory: raise memoryRequestGib or take a larger machineType",
+        "the server ran out of memory: raise memoryRequestGib or choose a larger machineType",
     ),
     (
         re.compile(r"Failed to start server"),
-        "the model did not load, and the lines below say why",
+        "the model failed to load; the lines below show why",
     ),
 )
-"""What the server says when it cannot load a model, and what to do about it."""
-_SLOW = {"ContainerCreating", "PodInitializing"}
-_IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName"}
+"""What the server logs when it cannot load a model: the cause, and what to do."""
+_STARTING = {"ContainerCreating", "PodInitializing"}
+_IMAGE_ERRORS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName"}
 
 
 def cluster_findings(stack: StackOutputs, make_up: str) -> Iterator[Finding]:
-    """One finding after another, in the order in which a start goes wrong.
+    """One finding after another, in the order in which a start can fail.
 
-    make_up: the command that deploys this stack. The caller's kubeconfig is left as it is: the
-    cluster's goes into a file of its own.
+    make_up: the command that deploys this stack. The user's kubeconfig stays unchanged: the
+    cluster's credentials go into a temporary one.
     """
     missing = missing_tools()
     for tool in missing:
@@ -80,10 +80,10 @@ def cluster_findings(stack: StackOutputs, make_up: str) -> Iterator[Finding]:
     yield Finding("tools", State.OK, f"{', '.join(INSTALL)} are on PATH")
     cluster = cluster_of(stack.kubeconfig_command)
     if cluster is None:
-        message = f"the stack does not say which cluster it is: `{make_up}`"
+        message = f"the stack's output `kubeconfigCommand` names no cluster: run `{make_up}`"
         yield Finding("cluster", State.WRONG, message)
         return
-    with own_kubeconfig() as environment:
+    with temporary_kubeconfig() as environment:
         yield from _Examination(stack, cluster, environment, make_up).findings()
 
 
@@ -114,29 +114,29 @@ class _Examination:
         for binding in list_at(policy, "bindings"):
             members = [m for m in list_at(binding, "members") if isinstance(m, str)]
             if at(binding, "role") == READER_ROLE and any(m.endswith(pod) for m in members):
-                return Finding("bucket", State.OK, f"pods may read {bucket}")
-        message = f"pods may not read {bucket} (no {READER_ROLE} for {NAMESPACE}/{SERVICE_ACCOUNT})"
-        return Finding("bucket", State.WRONG, f"{message}: `{self.make_up}` grants it")
+                return Finding("bucket", State.OK, f"pods can read {bucket}")
+        message = f"pods cannot read {bucket} ({NAMESPACE}/{SERVICE_ACCOUNT} lacks {READER_ROLE})"
+        return Finding("bucket", State.WRONG, f"{message}: grant it with `{self.make_up}`")
 
     def _model_files(self) -> Finding:
-        """Whether the model is in the bucket. Its `saved_model.pb` is uploaded after the rest."""
+        """Whether the model is in the bucket. Its `saved_model.pb` is uploaded last."""
         url = f"{self.stack.model_uri}/1/saved_model.pb"
         try:
             self._gcloud("storage", "objects", "describe", url)
         except ToolError as error:
             if _NOT_FOUND.search(str(error)):
-                message = f"{url} is not there: `{self.make_up}` exports the model"
+                message = f"{url} does not exist: export the model with `{self.make_up}`"
                 return Finding("files", State.WRONG, message)
             return Finding("files", State.UNKNOWN, f"{error}: {_LOGIN}")
         return Finding("files", State.OK, f"the model is in {self.stack.model_uri}")
 
     def _reach(self) -> Finding:
-        """Whether the caller gets through to the cluster's Kubernetes API."""
+        """Whether the cluster's Kubernetes API can be reached."""
         try:
             get_credentials(self.cluster, self.environment)
             self._kubectl("get", "namespace", NAMESPACE)
         except ToolError as error:
-            return Finding("cluster", State.WRONG, f"{error}: {_LOGIN}, or `{self.make_up}`")
+            return Finding("cluster", State.WRONG, f"{error}: {_LOGIN}, or run `{self.make_up}`")
         return Finding("cluster", State.OK, f"{self.cluster.name} in {self.cluster.location}")
 
     def _pods(self) -> Iterator[Finding]:
@@ -146,7 +146,7 @@ class _Examination:
             yield Finding("pods", State.UNKNOWN, f"{error}: {_LOGIN}")
             return
         if not pods:
-            message = f"there are no pods: `{self.make_up}`, and see `kubectl get events -n"
+            message = f"there are no pods: run `{self.make_up}`, and see `kubectl get events -n"
             yield Finding("pods", State.WRONG, f"{message} {NAMESPACE}`")
         for pod in pods:
             found = pod_finding(pod)
@@ -155,13 +155,13 @@ class _Examination:
                 yield self._log(pod, found.state is State.OK)
 
     def _log(self, pod: object, serves: bool) -> Finding:
-        """The end of the server's log, of the run before where that one ended."""
+        """The end of the server's log; after a crash, of the run that crashed."""
         name = text_at(pod, "metadata", "name")
         crashed = not serves and _server(pod, "lastState", "terminated") is not None
         command = ["kubectl", "logs", "-n", NAMESPACE, name, "-c", CONTAINER]
         command += [f"--tail={LOG_LINES}", *(["--previous"] if crashed else [])]
         try:
-            text = ask(command, self.environment)
+            text = tool_output(command, self.environment)
         except ToolError as error:
             return Finding("log", State.UNKNOWN, f"{name}: {error}")
         lines = tuple(printable(line) for line in text.splitlines()[-LOG_LINES:])
@@ -169,10 +169,10 @@ class _Examination:
             return Finding("log", State.OK, f"the last lines of {name}", lines)
         for pattern, cause in _LOG_CAUSES:
             if pattern.search(text):
-                said = cause.format(namespace=NAMESPACE, pod=name)
-                return Finding("log", State.WRONG, f"{name}: {said}", lines)
-        before = "before it ended last" if crashed else "so far"
-        return Finding("log", State.OK, f"what {name} said {before}", lines)
+                advice = cause.format(namespace=NAMESPACE, pod=name, make_up=self.make_up)
+                return Finding("log", State.WRONG, f"{name}: {advice}", lines)
+        when = "before its last crash" if crashed else "so far"
+        return Finding("log", State.OK, f"the last lines of {name} {when}", lines)
 
     def _quotas(self) -> Iterator[Finding]:
         try:
@@ -188,7 +188,7 @@ class _Examination:
         yield from quota_findings(list_at(pools), region, project, self._nodes())
 
     def _nodes(self) -> int:
-        """How many nodes there are; none where Kubernetes cannot be asked."""
+        """The number of nodes; 0 if Kubernetes cannot be reached."""
         try:
             return len(list_at(self._kubectl("get", "nodes"), "items"))
         except ToolError:
@@ -196,25 +196,25 @@ class _Examination:
 
     def _gcloud(self, *arguments: str) -> object:
         project = ["--project", self.cluster.project, "--format=json", "--quiet"]
-        return ask_json(["gcloud", *arguments, *project], self.environment)
+        return tool_json(["gcloud", *arguments, *project], self.environment)
 
     def _kubectl(self, *arguments: str) -> object:
         namespace = ["-n", NAMESPACE, "--request-timeout=30s", "-o", "json"]
-        return ask_json(["kubectl", *arguments, *namespace], self.environment)
+        return tool_json(["kubectl", *arguments, *namespace], self.environment)
 
 
 def pod_finding(pod: object) -> Finding:
-    """Whether a pod got a node, and whether its server has loaded the model."""
+    """Whether a pod has been scheduled, and its server has loaded the model."""
     name = text_at(pod, "metadata", "name")
     conditions = list_at(pod, "status", "conditions")
-    unplaced = [c for c in conditions if at(c, "reason") == "Unschedulable"]
-    if unplaced:
+    unschedulable = [c for c in conditions if at(c, "reason") == "Unschedulable"]
+    if unschedulable:
         return Finding(
             "pods",
             State.WRONG,
-            f"{name} fits on no node ({text_at(unplaced[0], 'message')}): wait some minutes for "
-            "another node; then lower cpuRequest or memoryRequestGib, take a larger machineType, "
-            "or raise maxNodes, and see the check `quota`",
+            f"{name} fits on no node ({text_at(unschedulable[0], 'message')}): wait a few minutes "
+            "for a new node; if none comes, lower cpuRequest or memoryRequestGib, choose a larger "
+            "machineType, or raise maxNodes, and see the check `quota`",
         )
     waiting = _server(pod, "state", "waiting")
     reason = text_at(waiting, "reason")
@@ -227,10 +227,9 @@ def pod_finding(pod: object) -> Finding:
         return Finding(
             "pods",
             State.WRONG,
-            f"{name} took more than its memory: raise memoryRequestGib or take a larger "
-            "machineType",
+            f"{name} ran out of memory: raise memoryRequestGib or choose a larger machineType",
         )
-    if reason in _IMAGE:
+    if reason in _IMAGE_ERRORS:
         return Finding(
             "pods",
             State.WRONG,
@@ -242,9 +241,9 @@ def pod_finding(pod: object) -> Finding:
         return Finding(
             "pods",
             State.WRONG,
-            f"{name} ended with exit code {code:.0f} and starts again: the check `log` says why",
+            f"{name} ended with exit code {code:.0f} and is restarting: see the check `log`",
         )
-    if reason and reason not in _SLOW:
+    if reason and reason not in _STARTING:
         said = text_at(waiting, "message")
         return Finding(
             "pods",
@@ -252,11 +251,11 @@ def pod_finding(pod: object) -> Finding:
             f"{name} does not start ({reason}{': ' if said else ''}{said}): "
             f"`kubectl describe pod -n {NAMESPACE} {name}` shows the events",
         )
-    return Finding("pods", State.WAIT, f"{name} is starting: ask again in a minute")
+    return Finding("pods", State.WAIT, f"{name} is starting: run doctor again in a minute")
 
 
 def _server(pod: object, *path: str) -> object:
-    """What the status of the server's container says there."""
+    """The value at a path in the status of the server's container."""
     for status in list_at(pod, "status", "containerStatuses"):
         if at(status, "name") == CONTAINER:
             return at(status, *path)

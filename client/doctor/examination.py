@@ -1,4 +1,4 @@
-"""`doctor`: what a person would look at by hand, in order, each answered with what to do."""
+"""`doctor`: runs the checks that one would make by hand, in order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STATE_FOLDER = Path(".state") / "server"
 
 
 def examine(stack: str = LOCAL_STACK, root: Path = PROJECT_ROOT) -> Iterator[Finding]:
-    """Finding after finding, each as soon as it is known. Nothing is changed anywhere."""
+    """One finding after another, each as soon as it is known. Changes nothing."""
     try:
         outputs = read_stack(stack, root)
     except StackOutputError as error:
@@ -40,7 +40,7 @@ def examine(stack: str = LOCAL_STACK, root: Path = PROJECT_ROOT) -> Iterator[Fin
 
 
 def verdict(findings: Iterable[Finding]) -> State:
-    """The worst of the findings: something wrong, something not known, something to wait for."""
+    """The worst state of the findings: wrong, then unknown, then wait."""
     states = {finding.state for finding in findings}
     order = (State.WRONG, State.UNKNOWN, State.WAIT)
     return next((state for state in order if state in states), State.OK)
@@ -58,6 +58,6 @@ def _service(outputs: StackOutputs) -> Finding:
         return Finding("service", State.OK, f"{outputs.endpoint} serves {outputs.model_name}")
     hint = ""
     if outputs.kubeconfig_command and not isinstance(problem, ModelLoadingError):
-        hint = "; if all else is well, your address may not be in allowedSourceRanges"
+        hint = "; if every other check is ok, allowedSourceRanges may not include your address"
     state = State.WAIT if isinstance(problem, ModelLoadingError) else State.WRONG
     return Finding("service", state, f"{one_line(str(problem))}{hint}")

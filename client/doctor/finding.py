@@ -7,21 +7,21 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """How a check went."""
+    """The result of a check."""
 
     OK = "ok"
     WAIT = "wait"
-    """On its way: ask again in a moment."""
+    """In progress: check again in a moment."""
     WRONG = "wrong"
     UNKNOWN = "unknown"
-    """The question could not be asked."""
+    """The check could not run."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line for a person: what was checked, what is so, and what to do about it.
+    """One line for the user: what was checked, the result, and what to do.
 
-    lines: what a log said, word for word.
+    lines: log lines, quoted as they are.
     """
 
     check: str

@@ -19,38 +19,44 @@ def local_findings(endpoint: str, state_folder: Path) -> Iterator[Finding]:
     """state_folder: where the server keeps its log and the record of its process."""
     process = recorded_process(state_folder)
     if process is None:
-        yield Finding("server", State.WRONG, "no server process runs: `make up` starts it")
+        yield Finding(
+            "server", State.WRONG, "no server process is running: start it with `make up`"
+        )
     else:
-        yield Finding("server", State.OK, f"runs as process {process.pid}")
+        yield Finding("server", State.OK, f"running as process {process.pid}")
     yield _port(endpoint, process is not None)
     yield _log(state_folder / "server.log")
 
 
 def _port(endpoint: str, server_runs: bool) -> Finding:
-    place = urlsplit(endpoint)
-    where = f"{place.hostname}:{place.port}"
+    address = urlsplit(endpoint)
+    where = f"{address.hostname}:{address.port}"
     try:
-        with socket.create_connection((place.hostname or "", place.port or 0), _CONNECT_SECONDS):
+        with socket.create_connection(
+            (address.hostname or "", address.port or 0), _CONNECT_SECONDS
+        ):
             pass
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
-        message = f"nothing answers at {where} ({reason or error})"
+        message = f"cannot connect to {where} ({reason or error})"
         if not server_runs:
-            return Finding("port", State.WRONG, f"{message}: `make up`")
-        return Finding("port", State.WAIT, f"{message}: the server may still start, ask again")
+            return Finding("port", State.WRONG, f"{message}: run `make up`")
+        return Finding(
+            "port", State.WAIT, f"{message}: the server may still be starting, run doctor again"
+        )
     if not server_runs:
         return Finding(
             "port",
             State.WRONG,
-            f"another program answers at {where}: stop it, or choose another restPort",
+            f"another program is listening on {where}: stop it, or choose another restPort",
         )
-    return Finding("port", State.OK, f"{where} takes connections")
+    return Finding("port", State.OK, f"{where} accepts connections")
 
 
 def _log(path: Path) -> Finding:
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        return Finding("log", State.WRONG, f"{path}: {error.strerror}: `make up` starts a server")
+        return Finding("log", State.WRONG, f"cannot read {path} ({error.strerror}): run `make up`")
     lines = tuple(printable(line) for line in text.splitlines()[-LOG_LINES:])
     return Finding("log", State.OK, f"the last lines of {path}", lines)

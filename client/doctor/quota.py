@@ -1,4 +1,4 @@
-"""Whether Google Cloud's quotas let the node pool grow to its most."""
+"""Whether Google Cloud's quotas let the node pool grow to its maximum size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SSD_DISKS = ("pd-balanced", "pd-ssd")
 
 @dataclass(frozen=True)
 class _Growth:
-    """What a pool takes when it grows from the nodes there are to the most it may have."""
+    """What a pool needs to grow from its current nodes to its maximum."""
 
     nodes: int
     family: str
@@ -30,14 +30,18 @@ def quota_findings(
     """A finding for each quota that the pool's growth needs.
 
     pools, region and project are what `gcloud container node-pools list`, `gcloud compute regions
-    describe` and `gcloud compute project-info describe` answer; nodes: how many there are.
+    describe` and `gcloud compute project-info describe` print; nodes: how many there are.
     """
     growth = _growth(pools[0], nodes) if pools else None
     if growth is None:
-        yield Finding("quota", State.UNKNOWN, "the cluster has no node pool whose size is known")
+        yield Finding(
+            "quota",
+            State.UNKNOWN,
+            "gcloud does not report the node pool's machine type and maximum size",
+        )
         return
     if growth.nodes == 0:
-        yield Finding("quota", State.OK, "the node pool is as large as it may get")
+        yield Finding("quota", State.OK, "the node pool is at its maximum size")
         return
     regional = _quotas(region)
     cpus = growth.nodes * growth.vcpus
@@ -53,7 +57,7 @@ def quota_findings(
 
 def _growth(pool: object, nodes: int) -> _Growth | None:
     machine = _MACHINE.fullmatch(text_at(pool, "config", "machineType"))
-    # Google leaves out what is zero or false.
+    # Google's APIs omit values that are zero or false.
     most = number_at(pool, "autoscaling", "totalMaxNodeCount")
     if machine is None or most is None:
         return None
@@ -68,7 +72,7 @@ def _growth(pool: object, nodes: int) -> _Growth | None:
 
 
 def _cpu_metric(growth: _Growth, quotas: dict[str, tuple[float, float]]) -> str:
-    """Spot machines count against the quota of preemptible CPUs where a project has one."""
+    """Spot machines count against the quota of preemptible CPUs if the project has one."""
     limit, _ = quotas.get("PREEMPTIBLE_CPUS", (0.0, 0.0))
     return "PREEMPTIBLE_CPUS" if growth.spot and limit > 0 else f"{growth.family}_CPUS"
 
@@ -89,15 +93,15 @@ def _finding(quota: tuple[float, float] | None, metric: str, needed: int) -> Fin
         return Finding(
             "quota",
             State.UNKNOWN,
-            f"{metric} is not among the quotas that gcloud lists: look for {needed} free in the "
-            "console, IAM & Admin, Quotas",
+            f"gcloud lists no quota {metric}: check that {needed} are free in the console "
+            "(IAM & Admin, Quotas)",
         )
     limit, usage = quota
-    told = f"{metric}: {usage:g} of {limit:g} used, {needed} more for nodes up to maxNodes"
+    use = f"{metric}: {usage:g} of {limit:g} used, {needed} more needed to reach maxNodes"
     if limit - usage < needed:
         return Finding(
             "quota",
             State.WRONG,
-            f"{told}: ask for more in the console (IAM & Admin, Quotas), or lower maxNodes",
+            f"{use}: request more in the console (IAM & Admin, Quotas), or lower maxNodes",
         )
-    return Finding("quota", State.OK, told)
+    return Finding("quota", State.OK, use)

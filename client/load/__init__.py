@@ -1,1 +1,1 @@
-"""The load test: what it sends and when, its workers, and its figures, plot and pictures."""
+"""The load test: its plan, its run, and its summary, plot, pictures and resource usage."""

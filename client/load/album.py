@@ -1,4 +1,4 @@
-"""The pictures of a load test on request: each in a file, and all on a contact sheet."""
+"""Keeping a load test's pictures: each in a file, and all on a contact sheet."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MAX_TILES = 350
-"""Fifty rows: a sheet for looking over, not an archive."""
+"""Fifty rows: an overview, not an archive."""
 
 
 class Album:
-    """Pictures kept in `folder`, which is made if missing."""
+    """Pictures kept in `folder`, which is created if missing."""
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = picture_files.prepare_folder(folder)
@@ -26,7 +26,7 @@ class Album:
         self._tiles: dict[int, tuple[Image.Image, str]] = {}
 
     def keep(self, number: int, picture: Picture) -> None:
-        """Save a picture, and a small copy of the first ones for the sheet."""
+        """Save a picture, and a thumbnail of the first ones for the sheet."""
         from PIL import Image
 
         from model_export.contact_sheet import TILE_PX

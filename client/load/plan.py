@@ -1,4 +1,4 @@
-"""What a load test sends, and when: so many at a time, at a rate, or as the tutorial did."""
+"""A load test's plan: at a fixed concurrency, at a rate, or as in the tutorial."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TUTORIAL_LONGEST_STAGGER = 3
 
 @dataclass(frozen=True)
 class Job:
-    """One request. It is not sent earlier than `at_seconds` after the start of the run."""
+    """One request, sent no earlier than `at_seconds` after the start of the run."""
 
     number: int
     request: PictureRequest
@@ -44,9 +44,9 @@ class Job:
 class Plan:
     """Jobs in the order of their start, and how many may be in flight.
 
-    from_schedule: latency counts from `at_seconds`, though the request was sent later because
-    too many were in flight. Otherwise a slow server would hold back the requests that would have
-    shown how slow it is ("coordinated omission").
+    from_schedule: measure latency from `at_seconds`, even if the request is sent later because too
+    many are in flight. Otherwise a slow server would delay the very requests that show how slow it
+    is ("coordinated omission").
     """
 
     jobs: tuple[Job, ...]
@@ -56,7 +56,7 @@ class Plan:
 
 
 def at_a_time(requests: Sequence[PictureRequest], workers: int) -> Plan:
-    """Each of `workers` sends its next request when its last one is answered."""
+    """Closed loop: each worker sends its next request when its last one has finished."""
     if not 1 <= workers <= MAX_IN_FLIGHT:
         raise InputRefusedError(f"--concurrency must be from 1 to {MAX_IN_FLIGHT}, not {workers}")
     return Plan(
@@ -68,10 +68,10 @@ def at_a_time(requests: Sequence[PictureRequest], workers: int) -> Plan:
 
 
 def at_a_rate(requests: Sequence[PictureRequest], per_second: float, seed: int) -> Plan:
-    """Independent users: a Poisson process, in which gaps are exponential with mean 1/rate."""
+    """Open loop: a Poisson process, whose gaps are exponential with mean 1/rate."""
     # Written so that NaN, which compares false with everything, is refused too.
     if not 0 < per_second < math.inf:
-        raise InputRefusedError(f"--rate must be above 0 requests a second, not {per_second:g}")
+        raise InputRefusedError(f"--rate must be above 0 requests per second, not {per_second:g}")
     rng = random.Random(seed)
     times: list[float] = []
     now = 0.0
@@ -82,7 +82,7 @@ def at_a_rate(requests: Sequence[PictureRequest], per_second: float, seed: int) 
         _jobs(requests, times),
         min(MAX_IN_FLIGHT, len(requests)),
         from_schedule=True,
-        description=f"{len(requests)} requests, {per_second:g} a second (Poisson)",
+        description=f"{len(requests)} requests, {per_second:g} per second (Poisson)",
     )
 
 
@@ -95,7 +95,7 @@ def one_after_another(requests: Sequence[PictureRequest]) -> Plan:
 def staggered(
     requests: Sequence[PictureRequest], stagger_seconds: float = TUTORIAL_STAGGER_SECONDS
 ) -> Plan:
-    """The tutorial's second run: three workers, and a start that leaves time for a second pod."""
+    """The tutorial's second run: three workers, staggered so that a second pod can start."""
     if not 0 <= stagger_seconds < math.inf:
         raise InputRefusedError(f"--stagger must be 0 seconds or more, not {stagger_seconds:g}")
     times = [stagger_seconds * min(i, TUTORIAL_LONGEST_STAGGER) for i in range(len(requests))]

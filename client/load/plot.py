@@ -1,4 +1,4 @@
-"""A load test as a plot: latency over time, requests in flight, and what the servers took."""
+"""The plot of a load test: latency, requests in flight, and the servers' CPU and memory."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _WIDTH_INCHES, _PANEL_INCHES, _DPI = 9.0, 2.2, 100
 
 
 def require_drawing(path: Path) -> None:
-    """Refuse a plot that could not be written before anybody waits for the run."""
+    """Reject a plot that could not be written, before the run starts."""
     if path.suffix.lower() != ".png":
         raise InputRefusedError(f"--plot {path} must end with .png")
     try:
         import matplotlib  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError:
-        raise InputRefusedError("--plot needs matplotlib: make setup installs it") from None
+        raise InputRefusedError("--plot needs matplotlib: `make setup` installs it") from None
 
 
 def draw(path: Path, outcome: Outcome, samples: Sequence[Sample]) -> None:
-    """Write the PNG. The panels for CPU and memory are there if there are samples."""
-    # Half a second to import, and only for a plot. Without pyplot, no display is looked for.
+    """Write the PNG, with panels for CPU and memory if there are samples."""
+    # matplotlib takes 0.5 s to import. Without pyplot it needs no display.
     from matplotlib.figure import Figure
 
     panels = 4 if samples else 2

@@ -1,4 +1,4 @@
-"""Running a load plan: worker threads that send its requests, and a record of each one."""
+"""Running a load plan: worker threads send its requests and record each result."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from client.retry import send_until_deadline
 from client.transports.endpoints import Protocol, protocol_of
 
 KeepPicture = Callable[[int, Picture], None]
-"""Gets a request's number and its picture, on any thread, one at a time."""
+"""Called with a request's number and picture, from any thread, one at a time."""
 
 
 @dataclass(frozen=True)
 class Result:
     """One request that was sent. Times are seconds since the start of the run.
 
-    scheduled: when the plan had it; sent: when a worker sent it first. finished is None for a
-    request that was still in flight when the run was interrupted. status: "200", "503", or the
-    gRPC code; empty where nothing answered. error: one line, empty for a picture.
+    scheduled: the planned time; sent: when a worker first sent it. finished is None for a request
+    that was still in flight when the run was interrupted. status: "200", "503", or the gRPC code;
+    empty if nothing responded. error: one line, empty on success.
     """
 
     number: int
@@ -64,7 +64,7 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0 if every request that was sent became a picture; else that of the most failures."""
+        """0 if every request sent succeeded, else that of the most frequent failure."""
         codes = Counter(result.exit_code for result in self.results if result.error)
         return codes.most_common(1)[0][0] if codes else 0
 
@@ -90,7 +90,7 @@ class Load:
         self.started = time.monotonic()
 
     def run(self) -> Outcome:
-        """Send everything and wait for it. Ctrl-C ends the run, and leaves what is in flight."""
+        """Send all requests and wait for them. Ctrl-C ends the run and abandons those in flight."""
         self.started = time.monotonic()
         for number in range(self._plan.workers):
             threading.Thread(target=self._work, name=f"load-{number}", daemon=True).start()
@@ -108,7 +108,7 @@ class Load:
         return Outcome(self._plan, results, seconds, interrupted)
 
     def line(self) -> str:
-        """How far the run is at this moment."""
+        """The progress so far, as one line."""
         with self._lock:
             results = list(self._results.values())
         total, seconds = len(self._plan.jobs), self._now()

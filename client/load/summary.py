@@ -1,4 +1,4 @@
-"""The figures of a load test: as text in the familiar form of `hey`, as JSON, and as CSV."""
+"""The results of a load test: as text in the format of `hey`, as JSON, and as CSV."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ CSV_COLUMNS = (
 class Summary:
     """A run in figures. Latencies are those of the pictures; everything else counts all requests.
 
-    unfinished: requests that were in flight when the run was interrupted. late: requests that
-    could not be sent when the plan had them. percentiles and histogram are empty, and the three
-    latencies None, where there is no picture.
+    unfinished: requests in flight when the run was interrupted. late: requests sent later than
+    planned. percentiles and histogram are empty, and the three latencies None, if no request
+    succeeded.
     """
 
     plan: str
@@ -66,7 +66,7 @@ class Summary:
 
 
 LATE_SECONDS = 0.1
-"""A thread may wake up a little late; beyond this, the client was short of threads or of time."""
+"""A thread may wake up slightly late; beyond this, the client was short of threads or CPU."""
 
 
 def summarize(outcome: Outcome) -> Summary:
@@ -125,7 +125,7 @@ def histogram(ordered: Sequence[float]) -> tuple[tuple[float, int], ...]:
 
 
 def as_text(summary: Summary) -> str:
-    """The report for a person, section by section as `hey` prints them."""
+    """The report as text, with the sections that `hey` prints."""
     sections = [_head(summary)]
     if summary.percentiles:
         sections.append(_histogram_lines(summary.histogram))
@@ -144,7 +144,7 @@ def as_text(summary: Summary) -> str:
 
 
 def as_document(summary: Summary, outcome: Outcome) -> dict[str, Any]:
-    """The same for programs, with every request."""
+    """The report as a JSON document, with every request."""
     return {
         "summary": asdict(summary),
         "requests": [dict(zip(CSV_COLUMNS, _row(r), strict=True)) for r in outcome.results],
@@ -152,7 +152,7 @@ def as_document(summary: Summary, outcome: Outcome) -> dict[str, Any]:
 
 
 def write_csv(path: Path, outcome: Outcome) -> None:
-    """One line for each request that was sent, under a line of names."""
+    """Write a header, and a row for each request sent."""
     try:
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -180,13 +180,13 @@ def _head(summary: Summary) -> list[str]:
     if summary.sent < summary.planned:
         lines.append(f"  Not sent:\t{summary.planned - summary.sent}")
     if summary.unfinished:
-        lines.append(f"  Left behind:\t{summary.unfinished} in flight")
+        lines.append(f"  Unfinished:\t{summary.unfinished} in flight")
     if summary.retries:
-        lines.append(f"  Retries:\t{summary.retries}, of {summary.retried} requests")
+        lines.append(f"  Retries:\t{summary.retries}, in {summary.retried} requests")
     if summary.late:
         lines.append(
             f"  Sent late:\t{summary.late}, by up to {summary.most_late_seconds:.2f} secs "
-            "(counted in their latency)"
+            "(included in their latency)"
         )
     return lines
 

@@ -1,4 +1,4 @@
-"""CPU and memory of what serves, over time: of a local process, or of pods by `kubectl top`."""
+"""The servers' CPU and memory over time: of local processes, or of pods from `kubectl top`."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from client.errors import one_line
 from client.stacks.cluster import NAMESPACE, POD_LABEL, kubeconfig_of
 from client.stacks.discovery import PROJECT_ROOT, StackOutputs
 from client.stacks.local_server import recorded_process
-from client.stacks.tools import ToolError, ask
+from client.stacks.tools import ToolError, tool_output
 from client.transports.endpoints import is_loopback, normalize_endpoint
 
 PROCESS_SECONDS = 0.5
-FIRST_LOOK_SECONDS = 0.1
-"""Processor time is counted in hundredths of a second: over less than this it says little."""
-LAST_LOOK_SECONDS = 5.0
+FIRST_SAMPLE_SECONDS = 0.1
+"""CPU time has a resolution of 0.01 s: over a shorter interval the value means little."""
+LAST_SAMPLE_SECONDS = 5.0
 PODS_SECONDS = 15.0
-"""As often as the metrics server looks by default; `kubectl top` shows what it saw last."""
+"""The metrics server's default interval; `kubectl top` shows its latest values."""
 
 _CPU_UNITS = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _MEMORY_UNITS = {"": 1.0, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30}
@@ -35,7 +35,7 @@ _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)([A-Za-z]*)")
 
 @dataclass(frozen=True)
 class Use:
-    """What one server takes: processor cores, and bytes of memory."""
+    """The CPU cores and bytes of memory that one server uses."""
 
     source: str
     cpu_cores: float
@@ -44,24 +44,24 @@ class Use:
 
 @dataclass(frozen=True)
 class Sample(Use):
-    """The same at a moment, in seconds since the start of the run."""
+    """The use at a time, in seconds since the start of the run."""
 
     seconds: float
 
 
 class NotMeasurableError(Exception):
-    """Nobody here can tell what the servers take. The text is one line."""
+    """The servers' CPU and memory cannot be measured. The message is one line."""
 
 
-Look = Callable[[], Sequence[Use]]
-"""What the servers take at this moment. Raises NotMeasurableError."""
+Measure = Callable[[], Sequence[Use]]
+"""Returns the servers' current use. Raises NotMeasurableError."""
 
 
 class Monitor:
-    """Looks every `interval_seconds` while it is open; a look that fails ends it, as `problem`."""
+    """Measures every `interval_seconds` while open; a failure ends it and is kept in `problem`."""
 
-    def __init__(self, look: Look, interval_seconds: float) -> None:
-        self._look = look
+    def __init__(self, measure: Measure, interval_seconds: float) -> None:
+        self._measure = measure
         self._interval_seconds = interval_seconds
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="usage", daemon=True)
@@ -80,15 +80,15 @@ class Monitor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Waits for a look that is under way, though not for long: a tool may never answer."""
+        """Waits for a measurement in progress, but not for long: a tool may hang."""
         self._closing.set()
-        self._thread.join(LAST_LOOK_SECONDS)
+        self._thread.join(LAST_SAMPLE_SECONDS)
 
     def _watch(self) -> None:
-        self._closing.wait(FIRST_LOOK_SECONDS)
+        self._closing.wait(FIRST_SAMPLE_SECONDS)
         while True:
             try:
-                uses = self._look()
+                uses = self._measure()
             except NotMeasurableError as error:
                 self.problem = str(error)
                 return
@@ -104,7 +104,7 @@ class Monitor:
 def monitor(endpoints: Sequence[str], stack: StackOutputs | None) -> Generator[Monitor]:
     """A monitor of the servers at `endpoints`, or of the pods of `stack` if that is on a cluster.
 
-    Raises NotMeasurableError where there is no way to look at them.
+    Raises NotMeasurableError if they cannot be measured.
     """
     with ExitStack() as cleanup:
         if stack is not None and stack.kubeconfig_command:
@@ -116,7 +116,7 @@ def monitor(endpoints: Sequence[str], stack: StackOutputs | None) -> Generator[M
         else:
             processes = {endpoint: server_process(endpoint) for endpoint in endpoints}
             for process in processes.values():
-                process.cpu_percent()  # counts from here on
+                process.cpu_percent()  # the first call starts the interval
             yield cleanup.enter_context(Monitor(lambda: local(processes), PROCESS_SECONDS))
 
 
@@ -131,17 +131,17 @@ def server_process(endpoint: str) -> psutil.Process:
         return recorded
     try:
         for connection in psutil.net_connections("tcp"):
-            place: Any = connection.laddr
-            listens = connection.status == psutil.CONN_LISTEN and place and place.port == port
+            address: Any = connection.laddr
+            listens = connection.status == psutil.CONN_LISTEN and address and address.port == port
             if listens and connection.pid is not None:
                 return psutil.Process(connection.pid)
     except psutil.Error:
-        pass  # some systems show connections to root alone
-    raise NotMeasurableError(f"no process of yours listens at {one_line(endpoint)}")
+        pass  # on some systems only root may list connections
+    raise NotMeasurableError(f"none of your processes listens at {one_line(endpoint)}")
 
 
 def local(processes: Mapping[str, psutil.Process]) -> list[Use]:
-    """What these processes take; the processor since the last look."""
+    """The use of these processes; CPU is the average since the previous call."""
     try:
         return [
             Use(source, process.cpu_percent() / 100, float(process.memory_info().rss))
@@ -152,10 +152,10 @@ def local(processes: Mapping[str, psutil.Process]) -> list[Use]:
 
 
 def pods(environment: Mapping[str, str]) -> list[Use]:
-    """What `kubectl top` says of the model server's pods."""
+    """The use of the model server's pods, from `kubectl top`."""
     command = ["kubectl", "top", "pods", "-n", NAMESPACE, "-l", POD_LABEL, "--no-headers"]
     try:
-        lines = ask(command, environment).splitlines()
+        lines = tool_output(command, environment).splitlines()
     except ToolError as error:
         raise NotMeasurableError(str(error)) from None
     uses: list[Use] = []
@@ -167,7 +167,9 @@ def pods(environment: Mapping[str, str]) -> list[Use]:
                 Use(one_line(name), _quantity(cpu, _CPU_UNITS), _quantity(memory, _MEMORY_UNITS))
             )
         except (ValueError, KeyError):
-            raise NotMeasurableError(f"kubectl top said: {one_line(line)}") from None
+            raise NotMeasurableError(
+                f"unexpected output of kubectl top: {one_line(line)}"
+            ) from None
     return uses
 
 

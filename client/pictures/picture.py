@@ -20,11 +20,11 @@ MAX_SLUG_CHARACTERS = 48
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished picture. `png` is what the server sent; the rest is what made it.
+    """A finished picture. `png` is what the server sent; the rest describes how it was made.
 
-    `num_steps` and `seed` are the values that the server used, and `fingerprint` names the model
-    that drew this picture, whatever the stack says by then. `seconds` is the time of the request,
-    and `endpoint` the server that answered it.
+    `num_steps` and `seed` are the values that the server used, and `fingerprint` identifies the
+    model that drew this picture, even if the stack has changed since. `seconds` is the duration of
+    the request, and `endpoint` the server that handled it.
     """
 
     png: bytes
@@ -40,7 +40,7 @@ class Picture:
     endpoint: str = ""
 
     def text(self) -> dict[str, str]:
-        """What the file says of the picture, enough to make it again."""
+        """The values that the file records, enough to reproduce the picture."""
         return {
             "prompt": self.prompt,
             "negative_prompt": self.negative_prompt,
@@ -58,8 +58,8 @@ class Picture:
     def save(self, folder: Path | str = "out") -> Path:
         """Write the PNG with its text chunks into `folder` and return its path.
 
-        The name comes from prompt and seed. No file is ever overwritten, and none is ever seen
-        half written: a second picture of the same name gets `-2` at its end.
+        The name comes from prompt and seed. Files are never overwritten, and appear only when
+        complete: a second picture of the same name gets the suffix `-2`.
         """
         folder = prepare_folder(folder)
         try:
@@ -68,14 +68,14 @@ class Picture:
             raise _unwritable(folder, error) from error
 
     def save_unless_there(self, folder: Path | str = "out") -> Path:
-        """As `save`, but where a file of this name holds exactly this picture, that is its path."""
+        """As `save`, but returns the path of an existing file that holds exactly this picture."""
         content = self.png_with_text()
         for name in _names(self._stem):
             path = Path(folder) / name
             try:
                 if path.read_bytes() == content:
                     return path
-            except OSError:  # not there, or not to be read: `save` finds a name beside it
+            except OSError:  # missing or unreadable: `save` finds a free name
                 break
         return self.save(folder)
 
@@ -86,7 +86,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class SavedPicture:
-    """What a picture file says of itself."""
+    """A picture file's PNG and the values recorded in it."""
 
     png: bytes
     request: PictureRequest
@@ -101,7 +101,7 @@ class SavedPicture:
 
 
 def prepare_folder(folder: Path | str) -> Path:
-    """`folder`, made if missing, and known to be writable before anybody waits for a picture."""
+    """`folder`, created if missing, and checked to be writable before a picture is requested."""
     path = Path(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -113,11 +113,11 @@ def prepare_folder(folder: Path | str) -> Path:
 
 
 def read_text(path: Path | str) -> dict[str, str]:
-    """All text chunks of the PNG at `path`, this client's or anybody's."""
+    """All text chunks of the PNG at `path`, whichever program wrote it."""
     try:
         return png.read_text(Path(path))
     except png.PngError:
-        raise PictureFileError(f"{path} is not a whole PNG file: choose another") from None
+        raise PictureFileError(f"{path} is not a complete PNG file: choose another") from None
     except OSError as error:
         raise PictureFileError(f"cannot read {path}: {error.strerror}") from error
 
@@ -136,7 +136,7 @@ def read(path: Path | str) -> SavedPicture:
         fingerprint = text["model_fingerprint"]
     except KeyError as error:
         raise PictureFileError(
-            f"{path} does not say how it was made: it has no text chunk {error}"
+            f"{path} was not saved by this client: it has no text chunk {error}"
         ) from None
     except ValueError as error:
         raise PictureFileError(f"{path} has a damaged text chunk: {error}") from None
@@ -144,20 +144,20 @@ def read(path: Path | str) -> SavedPicture:
 
 
 def slug(prompt: str) -> str:
-    """The words of `prompt` in a form that every file system takes: `a-small-red-circle`."""
+    """The words of `prompt` as a portable file name: `a-small-red-circle`."""
     words = re.findall(r"\w+", unicodedata.normalize("NFKC", prompt).casefold())
     return "-".join(words)[:MAX_SLUG_CHARACTERS].strip("-") or "picture"
 
 
 def write_once(folder: Path, stem: str, content: bytes) -> Path:
-    """Write a PNG as a whole into `folder`, under a name that is free. Raises OSError."""
+    """Write a PNG into `folder` under a free name, atomically. Raises OSError."""
     part = folder / f".{stem}.{secrets.token_hex(4)}.part"
     try:
         part.write_bytes(content)
         for name in _names(stem):
             path = folder / name
             try:
-                # A hard link fails where the name is taken, and shows only the whole file.
+                # A hard link fails if the name is taken, and only ever exposes the complete file.
                 path.hardlink_to(part)
             except FileExistsError:
                 continue

@@ -1,4 +1,4 @@
-"""Text chunks of PNG files: put in without touching the picture, and read back.
+"""Text chunks of PNG files: added without touching the image data, and read back.
 
 The format is that of the PNG specification, third edition: §5.3 chunks, §11.3.3.4 iTXt.
 """
@@ -17,11 +17,11 @@ CHUNK_OVERHEAD_BYTES = 12
 
 
 class PngError(ValueError):
-    """Bytes that are not a whole PNG."""
+    """Bytes that are not a complete PNG."""
 
 
 def check(png: bytes) -> None:
-    """Raise PngError unless `png` is a whole file: signature, checksums, first and last chunk."""
+    """Raise PngError unless `png` is complete: signature, checksums, first and last chunk."""
     chunks = list(_chunks(png))
     kinds = [kind for kind, _ in chunks]
     if kinds[:1] != [b"IHDR"] or kinds[-1] != b"IEND" or b"IDAT" not in kinds:
@@ -31,9 +31,9 @@ def check(png: bytes) -> None:
 
 
 def with_text(png: bytes, text: Mapping[str, str]) -> bytes:
-    """`png` with one iTXt chunk for each item of `text`; all its own bytes stay as they are.
+    """`png` with one iTXt chunk for each item of `text`; its own bytes stay unchanged.
 
-    The chunks go directly after the header, where readers find them without reading the picture.
+    The chunks go directly after the header, where readers find them without decoding the image.
     """
     check(png)
     header_end = len(SIGNATURE) + IHDR_BYTES + CHUNK_OVERHEAD_BYTES
@@ -43,7 +43,7 @@ def with_text(png: bytes, text: Mapping[str, str]) -> bytes:
 
 def read_text(path: Path) -> dict[str, str]:
     """The text chunks of the file at `path`. Raises PngError, or OSError if it cannot be read."""
-    # Pillow bounds what it inflates, and takes 0.1 s to import: only readers of files pay for it.
+    # Pillow limits the decompressed size. It takes 0.1 s to import, so only readers pay for it.
     from PIL import Image, PngImagePlugin
 
     try:
@@ -77,7 +77,7 @@ def _pixels(png: bytes) -> tuple[str, tuple[int, int], bytes]:
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
     if not png.startswith(SIGNATURE):
-        raise PngError("the bytes do not start like a PNG")
+        raise PngError("the PNG signature is missing")
     position = len(SIGNATURE)
     while position < len(png):
         if position + CHUNK_OVERHEAD_BYTES > len(png):

@@ -1,1 +1,1 @@
-"""A stack of this project: its outputs, and where its service runs."""
+"""A stack of this project: its outputs, its cluster, and its local server process."""

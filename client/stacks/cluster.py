@@ -1,4 +1,4 @@
-"""A stack's cluster on GKE, and how the caller gets through to its Kubernetes API."""
+"""A stack's GKE cluster, and access to its Kubernetes API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from client.stacks.discovery import StackOutputs
-from client.stacks.tools import ToolError, ask
+from client.stacks.tools import ToolError, tool_output
 
 NAMESPACE = "diffusion-serving"
 POD_LABEL = "app.kubernetes.io/name=model-server"
@@ -46,24 +46,24 @@ def cluster_of(kubeconfig_command: str) -> ClusterName | None:
 
 
 @contextmanager
-def own_kubeconfig() -> Generator[dict[str, str]]:
-    """An environment with a kubeconfig of its own, so that the caller's is left as it is."""
+def temporary_kubeconfig() -> Generator[dict[str, str]]:
+    """An environment with a temporary kubeconfig, so that the user's own stays unchanged."""
     with tempfile.TemporaryDirectory() as folder:
         yield {**os.environ, "KUBECONFIG": str(Path(folder) / "kubeconfig")}
 
 
 def get_credentials(cluster: ClusterName, environment: dict[str, str]) -> None:
-    """Write the cluster's address and the caller's login into the environment's kubeconfig."""
+    """Write the cluster's address and the user's login into the environment's kubeconfig."""
     command = [*_CREDENTIALS, cluster.name, "--location", cluster.location]
-    ask([*command, "--project", cluster.project, "--dns-endpoint", "--quiet"], environment)
+    tool_output([*command, "--project", cluster.project, "--dns-endpoint", "--quiet"], environment)
 
 
 @contextmanager
 def kubeconfig_of(stack: StackOutputs) -> Generator[dict[str, str]]:
-    """An environment in which `kubectl` asks the stack's cluster. Raises ToolError."""
+    """An environment in which `kubectl` talks to the stack's cluster. Raises ToolError."""
     cluster = cluster_of(stack.kubeconfig_command)
     if cluster is None:
-        raise ToolError("the stack does not say which cluster it is")
-    with own_kubeconfig() as environment:
+        raise ToolError("the stack's output `kubeconfigCommand` names no cluster")
+    with temporary_kubeconfig() as environment:
         get_credentials(cluster, environment)
         yield environment

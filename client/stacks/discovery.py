@@ -1,6 +1,6 @@
-"""Where the service is: the outputs of a Pulumi stack of this project, read by command line.
+"""Finding the service through the outputs of a Pulumi stack of this project.
 
-The official `pulumi` is asked if it is on PATH, and the project's embedded engine if not;
+They are read with the official `pulumi` if it is on PATH, else with the project's embedded engine;
 ENGINE=pulumi or ENGINE=embedded in the environment forces one of them.
 """
 
@@ -28,9 +28,9 @@ STACK_OUTPUT_TIMEOUT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class StackOutputs:
-    """What a deployed stack says of its service.
+    """The outputs of a deployed stack.
 
-    bucket and kubeconfig_command are empty for a stack without a cloud.
+    bucket and kubeconfig_command are empty for the stack `local`.
     """
 
     endpoint: str
@@ -43,7 +43,7 @@ class StackOutputs:
     kubeconfig_command: str
 
     def endpoint_for(self, protocol: Protocol) -> str:
-        """Where the stack's service speaks `protocol`."""
+        """The service's endpoint for `protocol`."""
         if protocol is Protocol.REST:
             return self.endpoint
         if not self.grpc_endpoint:
@@ -52,9 +52,9 @@ class StackOutputs:
 
 
 def read_stack(stack: str = LOCAL_STACK, root: Path = PROJECT_ROOT) -> StackOutputs:
-    """The outputs of `stack`, or a StackOutputError that says how to get there."""
+    """The outputs of `stack`. Raises StackOutputError, whose message says what to do."""
     if not stack or stack.startswith("-"):
-        raise InputRefusedError(f"{one_line(repr(stack))} is not the name of a stack")
+        raise InputRefusedError(f"{one_line(repr(stack))} is not a stack name")
     command = [*engine_command(), "stack", "output", "--json", "--stack", stack]
     try:
         result = subprocess.run(
@@ -70,8 +70,7 @@ def read_stack(stack: str = LOCAL_STACK, root: Path = PROJECT_ROOT) -> StackOutp
         )
     except OSError as error:
         raise StackOutputError(
-            f"cannot run {command[0]} ({error.strerror}): ENGINE=embedded does without it, "
-            "or give --endpoint"
+            f"cannot run {command[0]} ({error.strerror}): set ENGINE=embedded, or give --endpoint"
         ) from error
     except subprocess.TimeoutExpired:
         raise StackOutputError(
@@ -80,7 +79,7 @@ def read_stack(stack: str = LOCAL_STACK, root: Path = PROJECT_ROOT) -> StackOutp
         ) from None
     if result.returncode != 0:
         raise StackOutputError(
-            f"stack {stack} has no outputs to find the service by ({_complaint(result.stderr)}): "
+            f"cannot read the outputs of stack {stack} ({_error_line(result.stderr)}): "
             f"{_remedy(stack)}"
         )
     try:
@@ -106,8 +105,8 @@ def engine_command() -> list[str]:
 
 
 def stack_environment(stack: str, root: Path, inherited: Mapping[str, str]) -> dict[str, str]:
-    """The environment to read `stack` in. The local stack's state lies in the checkout, and
-    what the user has set goes first; any other stack is the user's own login and backend.
+    """The environment for reading `stack`. The local stack's state is in the checkout unless the
+    user's variables say otherwise; any other stack uses the user's own login and backend.
     """
     if stack != LOCAL_STACK:
         return dict(inherited)
@@ -120,7 +119,7 @@ def stack_environment(stack: str, root: Path, inherited: Mapping[str, str]) -> d
     if "PULUMI_CONFIG_PASSPHRASE_FILE" in inherited:
         del local["PULUMI_CONFIG_PASSPHRASE"]
     environment = local | dict(inherited)
-    if not environment["PULUMI_BACKEND_URL"]:  # an empty passphrase is one; an empty URL is none
+    if not environment["PULUMI_BACKEND_URL"]:  # an empty passphrase is valid, an empty URL is not
         environment["PULUMI_BACKEND_URL"] = local["PULUMI_BACKEND_URL"]
     return environment
 
@@ -152,16 +151,16 @@ def _outputs(stack: str, document: object) -> StackOutputs:
 
 
 def make_up_command(stack: str) -> str:
-    """What a person types to deploy `stack`."""
+    """The command that deploys `stack`."""
     return "make up" if stack == LOCAL_STACK else f"make up STACK={stack}"
 
 
 def _remedy(stack: str) -> str:
-    return f"`{make_up_command(stack)}` starts it, or give --endpoint"
+    return f"deploy it with `{make_up_command(stack)}`, or give --endpoint"
 
 
-def _complaint(stderr: str) -> str:
-    """The line in which the engine says what is wrong, without its prefix."""
+def _error_line(stderr: str) -> str:
+    """The engine's error line, without its prefix."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error:")]
     line = (errors or lines or ["it failed without a message"])[-1]

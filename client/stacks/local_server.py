@@ -1,4 +1,4 @@
-"""The server process of the stack `local`, as its record names it."""
+"""The server process of the stack `local`, found through its record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _START_TIME_TOLERANCE_SECONDS = 1.0
 
 
 def recorded_process(state_folder: Path, rest_port: int | None = None) -> psutil.Process | None:
-    """The recorded server, if that very process lives, and serves REST on that port if one is said.
+    """The recorded server if it is still running and, if given, `rest_port` is its REST port.
 
     state_folder: where the server keeps its log and the record of its process.
     """

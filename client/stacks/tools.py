@@ -1,4 +1,4 @@
-"""Asking `kubectl` and `gcloud`: run one, and read its JSON without trusting its shape."""
+"""Running `kubectl` and `gcloud`, and reading their JSON without trusting its shape."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import cast
 
 from client.errors import one_line
 
-ANSWER_TIMEOUT_SECONDS = 60.0
+TOOL_TIMEOUT_SECONDS = 60.0
 
 INSTALL = {
     "gcloud": "https://cloud.google.com/sdk/docs/install",
     "kubectl": "https://kubernetes.io/docs/tasks/tools/",
     "gke-gcloud-auth-plugin": "gcloud components install gke-gcloud-auth-plugin",
 }
-"""Every tool that is asked, and where it comes from."""
+"""Every tool that is run, and where to get it."""
 
 
 class ToolError(Exception):
-    """A tool is not there, or did not answer. The text is one line."""
+    """A tool is missing or failed. The message is one line."""
 
 
 def missing_tools() -> list[str]:
@@ -29,8 +29,8 @@ def missing_tools() -> list[str]:
     return [name for name in INSTALL if shutil.which(name) is None]
 
 
-def ask(command: Sequence[str], environment: Mapping[str, str]) -> str:
-    """What `command` writes to standard output. Raises ToolError with the tool's own complaint."""
+def tool_output(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """What `command` writes to standard output. Raises ToolError with the tool's error line."""
     try:
         done = subprocess.run(
             command,
@@ -39,29 +39,29 @@ def ask(command: Sequence[str], environment: Mapping[str, str]) -> str:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=ANSWER_TIMEOUT_SECONDS,
+            timeout=TOOL_TIMEOUT_SECONDS,
             check=False,
         )
     except OSError as error:
         raise ToolError(f"cannot run {command[0]}: {error.strerror}") from None
     except subprocess.TimeoutExpired:
-        raise ToolError(f"{command[0]} took longer than {ANSWER_TIMEOUT_SECONDS:g} s") from None
+        raise ToolError(f"{command[0]} took longer than {TOOL_TIMEOUT_SECONDS:g} s") from None
     if done.returncode != 0:
-        raise ToolError(f"{command[0]} said: {_complaint(done.stderr)}")
+        raise ToolError(f"{command[0]} failed: {_error_line(done.stderr)}")
     return done.stdout
 
 
-def ask_json(command: Sequence[str], environment: Mapping[str, str]) -> object:
-    """The same for a command that writes JSON."""
-    text = ask(command, environment)
+def tool_json(command: Sequence[str], environment: Mapping[str, str]) -> object:
+    """The JSON that `command` writes to standard output. Raises ToolError."""
+    text = tool_output(command, environment)
     try:
         return json.loads(text)
     except ValueError:
-        raise ToolError(f"{command[0]} did not answer with JSON: {one_line(text)}") from None
+        raise ToolError(f"{command[0]} did not print JSON: {one_line(text)}") from None
 
 
 def at(document: object, *path: str | int) -> object:
-    """What lies at a path of keys and positions, or None where there is nothing."""
+    """The value at a path of keys and indices, or None."""
     for step in path:
         if isinstance(step, str) and isinstance(document, dict):
             document = cast("dict[str, object]", document).get(step)
@@ -74,13 +74,13 @@ def at(document: object, *path: str | int) -> object:
 
 
 def text_at(document: object, *path: str | int) -> str:
-    """The text there, fit to show in a line; empty where there is none."""
+    """The string at a path, made fit for one line; empty if there is none."""
     found = at(document, *path)
     return one_line(found) if isinstance(found, str) else ""
 
 
 def number_at(document: object, *path: str | int) -> float | None:
-    """The number there. Google's APIs write whole numbers of 64 bits as text."""
+    """The number at a path, or None. Google's APIs write 64-bit integers as strings."""
     found = at(document, *path)
     if isinstance(found, str):
         return float(found) if found.isdecimal() else None
@@ -88,13 +88,13 @@ def number_at(document: object, *path: str | int) -> float | None:
 
 
 def list_at(document: object, *path: str | int) -> list[object]:
-    """The list there; empty where there is none."""
+    """The list at a path; empty if there is none."""
     found = at(document, *path)
     return cast("list[object]", found) if isinstance(found, list) else []
 
 
-def _complaint(stderr: str) -> str:
-    """gcloud says `ERROR: (…) …` after its warnings; kubectl's error is its last line."""
+def _error_line(stderr: str) -> str:
+    """gcloud prints `ERROR: (…) …` after its warnings; kubectl's error is its last line."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR:")]
-    return one_line((errors or lines or ["nothing"])[-1])
+    return one_line((errors or lines or ["no error message"])[-1])

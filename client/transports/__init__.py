@@ -1,1 +1,1 @@
-"""The ways to a model server: REST, gRPC, several servers as one, and its metrics."""
+"""Transports to a model server: REST, gRPC, load balancing, and the server's metrics."""

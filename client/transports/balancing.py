@@ -1,4 +1,4 @@
-"""Several servers behind one transport: each request goes to the one with the least to do."""
+"""Several servers behind one transport: each request goes to the least loaded one."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from client.limits import PictureRequest
 from client.transports.transport import Answer, ModelState, ModelStatus, Transport
 
 AVOID_SECONDS = 5.0
-"""For so long a server that could not be reached gets requests only if every other one is so too.
-It would have the least to do otherwise, and draw all requests to itself."""
+"""For this long an unreachable server gets requests only if all others are unreachable too.
+Otherwise it would look least loaded and attract every request."""
 
 
 @dataclass
@@ -28,7 +28,7 @@ class _Server:
 class LeastLoaded:
     """Sends each request to the server with the fewest of this client's requests in flight.
 
-    Among equals it takes the one that was used longest ago. Other clients' load is not seen.
+    Ties go to the least recently used server. Other clients' load is not seen.
     """
 
     def __init__(self, transports: Sequence[Transport]) -> None:

@@ -1,4 +1,4 @@
-"""Where services are: `http://host:port` or `https://…` for REST, `grpc://host:port` for gRPC."""
+"""Service endpoints: `http://host:port` or `https://…` for REST, `grpc://host:port` for gRPC."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GRPC_EXAMPLE = "grpc://127.0.0.1:8500"
 
 
 class Protocol(StrEnum):
-    """How a service is spoken to."""
+    """The protocol that a service speaks."""
 
     REST = "rest"
     GRPC = "grpc"
@@ -23,8 +23,8 @@ class Protocol(StrEnum):
 def normalize_endpoint(endpoint: str, protocol: Protocol | None = None) -> str:
     """`endpoint` with its scheme and without a slash at the end.
 
-    A bare `host:port` is taken for `protocol`, and for REST where that is None. A scheme that
-    contradicts `protocol` is refused.
+    A bare `host:port` gets the scheme of `protocol`, or REST's if that is None. A scheme that
+    contradicts `protocol` is rejected.
     """
     text = endpoint.strip()
     example = GRPC_EXAMPLE if protocol is Protocol.GRPC else REST_EXAMPLE
@@ -37,7 +37,7 @@ def normalize_endpoint(endpoint: str, protocol: Protocol | None = None) -> str:
         parts = urlsplit(text)
         usable = bool(parts.hostname) and parts.port != 0
     except ValueError:
-        raise no_endpoint(endpoint, example) from None
+        raise not_an_endpoint(endpoint, example) from None
     if parts.scheme == Protocol.GRPC:
         usable = usable and parts.port is not None and not (parts.path or parts.username)
         example = GRPC_EXAMPLE
@@ -45,21 +45,22 @@ def normalize_endpoint(endpoint: str, protocol: Protocol | None = None) -> str:
         usable = usable and parts.scheme in ("http", "https")
     usable = usable and not (parts.query or parts.fragment) and " " not in text
     if not usable or not text.isprintable():
-        raise no_endpoint(endpoint, example)
+        raise not_an_endpoint(endpoint, example)
     if protocol not in (None, protocol_of(text)):
         raise InputRefusedError(
-            f"{one_line(text)} is not for {protocol}: give one such as "
-            f"{GRPC_EXAMPLE if protocol is Protocol.GRPC else REST_EXAMPLE}, or no --transport"
+            f"{one_line(text)} is not a {protocol} endpoint: give one such as "
+            f"{GRPC_EXAMPLE if protocol is Protocol.GRPC else REST_EXAMPLE}, "
+            "or leave out --transport"
         )
     return text
 
 
 def protocol_of(endpoint: str) -> Protocol:
-    """What a normalized endpoint speaks."""
+    """The protocol of a normalized endpoint."""
     return Protocol.GRPC if endpoint.startswith(GRPC_SCHEME) else Protocol.REST
 
 
-def no_endpoint(text: str, example: str = REST_EXAMPLE) -> InputRefusedError:
+def not_an_endpoint(text: str, example: str = REST_EXAMPLE) -> InputRefusedError:
     return InputRefusedError(
         f"{one_line(repr(text))} is not an endpoint: give one such as {example}"
     )

@@ -1,4 +1,4 @@
-"""What every transport says of a server that does not draw: the exceptions and their texts."""
+"""The exceptions, with their messages, that every transport raises for a failed request."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Failures:
 
     def given_up(self, message: str, status: str) -> ClientError:
         return RequestTimeoutError(
-            f"{self.endpoint} gave up on the picture ({message}): "
+            f"{self.endpoint} timed out ({message}): "
             "ask for fewer steps, or raise the server's request timeout",
             status=status,
         )
@@ -68,14 +68,14 @@ class Failures:
         name_is_known: bool,
         model_status: Callable[[], ModelStatus],
     ) -> ClientError:
-        """Whether a model is missing, loading or busy: what the server answered leaves that open.
+        """Find out whether a model is missing, loading or busy, which the response leaves open.
 
-        name_is_known: the answer is one that only a server with a model of this name gives.
+        name_is_known: the response implies that the server has a model of this name.
         """
         try:
             model = model_status()
         except ModelNotFoundError as error:
-            # It knows the name, and has found no version of the model so far.
+            # The name is known, but no version of the model has been found yet.
             if name_is_known:
                 return loading(self.endpoint, self.model_name, status)
             return error
@@ -90,20 +90,20 @@ class Failures:
 
     def timed_out(self, timeout_seconds: float) -> ClientError:
         return RequestTimeoutError(
-            f"no answer from {self.endpoint} within {timeout_seconds:g} s: raise --timeout, or "
+            f"no response from {self.endpoint} within {timeout_seconds:g} s: raise --timeout, or "
             "ask for fewer steps"
         )
 
     def not_connected_in_time(self) -> ClientError:
-        return UnreachableError(f"no connection to {self.endpoint} in time: {self._remedy()}")
+        return UnreachableError(f"connecting to {self.endpoint} timed out: {self._remedy()}")
 
     def unreachable(self, cause: str) -> ClientError:
-        return UnreachableError(f"no answer from {self.endpoint} ({cause}): {self._remedy()}")
+        return UnreachableError(f"no response from {self.endpoint} ({cause}): {self._remedy()}")
 
     def _remedy(self) -> str:
         if is_loopback(self.endpoint):
-            return "`make status` looks for the service, `make up` starts it"
+            return "check the service with `make status`, or start it with `make up`"
         return (
-            "`make status STACK=…` looks for the service, `make up STACK=…` starts it; "
-            "it lets in only the address ranges that its stack allows"
+            "check the service with `make status STACK=…`, start it with `make up STACK=…`, and "
+            "check that the stack's allowedSourceRanges include your address"
         )

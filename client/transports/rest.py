@@ -18,7 +18,7 @@ import urllib3
 from client.errors import ClientError, one_line
 from client.limits import PictureRequest
 from client.pictures import png
-from client.transports.endpoints import Protocol, is_loopback, no_endpoint, normalize_endpoint
+from client.transports.endpoints import Protocol, is_loopback, normalize_endpoint, not_an_endpoint
 from client.transports.failures import Failures
 from client.transports.transport import STATUS_TIMEOUT_SECONDS, Answer, ModelStatus, model_status_of
 
@@ -28,11 +28,11 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 MAX_ANSWER_BYTES = 64 * 2**20
 READ_BYTES = 64 * 2**10
 MALFORMED = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
-"""What reading a document raises where it is not JSON or not of the expected shape."""
+"""What parsing raises for text that is not JSON or not of the expected shape."""
 
 
 class RestTransport:
-    """One server's REST API. Connections are kept, one for each request at the same time."""
+    """One server's REST API. Connections are kept alive, one per concurrent request."""
 
     def __init__(self, endpoint: str, model_name: str) -> None:
         self.endpoint = normalize_endpoint(endpoint, Protocol.REST)
@@ -87,7 +87,7 @@ class RestTransport:
             ):
                 return response.status_code, self._read(response, deadline, timeout_seconds)
         except requests.exceptions.InvalidURL:
-            raise no_endpoint(self.endpoint) from None
+            raise not_an_endpoint(self.endpoint) from None
         except requests.ConnectTimeout:
             raise self._fail.not_connected_in_time() from None
         except requests.Timeout:
@@ -99,12 +99,12 @@ class RestTransport:
 
     @contextmanager
     def _session(self) -> Generator[requests.Session]:
-        """A session that no other thread uses meanwhile."""
+        """A session that no other thread uses at the same time."""
         try:
             session = self._idle_sessions.pop()
         except IndexError:
             session = requests.Session()
-            # A company's proxy, found in the environment, cannot reach this machine's loopback.
+            # A proxy from the environment cannot reach this machine's loopback.
             session.trust_env = not is_loopback(self.endpoint)
         try:
             yield session
@@ -113,9 +113,9 @@ class RestTransport:
 
     def _read(self, response: requests.Response, deadline: float, timeout_seconds: float) -> bytes:
         content = bytearray()
-        # Not iter_content: it waits for whole pieces, and so past any deadline.
-        while piece := response.raw.read1(READ_BYTES, decode_content=True):
-            content += piece
+        # Not iter_content: it waits for full chunks, and so beyond the deadline.
+        while chunk := response.raw.read1(READ_BYTES, decode_content=True):
+            content += chunk
             if len(content) > MAX_ANSWER_BYTES:
                 raise self._fail.too_long(MAX_ANSWER_BYTES)
             if time.monotonic() > deadline:
@@ -140,7 +140,7 @@ class RestTransport:
             raise self._unexpected("no picture", content, HTTPStatus.OK) from None
 
     def _failure(self, status: int, content: bytes) -> ClientError:
-        """The exception for an answer that is not a picture."""
+        """The exception for a response that is not a picture."""
         message = _server_message(content)
         match status:
             case HTTPStatus.BAD_REQUEST:
@@ -185,20 +185,20 @@ def _typed(value: object, kind: type[T]) -> T:
 
 
 def _server_message(content: bytes) -> str:
-    """TF Serving's own error text, or the start of whatever else was sent."""
+    """TF Serving's error message, or the start of any other body."""
     text = content.decode(errors="replace")
     try:
         document = json.loads(text)
         text = document["error"] if isinstance(document["error"], str) else text
     except MALFORMED:
         pass
-    return one_line(text) or "an empty answer"
+    return one_line(text) or "an empty response"
 
 
 def _cause(error: BaseException) -> str:
-    """The operating system's words for why, which requests buries under its own."""
+    """The operating system's error message, which requests wraps in its own."""
     cause: BaseException | None = error
-    reason = "the connection broke"
+    reason = "the connection was lost"
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
             reason = cause.strerror.lower()

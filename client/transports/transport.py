@@ -1,4 +1,4 @@
-"""What the client needs of a way to reach a server, whichever protocol carries it."""
+"""The interface of a transport, whichever protocol it uses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Answer:
     truncated: bool
     fingerprint: str
     endpoint: str = ""
-    """Which server drew it."""
+    """The server that drew it."""
 
 
 class ModelState(StrEnum):
@@ -35,7 +35,7 @@ class ModelState(StrEnum):
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """What a server says of its model: the version served, or why there is none."""
+    """The state of a server's model: the version served, or why there is none."""
 
     state: ModelState
     version: str
@@ -43,10 +43,10 @@ class ModelStatus:
 
 
 def model_status_of(versions: Sequence[tuple[int, str, str]]) -> ModelStatus:
-    """The newest version that serves; else one on its way; else how the newest one ended.
+    """The newest available version, else the newest loading one, else the newest unloaded one.
 
-    versions: number, TF Serving's name of the state, error message. Raises ValueError where none
-    is in a known state.
+    versions: number, TF Serving's name of the state, error message. Raises ValueError if none is
+    in a known state.
     """
     for states, state in (
         (("AVAILABLE",), ModelState.READY),
@@ -63,9 +63,9 @@ def model_status_of(versions: Sequence[tuple[int, str, str]]) -> ModelStatus:
 def not_ready(
     endpoint: str, model_name: str, model: ModelStatus, status: str = ""
 ) -> ClientError | None:
-    """The exception for a model in this state; None for one that serves.
+    """The exception for a model in this state; None if it is ready.
 
-    status: with what the server refused a request, as in ClientError.
+    status: the status of the server's response, as in ClientError.
     """
     match model.state:
         case ModelState.READY:
@@ -74,7 +74,7 @@ def not_ready(
             return loading(endpoint, model_name, status)
         case ModelState.UNAVAILABLE:
             return UnexpectedAnswerError(
-                f"{endpoint} has no version of {one_line(repr(model_name))} that can serve "
+                f"{endpoint} has no available version of {one_line(repr(model_name))} "
                 f"({model.message or 'no reason given'}): `make logs` shows why",
                 status=status,
             )
@@ -82,17 +82,14 @@ def not_ready(
 
 def loading(endpoint: str, model_name: str, status: str = "") -> ModelLoadingError:
     return ModelLoadingError(
-        f"{endpoint} is still loading {one_line(repr(model_name))}: try again in a moment, "
-        "`make status` tells when it is ready",
+        f"{endpoint} is still loading {one_line(repr(model_name))}: try again in a moment; "
+        "`make status` shows when it is ready",
         status=status,
     )
 
 
 class Transport(Protocol):
-    """Both calls raise a ClientError, and return within about `timeout_seconds`.
-
-    Several threads may use one transport at once.
-    """
+    """Thread-safe. Both calls return within about `timeout_seconds`, or raise a ClientError."""
 
     @property
     def endpoint(self) -> str: ...

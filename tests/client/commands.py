@@ -1,4 +1,4 @@
-"""How a command of the client ended, for tests that run the command line."""
+"""The result of a client command, for tests that run the command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Ran:
 
     @property
     def error_line(self) -> str:
-        """What is on standard error, which must be exactly one line."""
+        """Standard error, which must be exactly one line."""
         assert self.err.endswith("\n"), self.err
         assert self.err.count("\n") == 1, self.err
         return self.err.rstrip("\n")

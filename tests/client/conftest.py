@@ -1,4 +1,4 @@
-"""What the client's tests share: a fake server, and a command line that runs in process."""
+"""Shared fixtures: a fake server, and the command line run in this process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(
 ) -> CommandLine:
     """Runs the command line in an empty folder, as `run("status", "--endpoint", …)`.
 
-    However slow the machine, no progress is shown: that would be a second line beside an error.
+    Progress is off: on a slow machine it would be a second line beside an error.
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("client.command_line.progress.QUIET_SECONDS", 3600)
@@ -58,7 +58,7 @@ def free_port() -> int:
 def tools(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, server: FakeServing
 ) -> StubTools:
-    """Only these tools are on PATH, and they know a stack `dev` with which all is well."""
+    """Only these tools are on PATH, and they describe a healthy stack `dev`."""
     stubs = StubTools(tmp_path_factory.mktemp("tools"))
     stub_tools.healthy(stubs, server.endpoint)
     monkeypatch.setenv("PATH", str(stubs.path))

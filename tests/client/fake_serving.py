@@ -1,6 +1,6 @@
 """A small stand-in for TF Serving: strict about what it is sent, and able to misbehave.
 
-It answers on a free loopback port, over real sockets. `FakeServing.behaviour` chooses how.
+It listens on a free loopback port. The attributes of `FakeServing` set how it behaves.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ def error(status: int, message: str) -> Reply:
 class FakeServing:
     """One server. Attributes may be set between requests to change what it does.
 
-    `predict_reply` and `status_reply`, if set, are sent instead of a proper answer, and
-    `metrics_page` as its metrics. `hold`, if
-    set, is waited for before a prediction is answered, and `arrived` says that one is waiting.
+    `predict_reply` and `status_reply`, if set, replace the regular responses, and `metrics_page`
+    is served as its metrics. `hold`, if set, delays predictions until it is set as an event, and
+    `arrived` is set when one is waiting.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A SavedModel with the project's signature that draws at once, or as slowly as it is asked to."""
+"""A SavedModel with the project's signature that draws instantly, or as slowly as requested."""
 
 from __future__ import annotations
 

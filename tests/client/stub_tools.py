@@ -1,6 +1,6 @@
 """Stand-ins for `pulumi`, `gcloud` and `kubectl`: scripts on a PATH of their own.
 
-Each answers by the beginning of its arguments, in the JSON that the real tool documents.
+Each prints, by the beginning of its arguments, the JSON that the real tool documents.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ POD = "diffusion-5d8f7c9b6d-x2k4p"
 
 
 class StubTools:
-    """A folder for PATH. `answer` adds what a tool says; the first beginning that fits holds."""
+    """A folder for PATH. `answer` adds a tool's output; the first matching beginning wins."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "bin"
@@ -120,7 +120,7 @@ def pod(
     }
 
 
-def unplaced_pod() -> dict[str, object]:
+def unschedulable_pod() -> dict[str, object]:
     """A pod for which the scheduler finds no node."""
     return {
         "metadata": {"name": POD, "namespace": "diffusion-serving"},
@@ -167,7 +167,7 @@ def quotas(**limits: tuple[float, float]) -> dict[str, object]:
 
 
 def healthy(tools: StubTools, endpoint: str) -> None:
-    """Answers of a stack with which nothing is wrong, and whose pool may grow by a node."""
+    """The output for a healthy stack whose pool may grow by a node."""
     tools.answer("pulumi", "stack output --json --stack dev", outputs(endpoint))
     tools.answer("gke-gcloud-auth-plugin", "", "")
     tools.answer("gcloud", "storage buckets get-iam-policy", iam_policy())

@@ -24,7 +24,7 @@ from model_export.spec import SEED_LIMIT
 from tests.client.fake_serving import FINGERPRINT, QUEUE_FULL, FakeServing, error, picture_png
 
 
-def test_a_picture_knows_all_that_made_it(server: FakeServing) -> None:
+def test_a_picture_has_all_values_it_was_drawn_with(server: FakeServing) -> None:
     with Client(server.endpoint) as service:
         picture = service.generate(
             "a red circle", negative_prompt="blue", num_steps=9, guidance_scale=2, seed=1
@@ -37,7 +37,7 @@ def test_a_picture_knows_all_that_made_it(server: FakeServing) -> None:
     assert 0 < picture.seconds < 30
 
 
-def test_one_client_asks_again_and_again(server: FakeServing) -> None:
+def test_one_client_sends_many_requests(server: FakeServing) -> None:
     service = Client(server.endpoint)
     assert service.status() == ModelStatus(ModelState.READY, "1")
     seeds = {service.generate("x").seed for _ in range(5)}

@@ -119,7 +119,7 @@ def test_a_full_queue_refuses_at_once_and_one_request_runs_at_a_time(
     assert 0 < graph_seconds(server) - spent_before <= seconds
 
 
-def test_retries_bring_every_picture_through_a_small_queue(
+def test_with_retries_every_request_succeeds_despite_a_small_queue(
     servers: tuple[Server, Server],
 ) -> None:
     with Client(rest(servers[1]), model_name=NAME, timeout_seconds=60) as client:
@@ -140,7 +140,7 @@ def test_two_servers_share_requests_by_their_load(servers: tuple[Server, Server]
     assert min(summary.endpoints.values()) >= 5
 
 
-def test_both_transports_bring_the_same_picture(servers: tuple[Server, Server]) -> None:
+def test_both_transports_give_the_same_picture(servers: tuple[Server, Server]) -> None:
     pictures = []
     for protocol in TRANSPORTS:
         with Client(endpoint(servers[0], protocol), model_name=NAME) as client:
@@ -175,6 +175,6 @@ def test_status_shows_the_servers_figures(servers: tuple[Server, Server], run: C
     ran = run("status", "--endpoint", rest(servers[0]), "--model-name", NAME)
     assert ran.code == 0
     lines = dict(line.split(maxsplit=1) for line in ran.out.splitlines())
-    assert lines["answers"].endswith(" OK")
+    assert lines["requests"].endswith(" OK")
     assert " s on average in the server" in lines["latency"]
-    assert " s on average waiting" in lines["queue"]
+    assert " s average wait" in lines["queue"]

@@ -1,4 +1,4 @@
-"""`again` makes a file's picture again and compares; `show` prints what a file says of itself."""
+"""`again` reproduces a saved picture and compares; `show` prints the values in its file."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def test_another_model_is_named_and_its_pixels_compared(
     ran = run("again", path, "--endpoint", server.endpoint)
     assert ran.code == 0
     assert ran.out.splitlines()[1:] == [
-        "model   another-model; the file is by another one, 0123456789abcdef",
+        "model   another-model; the file is from another model, 0123456789abcdef",
         "pixels  different",
     ]
 
 
-def test_a_file_that_asks_for_too_much_is_refused(run: CommandLine, server: FakeServing) -> None:
+def test_a_file_with_values_out_of_range_is_rejected(run: CommandLine, server: FakeServing) -> None:
     path = made(run, server)
     text = png.read_text(Path(path)) | {"steps": "1000"}
     Path(path).write_bytes(png.with_text(picture_png({}), text))
@@ -72,14 +72,14 @@ def test_show_prints_every_chunk_and_no_control_codes(
     ]
 
 
-def test_show_of_a_picture_without_text_is_3(run: CommandLine, tmp_path: Path) -> None:
+def test_show_of_a_picture_without_text_exits_with_3(run: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(picture_png({}))
     ran = run("show", "a.png")
     assert ran.code == 3
-    assert ran.error_line == "error: a.png has no text chunks"
+    assert ran.error_line == "error: a.png has no text chunks: choose a file that `generate` saved"
 
 
-def test_files_that_are_no_pictures_are_3(run: CommandLine, server: FakeServing) -> None:
+def test_files_that_are_not_pictures_exit_with_3(run: CommandLine, server: FakeServing) -> None:
     Path("a.png").write_text("hello")
     for argv in (["show", "a.png"], ["again", "a.png"], ["again", "none.png"]):
         ran = run(*argv, *(["--endpoint", server.endpoint] if argv[0] == "again" else []))

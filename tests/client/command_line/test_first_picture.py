@@ -1,4 +1,4 @@
-"""`first-picture`, which ends `make up`: three lines, and no change when it is done again."""
+"""`first-picture`, which ends `make up`: three lines, and a second run changes nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from tests.client.commands import CommandLine
 from tests.client.fake_serving import FakeServing
 
 
-def test_three_lines_say_where_and_what_next(run: CommandLine, server: FakeServing) -> None:
+def test_it_prints_the_service_the_picture_and_the_next_command(
+    run: CommandLine, server: FakeServing
+) -> None:
     ran = run("first-picture", "--prompt", "a star", "--endpoint", server.endpoint)
     assert ran.code == 0
     assert ran.out.splitlines() == [
@@ -20,7 +22,7 @@ def test_three_lines_say_where_and_what_next(run: CommandLine, server: FakeServi
     assert Path("out/a-star-1.png").is_file()
 
 
-def test_doing_it_again_draws_and_leaves_the_file_alone(
+def test_a_second_run_draws_again_and_leaves_the_file_alone(
     run: CommandLine, server: FakeServing
 ) -> None:
     first = run("first-picture", "--endpoint", server.endpoint)
@@ -41,14 +43,14 @@ def test_another_model_gets_a_file_of_its_own(run: CommandLine, server: FakeServ
     assert len(list(Path("out").iterdir())) == 2
 
 
-def test_random_weights_are_said(run: CommandLine, server: FakeServing) -> None:
+def test_random_weights_are_warned_about(run: CommandLine, server: FakeServing) -> None:
     server.fingerprint += RANDOM_WEIGHTS_MARK
     ran = run("first-picture", "--endpoint", server.endpoint)
     assert ran.code == 0
     assert "warning: this model has RANDOM WEIGHTS" in ran.err
 
 
-def test_a_service_that_is_down_is_4(run: CommandLine, free_port: int) -> None:
+def test_an_unreachable_service_exits_with_4(run: CommandLine, free_port: int) -> None:
     ran = run("first-picture", "--endpoint", f"http://127.0.0.1:{free_port}")
     assert ran.code == 4
     assert "`make status`" in ran.error_line

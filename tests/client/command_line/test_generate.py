@@ -42,7 +42,9 @@ def test_every_option_reaches_the_server(run: CommandLine, server: FakeServing) 
     ]
 
 
-def test_what_is_left_out_is_the_model_specs_default(run: CommandLine, server: FakeServing) -> None:
+def test_omitted_options_take_the_model_specs_defaults(
+    run: CommandLine, server: FakeServing
+) -> None:
     run("generate", "--prompt", "a star", "--endpoint", server.endpoint)
     (row,) = server.rows
     assert row["num_steps"] == ModelSpec().steps
@@ -51,7 +53,7 @@ def test_what_is_left_out_is_the_model_specs_default(run: CommandLine, server: F
     assert 0 <= row["seed"] < SEED_LIMIT
 
 
-def test_the_file_says_what_made_it_and_keeps_the_servers_pixels(
+def test_the_file_records_its_values_and_keeps_the_servers_pixels(
     run: CommandLine, server: FakeServing
 ) -> None:
     server.fingerprint = "fedcba9876543210"
@@ -76,7 +78,7 @@ def test_the_file_says_what_made_it_and_keeps_the_servers_pixels(
             assert image.tobytes() == sent.tobytes()
 
 
-def test_count_asks_one_after_another_with_seeds_that_follow(
+def test_count_sends_one_request_at_a_time_with_consecutive_seeds(
     run: CommandLine, server: FakeServing
 ) -> None:
     ran = run(
@@ -92,16 +94,16 @@ def test_count_asks_one_after_another_with_seeds_that_follow(
     ]
 
 
-def test_without_a_seed_every_picture_gets_its_own(run: CommandLine, server: FakeServing) -> None:
+def test_without_a_seed_every_picture_gets_a_random_one(
+    run: CommandLine, server: FakeServing
+) -> None:
     ran = run("generate", "a star", "--count", "4", "--endpoint", server.endpoint)
     seeds = [row["seed"] for row in server.rows]
     assert len(set(seeds)) == 4
     assert [int(seed) for seed in re.findall(r"seed (\d+)", ran.out)] == seeds
 
 
-def test_the_same_picture_again_gets_a_name_of_its_own(
-    run: CommandLine, server: FakeServing
-) -> None:
+def test_the_same_picture_again_gets_a_new_name(run: CommandLine, server: FakeServing) -> None:
     for _ in range(3):
         assert run("generate", "x", "--seed", "1", "--endpoint", server.endpoint).code == 0
     names = sorted(path.name for path in Path("out").iterdir())
@@ -118,9 +120,7 @@ def test_a_prompt_cut_by_the_model_is_drawn_with_a_warning(
     assert "77" in ran.error_line
 
 
-def test_steps_that_the_server_clamps_are_said_and_written(
-    run: CommandLine, server: FakeServing
-) -> None:
+def test_clamped_steps_are_warned_about_and_recorded(run: CommandLine, server: FakeServing) -> None:
     server.max_steps = 10
     ran = run("generate", "a star", "--seed", "1", "--steps", "20", "--endpoint", server.endpoint)
     assert ran.code == 0
@@ -130,7 +130,7 @@ def test_steps_that_the_server_clamps_are_said_and_written(
         assert image.text["steps"] == "10"
 
 
-def test_an_empty_prompt_is_a_prompt(run: CommandLine, server: FakeServing) -> None:
+def test_an_empty_prompt_is_allowed(run: CommandLine, server: FakeServing) -> None:
     ran = run("generate", "", "--seed", "1", "--endpoint", server.endpoint)
     assert ran.code == 0
     assert server.rows[0]["prompt"] == ""
@@ -147,7 +147,7 @@ def test_a_prompt_of_exactly_8_kib_is_sent(run: CommandLine, server: FakeServing
 
 
 @pytest.mark.parametrize("form", ["{}/", "  {}  ", "{}"])
-def test_an_endpoint_may_be_written_as_people_write_it(
+def test_an_endpoint_may_have_a_trailing_slash_or_spaces(
     run: CommandLine, server: FakeServing, form: str
 ) -> None:
     assert run("generate", "x", "--endpoint", form.format(server.endpoint)).code == 0
@@ -173,7 +173,7 @@ def test_a_model_with_random_weights_is_warned_about(run: CommandLine, server: F
     assert "warning: this model has RANDOM WEIGHTS: it was never trained" in ran.err
 
 
-def test_the_fingerprint_is_the_answers_for_each_picture(
+def test_each_picture_records_the_fingerprint_of_its_own_response(
     run: CommandLine, server: FakeServing
 ) -> None:
     fingerprints = iter([FINGERPRINT, "another"])
@@ -189,7 +189,7 @@ def test_the_fingerprint_is_the_answers_for_each_picture(
             assert image.text["model_fingerprint"] == fingerprint
 
 
-def test_a_terminal_without_the_prompts_letters_shows_their_codes(
+def test_characters_that_the_terminal_cannot_encode_are_escaped(
     server: FakeServing, tmp_path: Path
 ) -> None:
     ran = subprocess.run(
@@ -208,7 +208,7 @@ def test_a_terminal_without_the_prompts_letters_shows_their_codes(
     assert (tmp_path / "赤い丸-1.png").exists()
 
 
-def test_a_reader_that_goes_away_ends_the_run_quietly(server: FakeServing, tmp_path: Path) -> None:
+def test_a_closed_output_pipe_ends_the_run_quietly(server: FakeServing, tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     ran = subprocess.run(

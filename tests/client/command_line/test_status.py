@@ -20,7 +20,7 @@ def versions(*states: tuple[str, str]) -> tuple[int, bytes]:
     )
 
 
-def test_a_ready_service_is_0(run: CommandLine, server: FakeServing) -> None:
+def test_a_ready_service_exits_with_0(run: CommandLine, server: FakeServing) -> None:
     ran = run("status", "--endpoint", server.endpoint)
     assert ran.code == 0
     assert ran.err == ""
@@ -37,7 +37,7 @@ def test_the_newest_version_that_serves_is_shown(run: CommandLine, server: FakeS
 
 
 @pytest.mark.parametrize("state", ["START", "LOADING"])
-def test_a_loading_service_is_5(run: CommandLine, server: FakeServing, state: str) -> None:
+def test_a_loading_service_exits_with_5(run: CommandLine, server: FakeServing, state: str) -> None:
     server.state = state
     ran = run("status", "--endpoint", server.endpoint)
     assert ran.code == 5
@@ -46,20 +46,20 @@ def test_a_loading_service_is_5(run: CommandLine, server: FakeServing, state: st
 
 
 @pytest.mark.parametrize("state", ["UNLOADING", "END"])
-def test_a_model_that_is_gone_is_4(run: CommandLine, server: FakeServing, state: str) -> None:
+def test_an_unloaded_model_exits_with_4(run: CommandLine, server: FakeServing, state: str) -> None:
     server.state = state
     ran = run("status", "--endpoint", server.endpoint)
     assert ran.code == 4
-    assert "no version of 'stable-diffusion' that can serve" in ran.error_line
+    assert "no available version of 'stable-diffusion'" in ran.error_line
 
 
-def test_a_service_that_is_down_is_4(run: CommandLine, free_port: int) -> None:
+def test_an_unreachable_service_exits_with_4(run: CommandLine, free_port: int) -> None:
     ran = run("status", "--endpoint", f"http://127.0.0.1:{free_port}")
     assert ran.code == 4
     assert "connection refused" in ran.error_line
 
 
-def test_a_model_that_is_not_served_is_4(run: CommandLine, server: FakeServing) -> None:
+def test_an_unknown_model_exits_with_4(run: CommandLine, server: FakeServing) -> None:
     ran = run("status", "--endpoint", server.endpoint, "--model-name", "other")
     assert ran.code == 4
     assert "serves no model 'other'" in ran.error_line
@@ -79,7 +79,7 @@ def test_a_model_that_is_not_served_is_4(run: CommandLine, server: FakeServing) 
         b'{"model_version_status": [{"version": "1", "state": "END", "status": 7}]}',
     ],
 )
-def test_something_that_is_not_tf_serving_is_4(
+def test_a_server_that_is_not_tf_serving_exits_with_4(
     run: CommandLine, server: FakeServing, content: bytes
 ) -> None:
     server.status_reply = (200, content)

@@ -1,4 +1,4 @@
-"""`doctor` on a cluster: every check with the tools' own answers, and what each tells to do."""
+"""`doctor` on a cluster: every check with the tools' real output, and the advice it gives."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def test_a_healthy_stack_is_0_and_every_check_is_ok(run: CommandLine, tools: Stu
     assert "                  | Running gRPC ModelServer" in ran.out
 
 
-def test_it_asks_about_the_stacks_own_cluster_and_leaves_the_callers_kubeconfig_alone(
+def test_it_queries_the_stacks_cluster_and_leaves_the_users_kubeconfig_alone(
     run: CommandLine, tools: StubTools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", "/home/me/.kube/config")
     assert run("doctor", "--stack", "dev").code == 0
     asked = [line.partition(" ") for line in tools.asked]
-    places = {where for where, _, command in asked if command.startswith(("kubectl", "gcloud"))}
-    (place,) = places
-    assert place and place != "/home/me/.kube/config"
+    paths = {path for path, _, command in asked if command.startswith(("kubectl", "gcloud"))}
+    (kubeconfig,) = paths
+    assert kubeconfig and kubeconfig != "/home/me/.kube/config"
     commands = [command for _, _, command in asked]
     credentials = next(c for c in commands if "get-credentials" in c)
     assert credentials.startswith(str(stub_tools.outputs("")["kubeconfigCommand"]))
@@ -56,7 +56,7 @@ def test_it_asks_about_the_stacks_own_cluster_and_leaves_the_callers_kubeconfig_
 
 
 @pytest.mark.parametrize("tool", ["gcloud", "kubectl", "gke-gcloud-auth-plugin"])
-def test_a_missing_tool_is_one_line_that_says_where_it_comes_from(
+def test_a_missing_tool_is_one_line_that_says_where_to_get_it(
     run: CommandLine, tools: StubTools, tool: str
 ) -> None:
     tools.remove(tool)
@@ -68,20 +68,18 @@ def test_a_missing_tool_is_one_line_that_says_where_it_comes_from(
     assert one(ran, "service")[0] == "ok"
 
 
-def test_a_bucket_that_pods_may_not_read_is_found_before_they_fail(
-    run: CommandLine, tools: StubTools
-) -> None:
+def test_a_bucket_that_pods_cannot_read_is_found(run: CommandLine, tools: StubTools) -> None:
     policy = stub_tools.iam_policy(role="roles/storage.objectCreator")
     tools.answer("gcloud", "storage buckets get-iam-policy", policy)
     ran = run("doctor", "--stack", "dev")
     assert ran.code == 4
     state, message = one(ran, "bucket")
     assert state == "wrong"
-    assert f"pods may not read gs://{stub_tools.BUCKET}" in message
-    assert "`make up STACK=dev` grants it" in message
+    assert f"pods cannot read gs://{stub_tools.BUCKET}" in message
+    assert "grant it with `make up STACK=dev`" in message
 
 
-def test_a_model_that_is_not_in_the_bucket_is_found(run: CommandLine, tools: StubTools) -> None:
+def test_a_model_missing_from_the_bucket_is_found(run: CommandLine, tools: StubTools) -> None:
     tools.fails(
         "gcloud",
         "storage objects describe",
@@ -90,15 +88,15 @@ def test_a_model_that_is_not_in_the_bucket_is_found(run: CommandLine, tools: Stu
     state, message = one(run("doctor", "--stack", "dev"), "files")
     assert state == "wrong"
     assert message == (
-        f"{stub_tools.MODEL_URI}/1/saved_model.pb is not there: "
-        "`make up STACK=dev` exports the model"
+        f"{stub_tools.MODEL_URI}/1/saved_model.pb does not exist: "
+        "export the model with `make up STACK=dev`"
     )
 
 
-def test_a_pod_that_fits_on_no_node_is_told_with_the_schedulers_words(
+def test_an_unschedulable_pod_is_reported_with_the_schedulers_message(
     run: CommandLine, tools: StubTools
 ) -> None:
-    tools.answer("kubectl", "get pods -l", stub_tools.items(stub_tools.unplaced_pod()))
+    tools.answer("kubectl", "get pods -l", stub_tools.items(stub_tools.unschedulable_pod()))
     ran = run("doctor", "--stack", "dev")
     assert ran.code == 4
     state, message = one(ran, "pods")
@@ -115,8 +113,8 @@ BACK_OFF: dict[str, object] = {"waiting": {"reason": "CrashLoopBackOff", "messag
 @pytest.mark.parametrize(
     ("status", "state", "says"),
     [
-        ({"ready": False}, "wait", "is starting: ask again in a minute"),
-        ({"state": BACK_OFF, "last_state": CRASHED}, "wrong", "exit code 255 and starts again"),
+        ({"ready": False}, "wait", "is starting: run doctor again in a minute"),
+        ({"state": BACK_OFF, "last_state": CRASHED}, "wrong", "exit code 255 and is restarting"),
         (
             {"last_state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}},
             "wrong",
@@ -136,7 +134,7 @@ BACK_OFF: dict[str, object] = {"waiting": {"reason": "CrashLoopBackOff", "messag
         ({"ready": True, "restarts": 2}, "ok", "has loaded the model after 2 restarts"),
     ],
 )
-def test_what_became_of_a_pod(
+def test_the_state_of_a_pod_is_reported(
     run: CommandLine, tools: StubTools, status: dict[str, object], state: str, says: str
 ) -> None:
     pod = stub_tools.pod(**{"ready": False, **status})  # type: ignore[arg-type]
@@ -160,18 +158,19 @@ def test_no_pods_at_all_is_wrong(run: CommandLine, tools: StubTools) -> None:
     [
         (
             "Error executing an HTTP request: HTTP response code 403 with body '{",
-            f"`make up` grants the right, and as the server keeps a failed login for good, the "
-            f"pod has to go: `kubectl delete pod -n diffusion-serving {POD}`",
+            f"grant access with `make up STACK=dev`, then restart the pod, as the server never "
+            f"retries a failed login: `kubectl delete pod -n diffusion-serving {POD}`",
         ),
-        ("Anonymous caller does not have storage.objects.get access", "may not read the bucket"),
+        ("Anonymous caller does not have storage.objects.get access", "cannot read the bucket"),
         ("FileSystemStoragePathSource encountered a filesystem access error: Could not find "
-         "base path gs://b/models/x for servable stable-diffusion", "see the check `bucket`"),
+         "base path gs://b/models/x for servable stable-diffusion",
+         "see the checks `bucket` and `files`"),
         ("libcurl code 6 meaning 'Couldn't resolve host name'", "cluster's DNS"),
-        ("terminate called after throwing an instance of 'std::bad_alloc'", "needs more memory"),
-        ("Failed to start server. Error: Unknown: 1 servable(s) did not become", "did not load"),
+        ("terminate called after throwing an instance of 'std::bad_alloc'", "ran out of memory"),
+        ("Failed to start server. Error: Unknown: 1 servable(s) did not become", "failed to load"),
     ],
 )  # fmt: skip
-def test_the_log_of_a_pod_that_ended_is_that_of_the_run_before_and_explained(
+def test_after_a_crash_the_previous_runs_log_is_shown_and_explained(
     run: CommandLine, tools: StubTools, line: str, says: str
 ) -> None:
     pod = stub_tools.pod(ready=False, state=BACK_OFF, last_state=CRASHED)
@@ -185,16 +184,14 @@ def test_the_log_of_a_pod_that_ended_is_that_of_the_run_before_and_explained(
     assert any("kubectl logs" in asked and "--previous" in asked for asked in tools.asked)
 
 
-def test_a_log_cannot_steer_the_terminal(run: CommandLine, tools: StubTools) -> None:
+def test_control_codes_in_a_log_are_escaped(run: CommandLine, tools: StubTools) -> None:
     tools.answer("kubectl", "logs", "red \x1b[31m end\n")
     ran = run("doctor", "--stack", "dev")
     assert "\x1b" not in ran.out
     assert "| red \\x1b[31m end" in ran.out
 
 
-def test_a_quota_that_is_too_small_for_another_node_is_told(
-    run: CommandLine, tools: StubTools
-) -> None:
+def test_a_quota_too_small_for_another_node_is_reported(run: CommandLine, tools: StubTools) -> None:
     region = stub_tools.quotas(N2_CPUS=(6.0, 4.0), SSD_TOTAL_GB=(150.0, 100.0))
     tools.answer("gcloud", "compute regions describe us-central1", region)
     ran = run("doctor", "--stack", "dev")
@@ -202,12 +199,12 @@ def test_a_quota_that_is_too_small_for_another_node_is_told(
     states = {message.partition(":")[0]: state for state, message in said(ran, "quota")}
     assert states == {"N2_CPUS": "wrong", "CPUS_ALL_REGIONS": "ok", "SSD_TOTAL_GB": "wrong"}
     assert (
-        "N2_CPUS: 4 of 6 used, 4 more for nodes up to maxNodes: ask for more in the console"
+        "N2_CPUS: 4 of 6 used, 4 more needed to reach maxNodes: request more in the console"
         in ran.out
     )
 
 
-def test_spot_nodes_count_against_preemptible_cpus_where_there_is_such_a_quota(
+def test_spot_nodes_count_against_the_preemptible_cpu_quota_if_there_is_one(
     run: CommandLine, tools: StubTools
 ) -> None:
     tools.answer("gcloud", "container node-pools list", stub_tools.node_pools(spot=True))
@@ -220,21 +217,21 @@ def test_spot_nodes_count_against_preemptible_cpus_where_there_is_such_a_quota(
     assert "PREEMPTIBLE_CPUS: 4 of 8 used" in ran.out
 
 
-def test_a_quota_that_gcloud_does_not_list_is_not_known(run: CommandLine, tools: StubTools) -> None:
+def test_a_quota_that_gcloud_does_not_list_is_unknown(run: CommandLine, tools: StubTools) -> None:
     tools.answer("gcloud", "compute regions describe us-central1", stub_tools.quotas())
     ran = run("doctor", "--stack", "dev")
     assert ran.code == 4
-    assert ("unknown", "N2_CPUS is not among the quotas that gcloud lists: look for 4 free in the "
-            "console, IAM & Admin, Quotas") in said(ran, "quota")  # fmt: skip
+    assert ("unknown", "gcloud lists no quota N2_CPUS: check that 4 are free in the console "
+            "(IAM & Admin, Quotas)") in said(ran, "quota")  # fmt: skip
 
 
 def test_a_pool_that_cannot_grow_needs_no_quota(run: CommandLine, tools: StubTools) -> None:
     tools.answer("gcloud", "container node-pools list", stub_tools.node_pools(most=1))
     state, message = one(run("doctor", "--stack", "dev"), "quota")
-    assert (state, message) == ("ok", "the node pool is as large as it may get")
+    assert (state, message) == ("ok", "the node pool is at its maximum size")
 
 
-def test_who_is_not_logged_in_is_told_to(run: CommandLine, tools: StubTools) -> None:
+def test_a_user_who_is_not_logged_in_is_told_how_to(run: CommandLine, tools: StubTools) -> None:
     complaint = (
         "WARNING: see the docs\n"
         "ERROR: (gcloud.x) You do not currently have an active account selected.\n"
@@ -260,7 +257,7 @@ def test_who_is_not_logged_in_is_told_to(run: CommandLine, tools: StubTools) -> 
 
 
 @pytest.mark.parametrize("text", ["", "not json", "[]", "7", '{"items": 3, "bindings": "x"}'])
-def test_answers_of_another_shape_are_findings_and_no_traceback(
+def test_unexpected_tool_output_gives_findings_and_no_traceback(
     run: CommandLine, tools: StubTools, text: str
 ) -> None:
     for tool, beginning in (
@@ -274,9 +271,12 @@ def test_answers_of_another_shape_are_findings_and_no_traceback(
     ran = run("doctor", "--stack", "dev")
     assert ran.code == 4
     assert ran.err == ""
+    for check in ("bucket", "pods", "quota"):
+        states = {state for state, _ in said(ran, check)}
+        assert states and states <= {"wrong", "unknown"}, check
 
 
-def test_a_service_that_does_not_answer_points_at_who_may_connect(
+def test_an_unreachable_service_points_at_allowed_source_ranges(
     run: CommandLine, tools: StubTools, free_port: int
 ) -> None:
     deployed = stub_tools.outputs(f"http://127.0.0.1:{free_port}")
@@ -288,9 +288,7 @@ def test_a_service_that_does_not_answer_points_at_who_may_connect(
     assert "allowedSourceRanges" in message
 
 
-def test_a_service_that_loads_only_takes_time(
-    run: CommandLine, tools: StubTools, server: FakeServing
-) -> None:
+def test_a_loading_service_is_wait(run: CommandLine, tools: StubTools, server: FakeServing) -> None:
     server.state = "LOADING"
     ran = run("doctor", "--stack", "dev")
     assert ran.code == 5
@@ -303,7 +301,7 @@ def test_a_stack_that_was_not_deployed_is_one_finding(run: CommandLine, tools: S
     ran = run("doctor", "--stack", "dev")
     assert ran.code == 4
     assert len(ran.out.splitlines()) == 1
-    assert "`make up STACK=dev` starts it" in one(ran, "stack")[1]
+    assert "deploy it with `make up STACK=dev`" in one(ran, "stack")[1]
 
 
 def test_the_cluster_is_read_from_the_command_that_the_stack_exports() -> None:
@@ -316,7 +314,7 @@ def test_the_cluster_is_read_from_the_command_that_the_stack_exports() -> None:
         assert cluster_of(wrong) is None
 
 
-def test_it_looks_for_the_names_that_the_program_gives() -> None:
+def test_its_names_are_those_of_the_program() -> None:
     assert cluster.NAMESPACE == NAMESPACE
     assert doctor_cluster.SERVICE_ACCOUNT == SERVICE_ACCOUNT
     assert doctor_cluster.READER_ROLE == READER_ROLE

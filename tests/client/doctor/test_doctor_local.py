@@ -52,7 +52,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: FakeServin
     return made
 
 
-def test_a_server_that_runs_is_ok_and_its_last_lines_are_shown(checkout: Checkout) -> None:
+def test_a_running_server_is_ok_and_its_last_log_lines_are_shown(checkout: Checkout) -> None:
     found = checkout.findings()
     assert list(found) == ["stack", "server", "port", "log", "service"]
     assert verdict(found.values()) is State.OK
@@ -60,7 +60,7 @@ def test_a_server_that_runs_is_ok_and_its_last_lines_are_shown(checkout: Checkou
     assert str(os.getpid()) in found["server"].message
 
 
-def test_no_cloud_tool_is_asked(checkout: Checkout) -> None:
+def test_no_cloud_tool_is_run(checkout: Checkout) -> None:
     checkout.findings()
     asked = (checkout.root / "asked").read_text().splitlines()
     assert len(asked) == 1 and " pulumi stack output" in asked[0]
@@ -72,17 +72,17 @@ def test_another_process_with_the_servers_id_is_not_the_server(
     checkout.record(os.getpid(), psutil.Process().create_time() - 100)
     found = checkout.findings()
     assert found["server"].state is State.WRONG
-    assert "`make up` starts it" in found["server"].message
-    assert "another program answers" in found["port"].message
+    assert "start it with `make up`" in found["server"].message
+    assert "another program is listening" in found["port"].message
 
 
 @pytest.mark.parametrize("record", ["", "{", "[]", '{"pid": "x", "started": 1}', '{"pid": -1}'])
-def test_a_damaged_record_is_no_server(checkout: Checkout, record: str) -> None:
+def test_a_damaged_record_means_no_server(checkout: Checkout, record: str) -> None:
     (checkout.state / "server.json").write_text(record)
     assert checkout.findings()["server"].state is State.WRONG
 
 
-def test_a_port_without_an_answer_is_awaited_while_the_server_lives(
+def test_a_closed_port_is_wait_while_the_server_process_runs(
     checkout: Checkout, free_port: int
 ) -> None:
     checkout.deploys(f"http://127.0.0.1:{free_port}")
@@ -90,11 +90,11 @@ def test_a_port_without_an_answer_is_awaited_while_the_server_lives(
     (checkout.state / "server.json").unlink()
     found = checkout.findings()
     assert found["port"].state is State.WRONG
-    assert "nothing answers at 127.0.0.1" in found["port"].message
+    assert "cannot connect to 127.0.0.1" in found["port"].message
     assert found["service"].state is State.WRONG
 
 
-def test_a_missing_log_is_one_line(checkout: Checkout) -> None:
+def test_a_missing_log_is_a_one_line_finding(checkout: Checkout) -> None:
     (checkout.state / "server.log").unlink()
     found = checkout.findings()["log"]
     assert (found.state, "server.log" in found.message) == (State.WRONG, True)
@@ -110,6 +110,6 @@ def test_the_worst_finding_is_the_verdict() -> None:
     assert of(State.UNKNOWN, State.WRONG) is State.WRONG
 
 
-def test_a_name_that_is_an_option_is_refused() -> None:
-    with pytest.raises(ClientError, match="not the name of a stack"):
+def test_a_stack_name_that_looks_like_an_option_is_rejected() -> None:
+    with pytest.raises(ClientError, match="is not a stack name"):
         list(examine("--show-secrets"))

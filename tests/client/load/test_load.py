@@ -1,8 +1,9 @@
-"""`load` against the fake server: what is sent when, what is reported, and how it ends."""
+"""`load` against the fake server: requests and their timing, reports, and exit codes."""
 
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def load(run: CommandLine, server: FakeServing) -> LoadTest:
 
 @pytest.fixture
 def drawn_in_turn(server: FakeServing) -> Iterator[list[int]]:
-    """The server draws one picture at a time, in 20 ms. The numbers of requests that were there."""
+    """The server draws one picture at a time, in 20 ms. Yields how many requests it held."""
     one, counting, there, seen = threading.Lock(), threading.Lock(), [0], []
 
     def count(by: int) -> None:
@@ -54,7 +55,7 @@ def drawn_in_turn(server: FakeServing) -> Iterator[list[int]]:
 
 
 def field(ran: Ran, name: str) -> str:
-    """What stands behind a name in the head of the report."""
+    """The value of a field in the head of the report."""
     (line,) = (text for text in ran.out.splitlines() if text.startswith(f"  {name}:"))
     return line.partition(":")[2].strip()
 
@@ -77,13 +78,15 @@ def test_fifty_requests_five_at_a_time_are_reported_in_full(
     assert "\t" not in ran.out
 
 
-def test_a_number_that_does_not_divide_is_sent_in_full(load: LoadTest, server: FakeServing) -> None:
+def test_all_requests_are_sent_when_the_workers_do_not_divide_them_evenly(
+    load: LoadTest, server: FakeServing
+) -> None:
     assert load("-n", "7", "-c", "3").code == 0
     assert len(server.rows) == 7
     assert load("-n", "2", "-c", "5").code == 0
 
 
-def test_what_is_asked_for_can_be_chosen(load: LoadTest, server: FakeServing) -> None:
+def test_options_set_prompts_seeds_and_steps(load: LoadTest, server: FakeServing) -> None:
     Path("prompts.txt").write_text("a star\n\n  two circles \n", encoding="utf-8")
     load("-n", "3", "-c", "1", "--prompts", "prompts.txt", "--steps", "4", "--seed", "7")
     load("-n", "1", "--prompt", "a square", "--negative-prompt", "red", "--guidance-scale", "5")
@@ -94,56 +97,56 @@ def test_what_is_asked_for_can_be_chosen(load: LoadTest, server: FakeServing) ->
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["-n", "0"], "--requests must be from 1 to 1000000, not 0"),
         (["-c", "0"], "--concurrency must be from 1 to 1000, not 0"),
         (["-c", "1001"], "--concurrency must be from 1 to 1000, not 1001"),
-        (["--rate", "0"], "--rate must be above 0 requests a second, not 0"),
+        (["--rate", "0"], "--rate must be above 0 requests per second, not 0"),
         (["--rate", "nan"], "not nan"),
         (["--rate", "inf"], "not inf"),
-        (["--rate", "1", "-c", "2"], "leave out -c"),
+        (["--rate", "1", "-c", "2"], "--rate and -c exclude each other"),
         (["--tutorial", "parallel", "-c", "2"], "leave out -c and --rate"),
         (["--tutorial", "sequential", "--rate", "2"], "leave out -c and --rate"),
         (["--tutorial", "parallel", "--stagger", "-1"], "--stagger must be 0 seconds or more"),
-        (["--stagger", "1"], "--stagger belongs to --tutorial parallel"),
+        (["--stagger", "1"], "--stagger needs --tutorial parallel"),
         (["--steps", "51"], "steps must be from 1 to 50, not 51"),
-        (["--seed", "2147483640"], "would pass the last seed"),
+        (["--seed", "2147483640"], "would exceed the largest seed"),
         (["--prompts", "absent.txt"], "cannot read absent.txt: No such file"),
-        (["--prompts", "empty.txt"], "empty.txt holds no prompt"),
+        (["--prompts", "empty.txt"], "empty.txt contains no prompts"),
         (["--prompts", "binary.txt"], "binary.txt is not UTF-8 text"),
-        (["--csv", "no/such/folder.csv"], "must be a file in a folder that exists"),
-        (["--csv", "."], "must be a file in a folder that exists"),
+        (["--csv", "no/such/folder.csv"], "give a file name in an existing folder"),
+        (["--csv", "."], "give a file name in an existing folder"),
         (["--plot", "plot.gif"], "--plot plot.gif must end with .png"),
         (["--keep", "empty.txt"], "cannot write to empty.txt"),
         (["--timeout", "0"], "timeout must be above 0"),
     ],
 )
-def test_options_that_make_no_sense_are_refused_before_anything_is_sent(
-    load: LoadTest, server: FakeServing, options: list[str], told: str
+def test_invalid_options_are_rejected_before_anything_is_sent(
+    load: LoadTest, server: FakeServing, options: list[str], message: str
 ) -> None:
     Path("empty.txt").write_text("\n \n")
     Path("binary.txt").write_bytes(b"\xff\xfe\x00")
     ran = load(*options)
     assert ran.code == 3
-    assert told in ran.error_line
+    assert message in ran.error_line
     assert server.rows == []
 
 
-def test_a_service_that_is_not_there_is_one_line(run: CommandLine, free_port: int) -> None:
+def test_an_unreachable_service_is_a_one_line_error(run: CommandLine, free_port: int) -> None:
     ran = run("load", "--endpoint", f"http://127.0.0.1:{free_port}")
     assert ran.code == 4
     assert "connection refused" in ran.error_line
 
 
-def test_a_service_that_loads_is_one_line(load: LoadTest, server: FakeServing) -> None:
+def test_a_loading_service_is_a_one_line_error(load: LoadTest, server: FakeServing) -> None:
     server.state = "LOADING"
     ran = load()
     assert ran.code == 5
     assert "still loading" in ran.error_line
 
 
-def test_failures_are_counted_over_all_that_was_sent(load: LoadTest, server: FakeServing) -> None:
+def test_the_success_rate_is_over_all_requests_sent(load: LoadTest, server: FakeServing) -> None:
     def refuse_some() -> None:
         server.predict_reply = error(503, QUEUE_FULL) if len(server.rows) == 6 else None
 
@@ -197,15 +200,26 @@ def test_pictures_are_kept_with_a_contact_sheet(load: LoadTest) -> None:
 
 
 def test_the_tutorials_parallel_run_starts_one_after_another(
-    load: LoadTest, server: FakeServing, drawn_in_turn: list[int]
+    load: LoadTest, server: FakeServing
 ) -> None:
+    arrivals, seen, go_on = itertools.count(1), [0], threading.Event()
+
+    def draw_three_at_once() -> None:
+        seen[0] = number = next(arrivals)
+        if number == 3:
+            time.sleep(0.5)  # the fourth is due meanwhile
+            seen.append(seen[0])
+            go_on.set()
+        assert go_on.wait(20)
+
+    server.before_predict = draw_three_at_once
     ran = load("--tutorial", "parallel", "--stagger", "0.1", "--json")
     document = json.loads(ran.out)
     sent = [request["sent_seconds"] for request in document["requests"]]
     assert len(sent) == 5
-    for when, due in zip(sent, [0, 0.1, 0.2, 0.3, 0.3], strict=True):
-        assert due <= when < due + 2
-    assert max(drawn_in_turn) <= 3
+    for when, planned in zip(sent, [0, 0.1, 0.2, 0.3, 0.3], strict=True):
+        assert planned <= when < planned + 2
+    assert seen == [5, 3], "how many came in all, and before the first three were drawn"
     assert "3 at a time" in document["summary"]["plan"]
 
 
@@ -217,8 +231,8 @@ def test_the_tutorials_sequential_run_is_one_at_a_time(
     assert max(drawn_in_turn) == 1
 
 
-def test_at_a_rate_latency_counts_from_when_a_request_was_due(server: FakeServing) -> None:
-    """A server that stands still for a while: every request that was due meanwhile has waited."""
+def test_at_a_rate_latency_is_measured_from_the_scheduled_time(server: FakeServing) -> None:
+    """The server stalls for a while: every request scheduled meanwhile has waited."""
     server.hold = threading.Event()
     threading.Timer(0.5, server.hold.set).start()
     plan = at_a_rate([REQUEST] * 20, 100.0, seed=1)
@@ -232,7 +246,7 @@ def test_at_a_rate_latency_counts_from_when_a_request_was_due(server: FakeServin
     assert summarize(outcome).success_rate == 1.0
 
 
-def test_at_a_rate_a_client_short_of_threads_counts_the_delay_and_says_so(
+def test_at_a_rate_a_client_short_of_threads_counts_and_reports_the_delay(
     server: FakeServing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("client.load.plan.MAX_IN_FLIGHT", 1)
@@ -261,7 +275,7 @@ def test_several_servers_share_the_load(run: CommandLine, server: FakeServing) -
     assert min(len(server.rows), len(second.rows)) >= 5
 
 
-def test_progress_says_how_far_it_is_and_estimates_the_rest(server: FakeServing) -> None:
+def test_progress_shows_what_is_done_and_estimates_the_rest(server: FakeServing) -> None:
     halfway, go_on = threading.Event(), threading.Event()
 
     def wait_at_the_third() -> None:
@@ -282,7 +296,7 @@ def test_progress_says_how_far_it_is_and_estimates_the_rest(server: FakeServing)
     assert line.endswith(" s left")
 
 
-def test_a_503_is_asked_again_until_it_is_taken(load: LoadTest, server: FakeServing) -> None:
+def test_a_503_is_retried_until_it_succeeds(load: LoadTest, server: FakeServing) -> None:
     asked = iter(range(100))
 
     def refuse_twice() -> None:
@@ -292,10 +306,10 @@ def test_a_503_is_asked_again_until_it_is_taken(load: LoadTest, server: FakeServ
     ran = load("-n", "3", "-c", "1", "--retry")
     assert ran.code == 0
     assert field(ran, "Success") == "3 of 3 sent (100.0 %)"
-    assert field(ran, "Retries") == "2, of 1 requests"
+    assert field(ran, "Retries") == "2, in 1 requests"
 
 
-def test_without_the_option_nothing_is_asked_again(load: LoadTest, server: FakeServing) -> None:
+def test_nothing_is_retried_without_the_option(load: LoadTest, server: FakeServing) -> None:
     server.predict_reply = error(503, QUEUE_FULL)
     assert load("-n", "2").code == 6
     assert "Retries" not in load("-n", "2").out
@@ -339,7 +353,7 @@ def test_no_wait_is_longer_than_half_a_minute(
     assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30]
 
 
-def test_only_what_a_moment_may_change_is_asked_again(server: FakeServing) -> None:
+def test_only_transient_failures_are_retried(server: FakeServing) -> None:
     for reply, kind in (
         (error(504, "Timed out"), RequestTimeoutError),
         (error(429, "Run() timeout exceeded"), QueueFullError),
@@ -349,7 +363,7 @@ def test_only_what_a_moment_may_change_is_asked_again(server: FakeServing) -> No
             send_until_deadline(client, REQUEST, before_retry=lambda: pytest.fail("asked again"))
 
 
-def test_a_model_on_its_way_is_asked_again(server: FakeServing) -> None:
+def test_a_loading_model_is_retried(server: FakeServing) -> None:
     server.state = "LOADING"
     with Client(server.endpoint) as client:
 
@@ -393,7 +407,7 @@ def test_ctrl_c_stops_sending_and_reports_what_was_done(
     ran = Ran(process.returncode, out, err)
     assert field(ran, "Success") == "3 of 4 sent (75.0 %)"
     assert field(ran, "Not sent") == "26"
-    assert field(ran, "Left behind") == "1 in flight"
-    assert err.splitlines()[-1] == "interrupted: 3 of 30 requests became pictures"
+    assert field(ran, "Unfinished") == "1 in flight"
+    assert err.splitlines()[-1] == "interrupted: 3 of 30 requests succeeded"
     assert len((tmp_path / "requests.csv").read_text().splitlines()) == 5
     assert len(server.rows) == 3

@@ -1,4 +1,4 @@
-"""The figures of a load test, from records that are made up."""
+"""The figures of a load test, from made-up results."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_percentiles_are_values_that_occurred_and_the_99th_of_50_is_the_slowest(
     assert percentile([7.0], 10) == percentile([7.0], 99) == 7.0
 
 
-def test_at_least_so_many_percent_are_no_slower_than_a_percentile() -> None:
+def test_at_least_p_percent_of_values_are_at_most_the_pth_percentile() -> None:
     rng = random.Random(1)
     for _ in range(200):
         values = sorted(rng.uniform(0, 9) for _ in range(rng.randint(1, 120)))
@@ -68,12 +68,12 @@ def test_the_histogram_counts_every_value_once() -> None:
         assert sum(count for _, count in histogram(values)) == len(values)
 
 
-def test_success_counts_every_request_that_was_sent() -> None:
+def test_the_success_rate_is_over_all_requests_sent() -> None:
     summary = summarize(
         outcome(
             result(1, 0.0, 1.0),
             result(2, 0.0, 0.1, status="503", error="full", exit_code=6),
-            result(3, 0.0, 5.0, status="", error="no answer within 5 s", exit_code=7),
+            result(3, 0.0, 5.0, status="", error="no response within 5 s", exit_code=7),
             result(4, 1.0, None),
             plan=at_a_time(requests(6), 2),
             interrupted=True,
@@ -83,14 +83,14 @@ def test_success_counts_every_request_that_was_sent() -> None:
     assert (summary.failed, summary.unfinished, summary.success_rate) == (2, 1, 0.25)
     assert (summary.requests_per_second, summary.pictures_per_second) == (0.3, 0.1)
     assert summary.statuses == {"200": 1, "503": 1}
-    assert summary.errors == {"full": 1, "no answer within 5 s": 1}
+    assert summary.errors == {"full": 1, "no response within 5 s": 1}
     text = as_text(summary)
     assert "Success:\t1 of 4 sent (25.0 %)" in text
     assert "Not sent:\t2" in text
-    assert "Left behind:\t1 in flight" in text
+    assert "Unfinished:\t1 in flight" in text
 
 
-def test_latencies_are_those_of_the_pictures() -> None:
+def test_latencies_are_those_of_successful_requests() -> None:
     summary = summarize(
         outcome(result(1, 1.0, 3.0), result(2, 1.0, 1.001, error="full"), result(3, 2.0, 6.0))
     )
@@ -125,7 +125,7 @@ def test_the_report_has_heys_sections() -> None:
         assert line in text.splitlines(), line
 
 
-def test_the_exit_code_is_that_of_most_failures() -> None:
+def test_the_exit_code_is_that_of_the_most_frequent_failure() -> None:
     full, late = ({"error": "x", "exit_code": code} for code in (6, 7))
     assert outcome(result(1, 0, 1.0)).exit_code == 0
     assert outcome(result(1, 0, 1.0), result(2, 0, 1.0, **late)).exit_code == 7
@@ -135,12 +135,12 @@ def test_the_exit_code_is_that_of_most_failures() -> None:
     )
 
 
-def test_retries_are_counted_apart_from_requests() -> None:
+def test_retries_are_counted_separately_from_requests() -> None:
     summary = summarize(
         outcome(result(1, 0, 1, retries=3), result(2, 0, 1), result(3, 0, 1, retries=1))
     )
     assert (summary.sent, summary.retries, summary.retried) == (3, 4, 2)
-    assert "  Retries:\t4, of 2 requests" in as_text(summary)
+    assert "  Retries:\t4, in 2 requests" in as_text(summary)
 
 
 def test_the_document_holds_every_request() -> None:
@@ -166,7 +166,7 @@ def test_a_rate_is_a_poisson_process() -> None:
     assert [job.at_seconds for job in at_a_rate(requests(2000), 4.0, seed=1).jobs] == times
 
 
-def test_the_tutorials_runs_have_its_numbers() -> None:
+def test_the_tutorials_runs_have_its_timing_and_concurrency() -> None:
     parallel = staggered(requests(len(TUTORIAL_PROMPTS)))
     assert [job.at_seconds for job in parallel.jobs] == [0, 20, 40, 60, 60]
     assert parallel.workers == 3

@@ -1,4 +1,4 @@
-"""CPU and memory beside a load test: of processes on this machine, and of pods."""
+"""CPU and memory during a load test: of processes on this machine, and of pods."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_process_that_listens_is_found_and_measured(busy: tuple[str, int]) -
     assert watch.problem == ""
 
 
-def test_a_server_that_ends_is_a_problem_that_is_told(busy: tuple[str, int]) -> None:
+def test_a_server_that_ends_is_reported(busy: tuple[str, int]) -> None:
     endpoint, pid = busy
     process = psutil.Process(pid)
     process.kill()
@@ -69,23 +69,23 @@ def test_a_server_that_ends_is_a_problem_that_is_told(busy: tuple[str, int]) -> 
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "told"),
+    ("endpoint", "message"),
     [
         ("http://203.0.113.9:8501", "is not on this machine"),
         ("grpc://h:8500", "is not on this machine"),
     ],
 )
-def test_a_server_elsewhere_cannot_be_measured(endpoint: str, told: str) -> None:
-    with pytest.raises(NotMeasurableError, match=told):
+def test_a_server_on_another_machine_cannot_be_measured(endpoint: str, message: str) -> None:
+    with pytest.raises(NotMeasurableError, match=message):
         server_process(endpoint)
 
 
 def test_a_port_without_a_listener_cannot_be_measured(free_port: int) -> None:
-    with pytest.raises(NotMeasurableError, match="no process of yours listens at http://127"):
+    with pytest.raises(NotMeasurableError, match="none of your processes listens at http://127"):
         server_process(f"http://127.0.0.1:{free_port}")
 
 
-def test_where_connections_are_secret_the_stacks_own_record_helps(
+def test_the_stacks_record_finds_the_server_if_connections_cannot_be_listed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def denied(_: str) -> None:
@@ -107,16 +107,16 @@ def test_where_connections_are_secret_the_stacks_own_record_helps(
         assert recorded_process(folder, rest_port=port + 1) is None, "another server's record"
 
 
-def test_a_failed_look_ends_the_watch_and_is_told() -> None:
-    looks = iter([[Use("a", 1.0, 2.0)]])
+def test_a_failed_measurement_ends_the_monitor_and_is_reported() -> None:
+    uses = iter([[Use("a", 1.0, 2.0)]])
 
-    def look() -> list[Use]:
+    def measure() -> list[Use]:
         try:
-            return next(looks)
+            return next(uses)
         except StopIteration:
             raise NotMeasurableError("the tool went away") from None
 
-    with Monitor(look, 0.001) as watch:
+    with Monitor(measure, 0.001) as watch:
         deadline = time.monotonic() + 20
         while not watch.problem:
             assert time.monotonic() < deadline
@@ -145,24 +145,24 @@ def test_pods_are_measured_by_kubectl_top(
     assert asked[0].partition(" ")[0] != os.environ.get("KUBECONFIG", "")
 
 
-def test_where_the_cluster_cannot_be_asked_the_load_test_runs_and_says_so(
+def test_the_load_test_runs_without_cluster_metrics_and_says_so(
     run: CommandLine, server: FakeServing, tools: StubTools
 ) -> None:
     tools.fails("gcloud", "container clusters get-credentials", "ERROR: not logged in")
     ran = run("load", "--stack", "dev", "-n", "2", "--json")
     assert ran.code == 0
     assert json.loads(ran.out)["usage"] == []
-    assert "CPU and memory are not measured: gcloud said: ERROR: not logged in" in ran.err
+    assert "CPU and memory are not measured: gcloud failed: ERROR: not logged in" in ran.err
 
 
 @pytest.mark.parametrize("text", ["garbage", "pod 1x 2Mi", "pod 1 2Mb", "pod -1 2Mi"])
-def test_what_kubectl_top_does_not_say_is_told(tools: StubTools, text: str) -> None:
+def test_unexpected_output_of_kubectl_top_is_quoted(tools: StubTools, text: str) -> None:
     tools.answer("kubectl", "top pods", text + "\n")
-    with pytest.raises(NotMeasurableError, match=f"kubectl top said: {text}"):
+    with pytest.raises(NotMeasurableError, match=f"unexpected output of kubectl top: {text}"):
         usage.pods(dict(os.environ))
 
 
-def test_the_plot_of_a_server_elsewhere_has_two_panels(
+def test_the_plot_without_measurements_has_two_panels(
     run: CommandLine, server: FakeServing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from PIL import Image

@@ -1,4 +1,4 @@
-"""Picture files: what they say of themselves, their names, and that none is lost or cut off."""
+"""Picture files: their recorded values, their names, and that none is lost or truncated."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_text_is_added_and_every_byte_of_the_server_kept() -> None:
     assert with_text[33 + added :] == PNG[33:]
 
 
-def test_the_library_of_png_tools_reads_the_text() -> None:
+def test_pillow_reads_the_text() -> None:
     with Image.open(BytesIO(picture(prompt="ein großer Kreis ☆").png_with_text())) as image:
         assert isinstance(image, PngImagePlugin.PngImageFile)
         assert image.info["prompt"] == "ein großer Kreis ☆"
@@ -98,7 +98,7 @@ def test_a_file_is_named_by_the_words_of_its_prompt(prompt: str, slug: str) -> N
 
 
 @given(prompt=TEXT)
-def test_any_prompt_makes_a_name_that_a_file_can_have(prompt: str) -> None:
+def test_any_prompt_makes_a_valid_file_name(prompt: str) -> None:
     name = picture_files.slug(prompt)
     assert 0 < len(name.encode()) <= 200
     assert not set(name) & set('/\\:*?"<>|. \n\0')
@@ -123,7 +123,7 @@ def test_pictures_saved_at_once_all_get_files(
     assert {path.stat().st_mode & 0o777 for path in paths} == {0o666 & ~_umask()}
 
 
-def test_a_full_disk_leaves_no_part_and_is_one_line(
+def test_a_full_disk_is_a_one_line_error_and_leaves_no_partial_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run_out(self: Path, content: bytes) -> int:
@@ -149,10 +149,10 @@ def test_a_full_disk_leaves_no_part_and_is_one_line(
         b"\xff\xd8\xff\xe0\x00\x10JFIF",
     ],
 )
-def test_a_file_that_is_no_picture_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_png_is_rejected(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "file.png"
     path.write_bytes(content)
-    with pytest.raises(PictureFileError, match=r"not a whole PNG"):
+    with pytest.raises(PictureFileError, match=r"not a complete PNG"):
         picture_files.read(path)
 
 
@@ -163,7 +163,7 @@ def test_a_file_that_is_missing_or_a_folder_is_refused(tmp_path: Path) -> None:
         picture_files.read(tmp_path)
 
 
-def test_a_picture_of_somebody_else_does_not_say_how_it_was_made(tmp_path: Path) -> None:
+def test_another_programs_picture_is_rejected_as_not_saved_by_this_client(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(PNG)
     with pytest.raises(PictureFileError, match="no text chunk 'prompt'"):
         picture_files.read(tmp_path / "a.png")
@@ -176,7 +176,7 @@ def test_a_damaged_text_chunk_is_refused(tmp_path: Path, key: str, value: str) -
         picture_files.read(tmp_path / "a.png")
 
 
-def test_a_text_chunk_that_inflates_without_end_is_refused(tmp_path: Path) -> None:
+def test_a_decompression_bomb_in_a_text_chunk_is_rejected(tmp_path: Path) -> None:
     bomb = chunk(b"zTXt", b"prompt\0\0" + zlib.compress(b"x" * 100_000_000))
     (tmp_path / "a.png").write_bytes(PNG[:33] + bomb + PNG[33:])
     with pytest.raises(PictureFileError):
@@ -187,7 +187,7 @@ def test_a_text_chunk_that_inflates_without_end_is_refused(tmp_path: Path) -> No
     "damaged",
     [b"", PNG[:-1], PNG + b"x", PNG[:50] + b"\0" + PNG[51:], PNG[:33] + PNG[-12:], PNG[:8]],
 )
-def test_only_a_whole_png_is_taken_from_a_server(damaged: bytes) -> None:
+def test_only_a_complete_png_is_accepted_from_a_server(damaged: bytes) -> None:
     with pytest.raises(png_chunks.PngError):
         png_chunks.check(damaged)
 

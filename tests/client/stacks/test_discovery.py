@@ -1,4 +1,4 @@
-"""Finding the service by its stack: which command is run, where, and what its answers mean."""
+"""Finding the service through its stack: the command, its environment, and its output."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ sys.exit(int((here / "code").read_text()))
 
 
 class FakeEngine:
-    """Stands in for `pulumi` and for the embedded engine; prints and exits as it is told."""
+    """Stands in for `pulumi` and for the embedded engine; prints and exits as set."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -107,7 +107,7 @@ OUTPUTS: dict[str, object] = {
 }
 
 
-def test_the_official_cli_is_asked_if_it_is_there(pulumi_on_path: FakeEngine) -> None:
+def test_the_official_cli_is_used_if_it_is_installed(pulumi_on_path: FakeEngine) -> None:
     pulumi_on_path.answers(OUTPUTS)
     outputs = read_stack("local", pulumi_on_path.root)
     assert outputs.endpoint == "http://127.0.0.1:8501"
@@ -128,21 +128,21 @@ def test_the_official_cli_is_asked_if_it_is_there(pulumi_on_path: FakeEngine) ->
     assert pulumi_on_path.said["cwd"] == str(pulumi_on_path.root)
 
 
-def test_the_embedded_engine_is_asked_if_the_cli_is_not_there(engine: FakeEngine) -> None:
+def test_the_embedded_engine_is_used_if_the_cli_is_not_installed(engine: FakeEngine) -> None:
     engine.answers(OUTPUTS)
     assert read_stack("local", engine.root).limits.max_steps == 40
     assert engine.said["argv"] == ["stack", "output", "--json", "--stack", "local"]
     assert engine.said["cwd"] == str(engine.root)
 
 
-def test_engine_embedded_passes_the_cli_by(
+def test_engine_embedded_bypasses_the_cli(
     pulumi_on_path: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENGINE", "embedded")
     assert engine_command() == [sys.executable, "-m", "engine"]
 
 
-def test_engine_pulumi_insists_on_the_cli(
+def test_engine_pulumi_requires_the_cli(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENGINE", "pulumi")
@@ -175,7 +175,7 @@ def test_any_other_stack_is_read_with_the_users_own_login(pulumi_on_path: FakeEn
     assert pulumi_on_path.said["argv"] == ["stack", "output", "--json", "--stack", "dev"]
 
 
-def test_what_the_user_has_set_goes_first() -> None:
+def test_the_users_own_variables_win() -> None:
     root = Path("/project")
     mine = {"PULUMI_BACKEND_URL": "file:///mine", "PULUMI_CONFIG_PASSPHRASE_FILE": "/secret"}
     environment = stack_environment("local", root, mine)
@@ -187,7 +187,7 @@ def test_what_the_user_has_set_goes_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outputs", "told"),
+    ("outputs", "message"),
     [
         ({}, "no output `endpoint`"),
         ({"endpoint": ""}, "no output `endpoint`"),
@@ -203,13 +203,13 @@ def test_what_the_user_has_set_goes_first() -> None:
         ('{"endpoint": "http://h", "limits": {"queue": NaN}}', "limits.queue cannot be nan"),
     ],
 )
-def test_outputs_that_do_not_say_where_are_one_line(
-    engine: FakeEngine, outputs: object, told: str
+def test_unusable_outputs_are_a_one_line_error(
+    engine: FakeEngine, outputs: object, message: str
 ) -> None:
     engine.answers(outputs)
     with pytest.raises(StackOutputError) as raised:
         read_stack("local", engine.root)
-    assert told in str(raised.value)
+    assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
@@ -220,7 +220,7 @@ def test_outputs_of_an_older_program_get_the_specs_limits(engine: FakeEngine) ->
     assert outputs.model_name == "stable-diffusion"
 
 
-def test_an_engines_complaint_is_passed_on(engine: FakeEngine) -> None:
+def test_the_engines_error_message_is_quoted(engine: FakeEngine) -> None:
     engine.answers("", stderr="note\nerror: no stack named 'dev' found\n\n", code=255)
     with pytest.raises(StackOutputError) as raised:
         read_stack("dev", engine.root)
@@ -230,8 +230,8 @@ def test_an_engines_complaint_is_passed_on(engine: FakeEngine) -> None:
 
 
 @pytest.mark.parametrize("stack", ["", "--show-secrets"])
-def test_a_stack_name_is_not_an_option_of_the_engine(engine: FakeEngine, stack: str) -> None:
-    with pytest.raises(InputRefusedError, match="not the name of a stack"):
+def test_a_stack_name_that_looks_like_an_option_is_rejected(engine: FakeEngine, stack: str) -> None:
+    with pytest.raises(InputRefusedError, match="is not a stack name"):
         read_stack(stack, engine.root)
     assert not (engine.folder / "said.json").exists()
 
@@ -271,7 +271,9 @@ def test_status_shows_the_stacks_fingerprint(
     assert server.endpoint in ran.out
 
 
-def test_no_stack_is_4_with_what_to_do(run: CommandLine, pulumi_on_path: FakeEngine) -> None:
+def test_a_missing_stack_exits_with_4_and_says_what_to_do(
+    run: CommandLine, pulumi_on_path: FakeEngine
+) -> None:
     pulumi_on_path.answers("", stderr="error: no stack selected", code=255)
     for command in (["generate", "x"], ["status"]):
         ran = run(*command)

@@ -15,7 +15,7 @@ REQUEST = PictureRequest("x", "", 1, 3.0, 1)
 
 
 class Held:
-    """A server that answers when it is let, and counts what it has got."""
+    """A server that responds when released, and counts its requests."""
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
@@ -53,7 +53,7 @@ def start(balanced: LeastLoaded, server: Held) -> threading.Thread:
     return thread
 
 
-def test_a_request_goes_where_the_fewest_are_in_flight(two: tuple[Held, Held]) -> None:
+def test_a_request_goes_to_the_server_with_the_fewest_in_flight(two: tuple[Held, Held]) -> None:
     a, b = two
     balanced = LeastLoaded(two)
     slow = start(balanced, a)
@@ -66,14 +66,14 @@ def test_a_request_goes_where_the_fewest_are_in_flight(two: tuple[Held, Held]) -
     assert balanced.predict(REQUEST, 1.0).endpoint == "a", "the one that was used longest ago"
 
 
-def test_among_equals_they_take_turns(two: tuple[Held, Held]) -> None:
+def test_equally_loaded_servers_take_turns(two: tuple[Held, Held]) -> None:
     for server in two:
         server.let.set()
     balanced = LeastLoaded(two)
     assert [balanced.predict(REQUEST, 1.0).endpoint for _ in range(4)] == ["a", "b", "a", "b"]
 
 
-def test_a_server_that_is_down_does_not_draw_requests_to_itself(
+def test_an_unreachable_server_does_not_attract_requests(
     two: tuple[Held, Held], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a, b = two
@@ -111,7 +111,7 @@ def test_the_status_is_that_of_a_server_that_is_not_ready(two: tuple[Held, Held]
     assert balanced.model_status(1.0) == ModelStatus(ModelState.LOADING, "b")
 
 
-def test_a_client_takes_several_endpoints_and_says_who_drew(server: FakeServing) -> None:
+def test_a_client_takes_several_endpoints_and_reports_which_one_drew(server: FakeServing) -> None:
     second = FakeServing()
     try:
         with Client([server.endpoint, second.endpoint]) as client:

@@ -1,4 +1,4 @@
-"""The server's own figures: what is read of its metrics, and how `status` shows them."""
+"""The server's figures: reading its metrics, and showing them in `status`."""
 
 from __future__ import annotations
 
@@ -135,27 +135,27 @@ def test_a_page_without_figures_for_the_model_is_empty(page: str) -> None:
     assert read("", MODEL_NAME).answers == {}
 
 
-def test_status_shows_answers_latency_and_queue(
+def test_status_shows_requests_latency_and_queue(
     run: CommandLine, server: FakeServing, page: str
 ) -> None:
     server.metrics_page = page
     ran = run("status", "--endpoint", server.endpoint)
     assert ran.code == 0
     lines = dict(line.split(maxsplit=1) for line in ran.out.splitlines())
-    assert lines["answers"] == "4 OK, 1 UNAVAILABLE"
+    assert lines["requests"] == "4 OK, 1 UNAVAILABLE"
     assert lines["latency"].startswith("4 pictures, 2.50 s on average in the server; p50 about ")
-    assert lines["queue"].startswith("4 requests, 0.62 s on average waiting")
+    assert lines["queue"].startswith("4 requests, 0.62 s average wait")
 
 
 def test_status_of_an_idle_server_says_so(run: CommandLine, server: FakeServing) -> None:
     server.metrics_page = "\n"
     out = run("status", "--endpoint", server.endpoint).out
-    assert "answers      none so far" in out
-    assert "latency      no picture so far" in out
+    assert "requests     none yet" in out
+    assert "latency      no pictures yet" in out
 
 
 @pytest.mark.parametrize("page", [None, "<html>It works!</html>"])
-def test_status_without_metrics_says_why_and_is_still_0(
+def test_status_without_metrics_says_why_and_exits_with_0(
     run: CommandLine, server: FakeServing, page: str | None
 ) -> None:
     server.metrics_page = page
@@ -163,5 +163,5 @@ def test_status_without_metrics_says_why_and_is_still_0(
     assert ran.code == 0
     assert ran.err == ""
     (line,) = (line for line in ran.out.splitlines() if line.startswith("metrics"))
-    assert "none: " in line
+    assert "unavailable: " in line
     assert ("HTTP 404" if page is None else "not Prometheus text") in line
