@@ -9,6 +9,6 @@ code = main()
 try:
     sys.stdout.flush()
 except BrokenPipeError:
-    # The reader of a pipe has gone; Python would complain once more at its exit.
+    # The reader closed the pipe; without this, Python reports it again at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 sys.exit(code)

@@ -1,4 +1,4 @@
-"""What goes wrong, as exceptions shown to a person in one line, and the CLI's exit codes."""
+"""The engine's exceptions, each shown to the user in one line, and the CLI's exit codes."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ INSTALL_HINT = "install the Pulumi CLI (https://www.pulumi.com/docs/install/) an
 
 
 class EngineError(Exception):
-    """A one-line message that says what is wrong, where, and what to do."""
+    """An error the user can act on; the message is one line."""
 
     exit_code = EXIT_ERROR
 
 
 class ConfigurationError(EngineError):
-    """The invocation, the project file or the stack's config cannot be used as it is."""
+    """The command line, the project file or the stack's config is invalid."""
 
     exit_code = EXIT_CONFIGURATION
 
 
 class StackNotFoundError(EngineError):
-    """The named stack has no checkpoint in the backend."""
+    """The backend has no checkpoint of this stack."""
 
     exit_code = EXIT_STACK_NOT_FOUND
 
 
 class ChangesFoundError(EngineError):
-    """--expect-no-changes was given, and there are changes."""
+    """There are changes despite --expect-no-changes."""
 
     exit_code = EXIT_CHANGES
 
 
 class CancelledError(EngineError):
-    """The user, or a signal, asked to stop."""
+    """Cancelled by the user or a signal."""
 
     exit_code = EXIT_CANCELLED
 
 
 class UnsupportedError(EngineError):
-    """The program, the state or the project asks for something only the official engine can do."""
+    """The program, the state or the project needs a feature only the official engine has."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"the embedded engine cannot run this: {what}; {INSTALL_HINT}")
 
 
 class OperationFailedError(EngineError):
-    """The display has shown everything there is to say; only the exit code is left."""
+    """The display has already shown the error; only the exit code is left."""
 
 
 class ProviderError(Exception):
-    """A provider call failed; the message is the provider's own text, possibly a traceback."""
+    """A provider call failed; the message comes from the provider, possibly with a traceback."""

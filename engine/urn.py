@@ -9,7 +9,7 @@ DYNAMIC_PROVIDER_TYPE = PROVIDER_TYPE_PREFIX + DYNAMIC_PACKAGE
 
 
 def qualified_type(urn: str) -> str:
-    """The type with the types of all parents, as it stands in the URN."""
+    """The type, prefixed with the types of its parents, as in the URN."""
     return urn.split("::", 3)[2]
 
 
@@ -19,12 +19,12 @@ def type_of(urn: str) -> str:
 
 
 def name_of(urn: str) -> str:
-    """The logical name: all that follows the type, which may hold `::` itself."""
+    """The logical name: everything after the type; it may contain `::`."""
     return urn.split("::", 3)[3]
 
 
 def make(stack: str, project: str, parent: str, resource_type: str, name: str) -> str:
-    """The URN of a resource; children of the stack, and orphans, have a bare type."""
+    """The URN of a resource; without a parent, or below the stack, the type has no prefix."""
     parent_type = qualified_type(parent) if parent else ""
     prefix = f"{parent_type}$" if parent_type not in ("", ROOT_STACK_TYPE) else ""
     return f"urn:pulumi:{stack}::{project}::{prefix}{resource_type}::{name}"
@@ -36,12 +36,12 @@ def root_stack(stack: str, project: str) -> str:
 
 
 def default_provider(stack: str, project: str) -> str:
-    """The entry that all dynamic resources refer to."""
+    """The URN of the default provider of all dynamic resources."""
     return make(stack, project, "", DYNAMIC_PROVIDER_TYPE, "default")
 
 
-def below(urn: str, parent: str) -> str:
-    """The URN of the same resource as a child of another parent."""
+def with_parent(urn: str, parent: str) -> str:
+    """The URN of the same resource under another parent."""
     stack, project = urn.removeprefix("urn:pulumi:").split("::")[:2]
     return make(stack, project, parent, type_of(urn), name_of(urn))
 

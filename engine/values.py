@@ -1,7 +1,7 @@
-"""Property values: JSON-like data in which a value may be a secret or unknown until `up`.
+"""Property values: JSON-like data in which a value may be secret, or unknown until `up`.
 
-An unknown stays the marker string that the SDK sends; a secret is a `Secret`; resource references
-and the other special forms stay dictionaries that carry Pulumi's signature key.
+An unknown is the marker string that the SDK sends; a secret is a `Secret`; resource references and
+other special values are dictionaries with Pulumi's signature key.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ ASSET_SIGNATURES = {
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 PROVIDER_KEY = "__provider"  # the pickled provider object, an input of every dynamic resource
 
-BLINDED = "[secret]"
-# Where a float stops holding every integer.
+REDACTED = "[secret]"
+# From here on, a float cannot represent every integer.
 _EXACT_INTEGER_LIMIT = 2**53
 
 PropertyValue: TypeAlias = (
@@ -36,7 +36,7 @@ class Secret:
     """A secret value; equal to another secret of an equal value."""
 
     value: PropertyValue
-    # The text in the checkpoint it was read from, kept so that it need not be encrypted afresh.
+    # As read from the checkpoint; an unchanged secret is not encrypted again.
     ciphertext: str | None = field(default=None, repr=False)
 
     def __eq__(self, other: object) -> bool:
@@ -46,44 +46,44 @@ class Secret:
 
 
 def whole_number(value: float) -> int | float:
-    """All numbers travel as doubles; whole ones are written without a point."""
+    """All numbers are doubles on the wire; whole ones become integers."""
     return int(value) if value.is_integer() and abs(value) < _EXACT_INTEGER_LIMIT else value
 
 
-def plain(value: PropertyValue) -> PropertyValue:
-    """Without secrets; a resource reference becomes its id, or its URN for a component.
+def revealed(value: PropertyValue) -> PropertyValue:
+    """The value with secrets unwrapped; a resource reference becomes its ID, a component its URN.
 
-    This is the form a provider gets that accepts neither secrets nor resources.
+    For a provider that accepts neither secrets nor resources.
     """
     if isinstance(value, Secret):
-        return plain(value.value)
+        return revealed(value.value)
     if isinstance(value, dict):
         if value.get(SIGNATURE_KEY) == RESOURCE_REFERENCE_SIGNATURE:
             return (value["id"] or UNKNOWN) if "id" in value else value["urn"]
-        return {key: plain(item) for key, item in value.items()}
+        return {key: revealed(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [revealed(item) for item in value]
     return value
 
 
-def plain_map(values: Mapping[str, PropertyValue]) -> PropertyMap:
-    """`plain` of every value."""
-    return {key: plain(item) for key, item in values.items()}
+def revealed_map(values: Mapping[str, PropertyValue]) -> PropertyMap:
+    """`revealed` of every value."""
+    return {key: revealed(item) for key, item in values.items()}
 
 
-def blinded(value: PropertyValue) -> PropertyValue:
-    """For people to see: `[secret]` for each secret."""
+def redacted(value: PropertyValue) -> PropertyValue:
+    """The value with `[secret]` in place of each secret."""
     if isinstance(value, Secret):
-        return BLINDED
+        return REDACTED
     if isinstance(value, dict):
-        return {key: blinded(item) for key, item in value.items()}
+        return {key: redacted(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [blinded(item) for item in value]
+        return [redacted(item) for item in value]
     return value
 
 
 def contains(value: PropertyValue, found: Callable[[PropertyValue], bool]) -> bool:
-    """Whether `found` is true of the value or of anything in it."""
+    """Whether `found` is true for the value or anything nested in it."""
     if found(value):
         return True
     if isinstance(value, Secret):
@@ -104,7 +104,7 @@ def contains_unknowns(value: PropertyValue) -> bool:
 
 
 def special_form_in(value: PropertyValue) -> str:
-    """What asset-like form the value holds, in words; empty if none."""
+    """The kind of asset in the value, such as "an archive"; empty if none."""
     found: list[str] = []
 
     def is_special(item: PropertyValue) -> bool:
@@ -120,7 +120,7 @@ def special_form_in(value: PropertyValue) -> str:
 
 
 def with_secrets_of(outputs: PropertyMap, inputs: PropertyMap) -> PropertyMap:
-    """Outputs in which whatever is secret in the input of the same key is secret too."""
+    """The outputs, made secret wherever the input of the same key is."""
     marked = dict(outputs)
     for key, given in inputs.items():
         if key not in marked:
@@ -134,7 +134,7 @@ def with_secrets_of(outputs: PropertyMap, inputs: PropertyMap) -> PropertyMap:
 
 
 def equal(one: PropertyValue, other: PropertyValue) -> bool:
-    """Whether two values are the same to Pulumi, to which, unlike Python, `true` is not 1."""
+    """Whether Pulumi sees two values as equal; unlike in Python, `true` is not 1."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
@@ -143,8 +143,8 @@ def equal(one: PropertyValue, other: PropertyValue) -> bool:
 
 
 def changed_keys(old: Mapping[str, PropertyValue], new: Mapping[str, PropertyValue]) -> list[str]:
-    """The top-level keys whose values differ, secrets compared by their values."""
-    before, after = plain_map(old), plain_map(new)
+    """The top-level keys whose values differ, comparing secrets by value."""
+    before, after = revealed_map(old), revealed_map(new)
     return sorted(
         key
         for key in {*before, *after}

@@ -1,4 +1,4 @@
-"""The command line's grammar: verbs and flags of the official CLI, as far as they are built in."""
+"""The command line: the supported commands and flags of the official CLI."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ examples:
   python -m engine stack output endpoint
   python -m engine destroy --yes && python -m engine stack rm --yes --preserve-config
 
-It reads and writes the same files as the official `pulumi` CLI, which goes on from where this left
-off. PULUMI_BACKEND_URL names the folder of the state (file://...), PULUMI_CONFIG_PASSPHRASE opens
-its secrets.
+It reads and writes the same files as the official `pulumi` CLI, so you can switch at any time.
+PULUMI_BACKEND_URL is the state folder (file://...); PULUMI_CONFIG_PASSPHRASE decrypts its secrets.
 """
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The flags, with the verb and the one below it in `command`, as in `stack ls`."""
+    """The parsed flags; `command` is the full command, such as `stack ls`."""
     defaults = argparse.Namespace(stack="", cwd="", non_interactive=False, color="auto")
     return _parser().parse_args(arguments, defaults)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong with the arguments in one line."""
+    """Reports a usage error in one line."""
 
     def error(self, message: str) -> NoReturn:
         print(f"error: {message}; see `{self.prog} --help`", file=sys.stderr)
@@ -52,18 +51,18 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_operations(verbs, shared)
 
-    cancel = _add(verbs, shared, "cancel", "remove the stack's locks, whoever holds them")
+    cancel = _add(verbs, shared, "cancel", "remove all locks of the stack")
     cancel.add_argument("stack_name", nargs="?", default="", help="the stack")
     cancel.add_argument("-y", "--yes", action="store_true", help="do not ask")
     _add(
         verbs,
         shared,
         "unlock-stale",
-        "remove the locks whose process on this host is gone, and no others",
+        "remove only the locks of processes on this host that no longer run",
     )
-    _add_output_format(_add(verbs, shared, "history", "list the operations on the stack"))
+    _add_output_format(_add(verbs, shared, "history", "list past operations on the stack"))
 
-    stack = verbs.add_parser("stack", help="select, list, remove stacks, and read their outputs")
+    stack = verbs.add_parser("stack", help="select, create, list or remove stacks; show outputs")
     _add_stack_commands(
         stack.add_subparsers(title="commands", required=True, metavar="COMMAND"), shared
     )
@@ -87,82 +86,84 @@ def _add(
 
 def _add_operations(verbs: Any, shared: argparse.ArgumentParser) -> None:
     preview = _add(verbs, shared, "preview", "show what up would change")
-    preview.add_argument("-j", "--json", action="store_true", help="as one JSON document")
-    up = _add(verbs, shared, "up", "create or change the stack's resources", "update")
-    refresh = _add(verbs, shared, "refresh", "bring the state up to date with reality")
+    preview.add_argument("-j", "--json", action="store_true", help="print one JSON document")
+    up = _add(verbs, shared, "up", "create or update the stack's resources", "update")
+    refresh = _add(verbs, shared, "refresh", "update the state to match the actual resources")
     destroy = _add(verbs, shared, "destroy", "delete all resources of the stack")
     for verb in (preview, up, refresh, destroy):
         verb.add_argument(
-            "--diff", action="store_true", help="show how the properties of each resource change"
+            "--diff", action="store_true", help="show the changed properties of each resource"
         )
-        verb.add_argument("-m", "--message", default="", help="kept in the history")
+        verb.add_argument("-m", "--message", default="", help="a message for the history")
     for verb in (preview, up, refresh):
         verb.add_argument(
-            "--expect-no-changes", action="store_true", help="fail if anything changes"
+            "--expect-no-changes", action="store_true", help="fail if there are changes"
         )
     for verb in (up, refresh, destroy):
-        verb.add_argument("-y", "--yes", action="store_true", help="do not ask before acting")
+        verb.add_argument("-y", "--yes", action="store_true", help="do not ask for confirmation")
         verb.add_argument(
-            "-f", "--skip-preview", action="store_true", help="do not show a preview, do not ask"
+            "-f", "--skip-preview", action="store_true", help="neither show a preview nor ask"
         )
     for verb in (preview, up, destroy):
         verb.add_argument(
-            "-r", "--refresh", action="store_true", help="refresh the state of all resources first"
+            "-r", "--refresh", action="store_true", help="refresh the stack's state first"
         )
     refresh.add_argument(
         "--clear-pending-creates",
         action="store_true",
-        help="forget the creations that were under way when an operation was killed",
+        help="clear pending creates, left by an operation that was killed",
     )
 
 
 def _add_stack_commands(stacks: Any, shared: argparse.ArgumentParser) -> None:
-    select = _add(stacks, shared, "stack select", "use this stack from here on")
+    select = _add(stacks, shared, "stack select", "make this the current stack")
     select.add_argument("stack_name", nargs="?", default="", help="the stack")
-    select.add_argument("-c", "--create", action="store_true", help="create it if need be")
+    select.add_argument(
+        "-c", "--create", action="store_true", help="create it if it does not exist"
+    )
     init = _add(stacks, shared, "stack init", "create a stack and select it")
     init.add_argument("stack_name", nargs="?", default="", help="the stack")
     output = _add(stacks, shared, "stack output", "show the stack's outputs")
-    output.add_argument("property", nargs="?", default="", help="show only this one's value")
-    output.add_argument("-j", "--json", action="store_true", help="as JSON")
-    output.add_argument("--show-secrets", action="store_true", help="secrets in plain text")
+    output.add_argument("property", nargs="?", default="", help="show only this output")
+    output.add_argument("-j", "--json", action="store_true", help="print JSON")
+    output.add_argument("--show-secrets", action="store_true", help="show secrets in plain text")
     remove = _add(stacks, shared, "stack rm", "remove a stack without resources", "remove")
     remove.add_argument("stack_name", nargs="?", default="", help="the stack")
     remove.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    remove.add_argument("-f", "--force", action="store_true", help="even if it has resources")
     remove.add_argument(
-        "--preserve-config", action="store_true", help="keep the stack's Pulumi.STACK.yaml"
+        "-f", "--force", action="store_true", help="remove it even if it has resources"
     )
     remove.add_argument(
-        "--remove-backups", action="store_true", help="remove its backups in the backend too"
+        "--preserve-config", action="store_true", help="keep the config file, Pulumi.STACK.yaml"
     )
+    remove.add_argument("--remove-backups", action="store_true", help="also remove its backups")
     ls = _add(stacks, shared, "stack ls", "list the project's stacks")
     _add_output_format(ls)
-    _add_output_format(_add(stacks, shared, "stack history", "list the operations on the stack"))
+    _add_output_format(_add(stacks, shared, "stack history", "list past operations on the stack"))
 
 
 def _add_output_format(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--output", choices=("default", "json"), default="default", help="a table, or JSON"
     )
-    verb.add_argument("-j", "--json", action="store_true", help="the same as --output json")
+    verb.add_argument("-j", "--json", action="store_true", help="same as --output json")
 
 
 def _shared_flags() -> argparse.ArgumentParser:
-    """Flags that may stand before or after the command."""
+    """Flags accepted before or after the command."""
     shared = argparse.ArgumentParser(
         add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
     )
-    shared.add_argument("-s", "--stack", help="the stack, instead of the selected one")
+    shared.add_argument("-s", "--stack", help="the stack (default: the selected one)")
     shared.add_argument("-C", "--cwd", help="run as if started in this folder")
     shared.add_argument(
         "--non-interactive",
         action="store_true",
-        help="never ask anything, and print plain lines on a terminal too",
+        help="ask nothing, and print plain lines even on a terminal",
     )
     shared.add_argument(
         "--color",
         choices=("always", "never", "raw", "auto"),
-        help="of the table that a terminal shows",
+        help="when to use color in the terminal's table",
     )
     return shared

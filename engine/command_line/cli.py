@@ -1,4 +1,4 @@
-"""The commands, and how each ends: the official CLI's, as far as they are built in."""
+"""Runs the commands and returns the official CLI's exit codes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COLORS = {"always": True, "never": False, "raw": False}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code, the official CLI's."""
+    """Run one command and return its exit code."""
     options = parse(arguments)
     try:
         if options.cwd:
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except errors.EngineError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except (KeyboardInterrupt, EOFError):  # Ctrl-C, or Ctrl-D where an answer is wanted
+    except (KeyboardInterrupt, EOFError):  # Ctrl-C, or Ctrl-D at a prompt
         print("error: interrupted; nothing was changed", file=sys.stderr)
         return errors.EXIT_CANCELLED
     except OSError as error:
@@ -59,7 +59,7 @@ def _operate(kind: str, *, only_preview: bool = False) -> Callable[[argparse.Nam
                 "--yes or --skip-preview must be passed in to proceed when running in "
                 "non-interactive mode"
             )
-        # Only operations need gRPC and Pulumi's SDK, which take long to import.
+        # Only operations need gRPC and Pulumi's SDK, which are slow to import.
         from engine.deployment import operations
         from engine.processes import interrupts as signals
 
@@ -92,7 +92,7 @@ def _operate(kind: str, *, only_preview: bool = False) -> Callable[[argparse.Nam
 
 
 def display_form(options: argparse.Namespace) -> DisplayForm:
-    """What shows an operation: a table on a terminal, else lines or a document."""
+    """The display to use: a live table on a terminal, plain lines, a diff or JSON."""
     if getattr(options, "json", False):
         from engine.display.digest import DigestDisplay
 
@@ -102,7 +102,7 @@ def display_form(options: argparse.Namespace) -> DisplayForm:
 
         return DiffDisplay
     if not options.non_interactive and terminal.is_live(sys.stdout):
-        # rich takes a while to import, and the rest of the engine does without it.
+        # rich is optional and slow to import.
         with contextlib.suppress(ImportError):
             from engine.display.live import LiveDisplay
 
@@ -119,7 +119,7 @@ def _cancel(options: argparse.Namespace) -> None:
     for lock in held:
         print(f"held by {lock}")
     if held:
-        confirm(options, f"This removes the locks of '{files.name}', whoever holds them.")
+        confirm(options, f"This will remove all locks of stack '{files.name}'!")
     for lock in held:
         locks.remove(lock)
     print(f"The currently running update for '{files.name}' has been canceled!")
@@ -131,8 +131,8 @@ def _unlock_stale(options: argparse.Namespace) -> None:
     named = options.stack or workspace.selected_stack(project, backend.url)
     names = [parse_stack_name(named, project)] if named else backend.stack_names()
     for name in names:
-        for dead in locks.remove_dead_locks(backend.stack(name).lock_folder):
-            print(f"warning: removed the lock of {dead}: that process is gone")
+        for stale in locks.remove_stale_locks(backend.stack(name).lock_folder):
+            print(f"warning: removed the stale lock of {stale}: that process no longer runs")
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {

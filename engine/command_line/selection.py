@@ -1,4 +1,4 @@
-"""Which project and stack a command is about, and whether the user is sure."""
+"""The project and stack that a command works on, and the confirmation prompt."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ def confirm(options: argparse.Namespace, prompt: str) -> None:
         raise errors.ConfigurationError(
             "--yes must be passed in to proceed when running in non-interactive mode"
         )
-    if input(f"{prompt} Go on? [yes/no] ").strip().lower() not in ("y", "yes"):
+    if input(f"{prompt} Continue? [yes/no] ").strip().lower() not in ("y", "yes"):
         raise errors.CancelledError("declined; nothing was changed")

@@ -1,4 +1,4 @@
-"""The commands below `stack`: select, create, list and remove stacks, read outputs and history."""
+"""The `stack` commands: select, create, list and remove stacks, show outputs and history."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from engine.project.project_file import Project
 from engine.state import checkpoint
 from engine.state.backend import Backend, StackFiles, parse_stack_name
 from engine.state.snapshot import Snapshot
-from engine.values import PropertyMap, PropertyValue, blinded, plain
+from engine.values import PropertyMap, PropertyValue, redacted, revealed
 
 
 def _wanted_name(options: argparse.Namespace, project: Project) -> str:
     if options.stack_name and options.stack:
-        raise errors.ConfigurationError("name the stack once: with -s, or without")
+        raise errors.ConfigurationError("the stack is named twice: use either -s or the argument")
     name = options.stack_name or options.stack
     if not name:
-        raise errors.ConfigurationError("name the stack, as in `python -m engine stack select dev`")
+        raise errors.ConfigurationError(
+            "missing stack name, as in `python -m engine stack select dev`"
+        )
     return parse_stack_name(name, project)
 
 
@@ -73,7 +75,7 @@ def output(options: argparse.Namespace) -> None:
         )
     root = checkpoint.load(deployment, crypter).root_stack()
     outputs: PropertyMap = {
-        key: plain(value) if options.show_secrets else blinded(value)
+        key: revealed(value) if options.show_secrets else redacted(value)
         for key, value in sorted((root.outputs if root else {}).items())
     }
     if options.property and options.property not in outputs:
@@ -116,7 +118,7 @@ def remove(options: argparse.Namespace) -> None:
         if resources and not only_root and not options.force:
             raise errors.EngineError(
                 f"'{files.name}' still has resources: run `python -m engine destroy` first, or "
-                "give up on them with --force"
+                "remove the stack anyway with --force"
             )
         files.remove(backups=options.remove_backups)
     if not options.preserve_config:

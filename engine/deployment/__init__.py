@@ -1,1 +1,1 @@
-"""What an operation does: which steps, in which order, and their execution."""
+"""Operations: deciding on their steps, and executing them."""

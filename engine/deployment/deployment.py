@@ -1,6 +1,6 @@
-"""One run over a stack's resources: decides the step of each registration and has it executed.
+"""The step generator: decides on a step for each registration and has it executed.
 
-A dry run takes the same decisions; it asks the provider to check and diff, and changes nothing.
+A dry run makes the same decisions: it calls the provider's check and diff, and changes nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from engine.errors import ProviderError
 from engine.processes.provider import DIFF_SOME, DIFF_UNKNOWN, DynamicProvider
 from engine.project.target import Target
 from engine.state.snapshot import Resource, Snapshot, now
-from engine.values import UNKNOWN, PropertyMap, changed_keys, equal, plain, with_secrets_of
+from engine.values import UNKNOWN, PropertyMap, changed_keys, equal, revealed, with_secrets_of
 
 _INIT_ERROR_PATH: paths.PropertyPath = ["#initerror"]
 
@@ -32,11 +32,11 @@ class Diff:
     changes: bool
     replaces: bool
     delete_before_replace: bool
-    replace_keys: tuple[str, ...] = ()  # why it replaces, as far as that lies in a property
+    replace_keys: tuple[str, ...] = ()  # the properties that force the replacement
 
 
 class Deployment:
-    """The steps that bring a stack's resources to what the program asks for."""
+    """Brings a stack's resources to the state that the program registers."""
 
     def __init__(
         self,
@@ -60,23 +60,23 @@ class Deployment:
 
     @property
     def failure(self) -> str:
-        """Why nothing further may start; empty while all is well."""
+        """Why no further step may start; empty unless one failed."""
         return self._executor.failure
 
     def save(self) -> None:
-        """Write the snapshot as it stands; nothing in a dry run."""
+        """Write the current snapshot; does nothing in a dry run."""
         self._executor.save()
 
     def result(self, urn: str) -> Resource | None:
-        """The state a registration has led to."""
+        """The resource that a registration produced."""
         return self._executor.result(urn)
 
     # -- registrations ----------------------------------------------------------------------
 
     def register(self, goal: Goal) -> Resource:
-        """Bring a resource to its goal, and return its state. StepFailedError: it cannot be."""
+        """Bring a resource to its goal and return its state. Raises StepFailedError."""
         try:
-            registration = self._registry.enter(goal)
+            registration = self._registry.register(goal)
         except RegistrationError as error:
             self.display.log("error", str(error))
             raise self._executor.stop(str(error)) from None
@@ -112,17 +112,17 @@ class Deployment:
         return self._register_custom(new, old, goal)
 
     def register_outputs(self, urn: str, outputs: PropertyMap) -> None:
-        """Set a component's outputs; the stack's are kept until its fate is known."""
+        """Set a component's outputs; the stack's are set by `finish_outputs`."""
         component = self.result(urn)
         if component is None:
-            raise self._executor.stop(f"outputs of {urn}, which is not registered")
+            raise self._executor.stop(f"outputs of the unregistered resource {urn}")
         if component.is_root_stack:
             self.stack_outputs = outputs
         else:
             component.outputs = outputs
 
     def _default_provider(self) -> str:
-        """The reference of the provider entry, which is registered with its first resource."""
+        """The default provider's reference; it is registered with its first resource."""
         if self._provider_reference:
             return self._provider_reference
         urn = urns.default_provider(self._target.stack, self._target.project)
@@ -154,11 +154,11 @@ class Deployment:
             new.inputs = self._check(new, {}, goal.inputs)
             return self._executor.create(new)
         if new.urn in self._executor.deleted:
-            # Deleted earlier in this run, since something it depends on had to go first.
+            # Deleted earlier in this run, before a dependency that was deleted for replacement.
             new.inputs = self._check(new, {}, goal.inputs)
             self._executor.deleted.discard(new.urn)
             self._replaced.add(new.urn)
-            return self._executor.create_replacement(new, old, old_is_gone=True)
+            return self._executor.create_replacement(new, old, old_is_deleted=True)
         inputs = paths.restore(goal.inputs, old.inputs, goal.ignore_changes)
         new.inputs = self._check(new, old.inputs, inputs)
         diff = self._diff(new, old)
@@ -175,7 +175,7 @@ class Deployment:
         except ProviderError as error:
             raise self._executor.fail(Op.SAME, new, str(error)) from None
         for key, reason in failures:
-            where = f"property {key} value {{{plain(inputs.get(key))}}} has a problem: "
+            where = f"property {key} value {{{revealed(inputs.get(key))}}} has a problem: "
             text = f"{new.type} resource '{new.name}': {where if key else ''}{reason}"
             self.display.log("error", text, new.urn)
         if failures:
@@ -200,7 +200,7 @@ class Deployment:
             path for text in options.replace_on_changes if (path := paths.parse(text)) is not None
         ]
         if response.changes == DIFF_UNKNOWN:
-            # The provider left the comparison to the engine, which then knows the keys.
+            # The provider leaves the comparison to the engine.
             kept = paths.restore(inputs, old.inputs, options.ignore_changes)
             keys = changed_keys(old.inputs, kept)
             changes = bool(keys)
@@ -233,7 +233,7 @@ class Deployment:
             self._delete_before_replace(old)
         gone = delete_first or old.pending_replacement
         return self._executor.create_replacement(
-            new, old, old_is_gone=gone, replace_keys=diff.replace_keys
+            new, old, old_is_deleted=gone, replace_keys=diff.replace_keys
         )
 
     def _delete_before_replace(self, old: Resource) -> None:
@@ -247,14 +247,14 @@ class Deployment:
                     f"{old.name}: it is protected; remove its `protect` flag from the program "
                     "first",
                 )
-        # What is deleted with one of these goes along with it, whichever comes first.
-        doomed = dependents if old.pending_replacement else [old, *dependents]
-        self._executor.deleted |= {entry.urn for entry in doomed}
-        for entry in reversed(doomed):
+        # Marked first: a resource with deletedWith one of these needs no call of its own.
+        to_delete = dependents if old.pending_replacement else [old, *dependents]
+        self._executor.deleted |= {entry.urn for entry in to_delete}
+        for entry in reversed(to_delete):
             self._executor.delete(entry, before_replace=not entry.delete)
 
     def _dependents_to_replace(self, root: Resource) -> list[Resource]:
-        """Old entries that a deletion of `root` forces to be replaced, in dependency order."""
+        """Old resources that must be replaced if `root` is deleted, in dependency order."""
         found: list[Resource] = []
         replaced = {root.urn}
         for entry in self._executor.unfinished():
@@ -288,18 +288,18 @@ class Deployment:
 
     # -- deletions --------------------------------------------------------------------------
 
-    def delete_unregistered(self, proceed: Callable[[], None]) -> None:
-        """Delete what was replaced and what the program does not register.
+    def delete_unregistered(self, before_each: Callable[[], None]) -> None:
+        """Delete replaced resources and those the program no longer registers.
 
-        Dependents go before what they depend on: the reverse of the snapshot's order. Protected
-        resources are refused, all of them, and what they refer to is kept.
+        Dependents are deleted first: the reverse of the snapshot's order. Every protected resource
+        is an error, and it and the resources it refers to are kept.
 
-        proceed: called before each deletion; raises to stop there.
+        before_each: called before each deletion; raises to stop.
         """
-        doomed = self._executor.unfinished()
-        self._executor.deleted |= {entry.urn for entry in doomed}
+        to_delete = self._executor.unfinished()
+        self._executor.deleted |= {entry.urn for entry in to_delete}
         kept: set[str] = set()
-        for entry in reversed(doomed):
+        for entry in reversed(to_delete):
             if entry.pending_replacement:
                 self._executor.finish(entry)  # deleted by an earlier run
                 continue
@@ -314,19 +314,19 @@ class Deployment:
             if refused or (entry.urn in kept and not entry.delete):
                 kept.update(entry.references())
                 continue
-            proceed()
+            before_each()
             self._executor.delete(entry, before_replace=False)
         self.save()
 
-    # -- the end ----------------------------------------------------------------------------
+    # -- finishing --------------------------------------------------------------------------
 
     def commit(self, save: Callable[[Snapshot], None]) -> None:
-        """Write a dry run that has found nothing to do: it is what a real run would have led to."""
-        self._executor.save_from_here(save)
+        """Save the results of a dry run without changes: a real run would have the same."""
+        self._executor.commit_to(save)
         self.finish_outputs(succeeded=True)
 
     def finish_outputs(self, *, succeeded: bool) -> None:
-        """Give the stack its outputs; after a failure the old ones it did not get to stay."""
+        """Set the stack's outputs; after a failure, old ones not set again are kept."""
         root = next((entry for entry in self._executor.results if entry.is_root_stack), None)
         if root is not None and self.stack_outputs is not None:
             old = self.old_outputs or {}

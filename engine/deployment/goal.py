@@ -1,4 +1,4 @@
-"""A goal: what the program asks of one resource, and what of it this engine cannot do."""
+"""A goal: one registration by the program, and a check for unsupported features."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _UNIT_SECONDS = {
 
 @dataclass(frozen=True)
 class Alias:
-    """Another URN the resource may be known under; empty fields mean the resource's own."""
+    """Another URN that the resource may have in the state; empty fields are the resource's own."""
 
     urn: str
     name: str = ""
@@ -40,7 +40,7 @@ class Alias:
 
 @dataclass(frozen=True)
 class Goal:
-    """A registration. None for an option means that the parent's value counts."""
+    """A registration. An option that is None is inherited from the parent."""
 
     type: str
     name: str
@@ -127,11 +127,11 @@ def _position(position: Any, root: Path) -> str:
 
 
 def unsupported_in(request: Any) -> str:
-    """What in a RegisterResourceRequest only the official engine can do; empty if nothing."""
+    """The feature of a RegisterResourceRequest that is not supported; empty if none."""
     resource = f"{request.type} {request.name}"
     package = urns.package_of(request.type)
     if request.type.startswith(urns.PROVIDER_TYPE_PREFIX):
-        return f"the program makes the provider {resource}"
+        return f"the program creates the provider {resource}"
     if request.custom and package != urns.DYNAMIC_PACKAGE:
         return f"{resource} needs the provider plugin of the package {package!r}"
     asked = {
@@ -147,7 +147,7 @@ def unsupported_in(request: Any) -> str:
     }
     for feature, is_asked in asked.items():
         if is_asked:
-            return f"{resource} asks for {feature}"
+            return f"{resource} uses {feature}"
     inputs: PropertyValue = from_struct(request.object)
     form = special_form_in(inputs)
     return f"{resource} has {form} among its inputs" if form else ""

@@ -1,4 +1,4 @@
-"""The operations on one stack: update, refresh and destroy, each with its preview."""
+"""Operations on a stack: update, refresh and destroy, each with a preview."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ _VERBS = {"update": "up", "refresh": "refresh", "destroy": "destroy"}
 
 
 class DisplayForm(Protocol):
-    """Makes displays of one form."""
+    """Creates displays of one format."""
 
     def __call__(self, root_urn: str, *, dry_run: bool) -> Display: ...
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asks of an operation."""
+    """The command line's options for an operation."""
 
     yes: bool = False
     skip_preview: bool = False
@@ -69,7 +69,7 @@ class Operation:
         lock: Path | None,
         display_form: DisplayForm,
     ) -> None:
-        """kind: update, refresh or destroy. lock: the file that holds the stack, if it is held."""
+        """kind: update, refresh or destroy. lock: the stack's lock file; None for a preview."""
         self.kind = kind
         self.stack = stack
         self.options = options
@@ -77,13 +77,13 @@ class Operation:
         self._lock = lock
         self._display_form = display_form
         self._display = display_form(stack.root_urn, dry_run=True)
-        # The display of the preview and that of the operation are two.
+        # Via a method, since the operation's display replaces the preview's.
         self._provider = DynamicProvider(stack.project, self._show_provider_output)
         self._runner = ProgramRunner(stack.project, stack.name, stack.config, interrupts)
         self._started = time.time()
 
     def preview(self) -> None:
-        """Show what would be done."""
+        """Show what the operation would do."""
         with self._provider_process():
             self._preview(shown=True)
         if self.options.expect_no_changes and self._display.changes:
@@ -92,7 +92,7 @@ class Operation:
             )
 
     def run(self) -> None:
-        """Preview, ask unless told not to, and do it."""
+        """Preview, ask for confirmation unless told not to, and perform the operation."""
         with self._provider_process():
             preview = self._preview(shown=not self.options.skip_preview)
             if not self.options.yes and not self.options.skip_preview:
@@ -107,7 +107,7 @@ class Operation:
     def _provider_process(self) -> Generator[None]:
         try:
             if self.stack.snapshot.dynamic_provider() is not None:
-                self._provider.start()  # it comes up while the program does
+                self._provider.start()  # in parallel with the program
             yield
         finally:
             self._display.close()
@@ -116,7 +116,7 @@ class Operation:
     def _show_provider_output(self, text: str) -> None:
         self._display.output(text)
 
-    def _show_on(self, display: Display) -> Display:
+    def _switch_to(self, display: Display) -> Display:
         self._display.close()
         self._display = display
         self.interrupts.watch(display, self._lock)
@@ -125,16 +125,16 @@ class Operation:
     # -- previews ---------------------------------------------------------------------------
 
     def _preview(self, *, shown: bool) -> Preview:
-        """Work out the preview, and show it if wanted; one that is shown must not fail.
+        """Compute the preview, and show it if `shown`; then a failure ends the operation.
 
-        An update is always previewed: that is where an unsupported program is refused.
+        An update always needs one: it is what refuses an unsupported program.
         """
         if not shown and self.kind != "update":
             return Preview(None, failed=False)
-        form = self._display_form if shown else _unseen
-        display = self._show_on(form(self.stack.root_urn, dry_run=True))
-        display.header(_PREVIEW_LABELS[self.kind], self.stack.name, self.stack.config.blinded())
-        display.hold_back()
+        form = self._display_form if shown else _hidden_display
+        display = self._switch_to(form(self.stack.root_urn, dry_run=True))
+        display.header(_PREVIEW_LABELS[self.kind], self.stack.name, self.stack.config.redacted())
+        display.buffer_lines()
         dry_run = DryRun(self.stack, self._provider, self._runner, self.interrupts, display)
         if self.kind == "update":
             preview = dry_run.update(refresh=self.options.refresh)
@@ -145,7 +145,7 @@ class Operation:
         self.interrupts.raise_if_requested("interrupted during the preview; nothing was changed")
         if not shown:
             return preview
-        display.release()
+        display.flush_lines()
         display.diagnostics()
         _show_outputs(preview, display)
         display.summary()
@@ -167,7 +167,7 @@ class Operation:
             raise CancelledError(f"{self.kind} declined; nothing was changed")
 
     def _ask(self) -> str:
-        with self.interrupts.raised():
+        with self.interrupts.raising():
             answer = input(f"Do you want to perform this {self.kind}? [yes/no/details] ")
         return answer.strip().lower()
 
@@ -178,12 +178,12 @@ class Operation:
             show(step)
         _show_outputs(preview, details)
 
-    # -- the operations themselves ------------------------------------------------------------
+    # -- operations -------------------------------------------------------------------------
 
     def _perform(self, preview: Preview) -> None:
         self._started = time.time()
-        display = self._show_on(self._display_form(self.stack.root_urn, dry_run=False))
-        display.header(_LABELS[self.kind], self.stack.name, self.stack.config.blinded())
+        display = self._switch_to(self._display_form(self.stack.root_urn, dry_run=False))
+        display.header(_LABELS[self.kind], self.stack.name, self.stack.config.redacted())
         display.line()
         self._warn_of_pending_operations(display)
         perform: dict[str, Callable[[], tuple[bool, Deployment | None]]] = {
@@ -202,7 +202,7 @@ class Operation:
         self._record(succeeded=succeeded)
         if self.interrupts.requested:
             raise CancelledError(
-                f"{self.kind} interrupted; what was finished is saved. To go on, type "
+                f"{self.kind} interrupted; finished steps are saved. To continue, run "
                 f"`python -m engine {_VERBS[self.kind]}`"
             )
         if not succeeded:
@@ -213,8 +213,8 @@ class Operation:
             resource = operation.resource
             display.log(
                 "warning",
-                f"an earlier operation was ended while {operation.type} {resource.name}; what it "
-                "did there may not be in the state",
+                f"an earlier operation was interrupted while {operation.type} {resource.name}; "
+                "the state may not show its result",
                 resource.urn,
             )
 
@@ -226,7 +226,7 @@ class Operation:
             display.counts.update(unchanged.display.counts)
             unchanged.commit(self.stack.save)
             return True, unchanged
-        # The preview has configured the provider as this update needs it.
+        # The preview has already configured the provider.
         if self.options.refresh and not self._refresh_first(self._provider.config):
             return False, None
         deployment = self._deployment()
@@ -235,9 +235,9 @@ class Operation:
             succeeded = self._runner.run(registrar, display, dry_run=False)
             if succeeded and not deployment.failure:
                 with contextlib.suppress(StepFailedError):
-                    deployment.delete_unregistered(self.interrupts.proceed)
+                    deployment.delete_unregistered(self.interrupts.raise_if_interrupted)
         except BaseException:
-            deployment.save()  # what was done is written down, whatever came in between
+            deployment.save()  # finished steps are kept after any error
             raise
         succeeded = succeeded and not deployment.failure and not self.interrupts.requested
         deployment.finish_outputs(succeeded=succeeded)
@@ -258,14 +258,14 @@ class Operation:
         return True
 
     def _refresh_first(self, provider_inputs: PropertyMap | None) -> bool:
-        """Bring the snapshot up to date before the operation itself; whether that succeeded."""
+        """Refresh the snapshot before the operation itself; whether that succeeded."""
         try:
             snapshot, _ = refresh_from_state(
                 self.stack, self._provider, self._display, self.interrupts, provider_inputs
             )
         except StepFailedError:
             return False
-        self._display.count_anew()
+        self._display.reset_counts()
         self.stack.snapshot = snapshot
         self.stack.save(snapshot)
         return True
@@ -276,7 +276,7 @@ class Operation:
         deployment = self._deployment()
         try:
             with contextlib.suppress(StepFailedError):
-                deployment.delete_unregistered(self.interrupts.proceed)
+                deployment.delete_unregistered(self.interrupts.raise_if_interrupted)
         finally:
             deployment.save()
         return not deployment.failure and not self.interrupts.requested, deployment
@@ -307,7 +307,7 @@ class Operation:
         )
 
 
-def _unseen(root_urn: str, *, dry_run: bool) -> Display:
+def _hidden_display(root_urn: str, *, dry_run: bool) -> Display:
     return Display(root_urn, dry_run=dry_run, stream=io.StringIO())
 
 

@@ -12,7 +12,7 @@ WILDCARD = "*"
 
 
 def parse(text: str) -> PropertyPath | None:
-    """The path's elements, or None for a text that is no path (the official engine skips those)."""
+    """The path's elements; None for an invalid path, which the official engine ignores too."""
     path: PropertyPath = []
     if text.startswith("."):
         return None
@@ -44,14 +44,14 @@ def parse(text: str) -> PropertyPath | None:
 
 
 def covers(path: PropertyPath, other: PropertyPath) -> bool:
-    """Whether `other` is at or below `path`, where `*` stands for any element."""
+    """Whether `other` is at or below `path`, in which `*` matches any element."""
     return len(other) >= len(path) and all(
         mine in (WILDCARD, theirs) for mine, theirs in zip(path, other, strict=False)
     )
 
 
 def restore(inputs: PropertyMap, old_inputs: PropertyMap, ignored: list[str]) -> PropertyMap:
-    """Inputs in which the ignored paths have the values they had in the old inputs."""
+    """The inputs, with the old values at the ignored paths."""
     restored = copy.deepcopy(inputs)
     for text in ignored:
         path = parse(text)
@@ -61,9 +61,9 @@ def restore(inputs: PropertyMap, old_inputs: PropertyMap, ignored: list[str]) ->
 
 
 def _reset(path: PropertyPath, old: PropertyValue, new: PropertyValue, *, secret: bool) -> bool:
-    """Put the value at `path` in `old` into `new`, in place; False where the shapes don't allow it.
+    """Copy the value at `path` from `old` into `new`, in place; False if their shapes differ.
 
-    `secret`: `old` lies within a secret and `new` does not, so what is copied must become one.
+    `secret`: `old` is inside a secret and `new` is not, so the copy must become a secret.
     """
     old_secret, new_secret = isinstance(old, Secret), isinstance(new, Secret)
     while isinstance(old, Secret):

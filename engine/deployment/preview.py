@@ -1,4 +1,4 @@
-"""Previews: what an operation would do, worked out without changing anything."""
+"""Previews: what an operation would do, without changing anything."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from engine.values import PropertyMap, contains_unknowns
 
 @dataclass(frozen=True)
 class Preview:
-    """What a dry run has found."""
+    """The result of a dry run."""
 
-    deployment: Deployment | None  # None: there is no run of a program in it
+    deployment: Deployment | None  # None for a refresh and after an early failure
     failed: bool
-    # Nothing at all changes, so that the update has the results of this dry run.
+    # Nothing changes, so the update can save this dry run's results.
     unchanged: bool = False
-    # What the program said in it.
+    # The program's output.
     messages: Messages = field(default_factory=Messages)
 
 
@@ -37,16 +37,16 @@ _FAILED = Preview(None, failed=True)
 
 
 class DeploymentRegistrar:
-    """Puts the program's registrations before a deployment."""
+    """Passes the program's registrations to a deployment."""
 
     def __init__(self, deployment: Deployment, interrupts: Interrupts) -> None:
         self._deployment = deployment
         self._interrupts = interrupts
 
     def register(self, goal: Goal) -> Answer:
-        self._interrupts.proceed()
+        self._interrupts.raise_if_interrupted()
         resource = self._deployment.register(goal)
-        # A component's outputs could refer to resources that are not registered yet.
+        # A component's old outputs may refer to resources that are not registered yet.
         outputs = resource.outputs if resource.custom else {}
         return Answer(resource.urn, resource.id, outputs)
 
@@ -59,7 +59,7 @@ class DeploymentRegistrar:
 
 
 class DryRun:
-    """Works out previews of one stack."""
+    """Computes the previews of one stack."""
 
     def __init__(
         self,
@@ -91,14 +91,14 @@ class DryRun:
                 )
             except StepFailedError:
                 return _FAILED
-            self._display.count_anew()
+            self._display.reset_counts()
         deployment = self._deployment(snapshot)
         with contextlib.suppress(StepFailedError):
-            deployment.delete_unregistered(self._interrupts.proceed)
+            deployment.delete_unregistered(self._interrupts.raise_if_interrupted)
         return Preview(deployment, failed=bool(deployment.failure))
 
     def update(self, *, refresh: bool) -> Preview:
-        """Survey the program first: whatever must be refused is refused before a provider call."""
+        """Survey the program first, to refuse unsupported features before any provider call."""
         survey = Survey(self._stack.name, self._stack.project.name, self._stack.snapshot.resources)
         succeeded = self._runner.run(survey, survey.messages, dry_run=True)
         if self._interrupts.requested:
@@ -112,7 +112,7 @@ class DryRun:
                 )
             except StepFailedError:
                 return _FAILED
-            self._display.count_anew()
+            self._display.reset_counts()
         deployment = self._deployment(snapshot)
         registrar = DeploymentRegistrar(deployment, self._interrupts)
         confirmed = True
@@ -123,14 +123,14 @@ class DryRun:
         if confirmed:
             survey.messages.show(self._display)
         else:
-            # The program has to see what the provider makes of its inputs.
-            self._display.begin_again()
+            # Run again: the provider's answers differ from the predicted ones.
+            self._display.start_over()
             deployment = self._deployment(snapshot)
             registrar = DeploymentRegistrar(deployment, self._interrupts)
             succeeded = self._runner.run(registrar, self._display, dry_run=True)
         if succeeded and not deployment.failure:
             with contextlib.suppress(StepFailedError):
-                deployment.delete_unregistered(self._interrupts.proceed)
+                deployment.delete_unregistered(self._interrupts.raise_if_interrupted)
         outputs = deployment.stack_outputs
         return Preview(
             deployment,
@@ -157,9 +157,9 @@ def refresh_from_state(
     interrupts: Interrupts,
     provider_inputs: PropertyMap | None = None,
 ) -> tuple[Snapshot, int]:
-    """The stack's snapshot as the provider sees it, and how many resources that changes.
+    """The refreshed snapshot, and how many resources have changed.
 
-    provider_inputs: what to configure the provider with; what the state has unless given.
+    provider_inputs: the provider's config; by default the one in the state.
     """
     state = stack.snapshot.dynamic_provider()
     if state is not None:
@@ -168,4 +168,4 @@ def refresh_from_state(
         except ProviderError as error:
             display.log("error", str(error))
             raise StepFailedError(str(error)) from None
-    return refreshing.refresh(stack.snapshot, provider, display, interrupts.proceed)
+    return refreshing.refresh(stack.snapshot, provider, display, interrupts.raise_if_interrupted)

@@ -1,4 +1,4 @@
-"""Refresh: read every resource from its provider, and bring the snapshot up to date."""
+"""Refresh: read every resource from its provider and update the snapshot."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ def refresh(
     snapshot: Snapshot,
     provider: DynamicProvider,
     display: Display,
-    proceed: Callable[[], None],
+    before_each: Callable[[], None],
 ) -> tuple[Snapshot, int]:
-    """The snapshot as the providers see it, and how many of its resources that changes.
+    """The refreshed snapshot, and how many resources have changed.
 
-    proceed: called before each read; raises to stop there.
+    before_each: called before each read; raises to stop.
     """
     kept: list[Resource] = []
-    parent_of_gone: dict[str, str] = {}
+    parent_of_deleted: dict[str, str] = {}
     changes = 0
     for before in snapshot.resources:
         entry = dataclasses.replace(before)
         if entry.custom and not entry.is_provider and not entry.pending_replacement:
-            proceed()
+            before_each()
             found = _read(entry, provider, display)
             changes += found is not entry
             if found is None:
-                if not entry.delete:  # else the URN is that of its replacement
-                    parent_of_gone[entry.urn] = entry.parent
+                if not entry.delete:  # otherwise its replacement has the URN
+                    parent_of_deleted[entry.urn] = entry.parent
                 continue
             kept.append(found)
         else:
             display.same(Step(Op.SAME, entry, entry))
             kept.append(entry)
-        _forget_gone(kept[-1], parent_of_gone)
+        _drop_deleted_references(kept[-1], parent_of_deleted)
     return Snapshot(kept, snapshot.pending_operations), changes
 
 
 def _read(entry: Resource, provider: DynamicProvider, display: Display) -> Resource | None:
-    """The entry as it is out there: itself if unchanged, None if it is gone."""
+    """The entry as the provider reports it: the same one if unchanged, None if deleted."""
     try:
         resource_id, outputs, inputs = provider.read(entry)
     except ProviderError as error:
@@ -67,15 +67,15 @@ def _read(entry: Resource, provider: DynamicProvider, display: Display) -> Resou
     return found
 
 
-def _forget_gone(entry: Resource, parent_of_gone: dict[str, str]) -> None:
-    """Drop the entry's references to what is gone; the grandparent takes its children."""
-    while entry.parent in parent_of_gone:
-        entry.parent = parent_of_gone[entry.parent]
-    if entry.deleted_with in parent_of_gone:
+def _drop_deleted_references(entry: Resource, parent_of_deleted: dict[str, str]) -> None:
+    """Drop references to deleted resources; children move to their grandparent."""
+    while entry.parent in parent_of_deleted:
+        entry.parent = parent_of_deleted[entry.parent]
+    if entry.deleted_with in parent_of_deleted:
         entry.deleted_with = ""
-    entry.dependencies = [urn for urn in entry.dependencies if urn not in parent_of_gone]
+    entry.dependencies = [urn for urn in entry.dependencies if urn not in parent_of_deleted]
     entry.property_dependencies = {
         key: alive
         for key, urns in entry.property_dependencies.items()
-        if (alive := [urn for urn in urns if urn not in parent_of_gone])
+        if (alive := [urn for urn in urns if urn not in parent_of_deleted])
     }

@@ -1,4 +1,4 @@
-"""Who is who in one run: URNs of registrations, their old states by URN or alias, inheritance."""
+"""Registrations of one run: their URNs, old states (by URN or alias) and inherited options."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from engine.state.snapshot import Resource
 
 
 class RegistrationError(Exception):
-    """The registration contradicts another one; the message says how."""
+    """The registration conflicts with another one; the message says how."""
 
 
 @dataclass(frozen=True)
 class Registration:
-    """A goal with its place in the stack."""
+    """A goal with its URN, old state and inherited options."""
 
     goal: Goal
     urn: str
     old: Resource | None
-    alias: str  # the URN the old state was found under, if it was another
+    alias: str  # the old state's URN, if it differs
     protect: bool
     retain_on_delete: bool
     deleted_with: str
 
 
 class Registry:
-    """The registrations of one run of the program, over the old states."""
+    """The registrations of one run of the program, matched with the old states."""
 
     def __init__(self, stack: str, project: str, olds: Iterable[Resource]) -> None:
         self._stack = stack
@@ -43,8 +43,8 @@ class Registry:
     def old(self, urn: str) -> Resource | None:
         return self._olds.get(urn)
 
-    def enter(self, goal: Goal) -> Registration:
-        """Take up a registration; options left open are its parent's."""
+    def register(self, goal: Goal) -> Registration:
+        """Add a registration; unset options are inherited from the parent."""
         urn = urns.make(self._stack, self._project, goal.parent, goal.type, goal.name)
         if urn in self._registrations:
             raise RegistrationError(f"Duplicate resource URN '{urn}'; try giving it a unique name")
@@ -110,8 +110,9 @@ class Registry:
         )
 
     def _inherited_alias(self, child_type: str, child_name: str, parent: Registration) -> str:
-        """The child's URN under its parent's old one; a name that begins with the parent's is
-        taken to be made from it.
+        """The child's URN below the parent's alias.
+
+        A child's name that starts with the parent's follows the parent's old name.
         """
         parent_name = urns.name_of(parent.urn)
         if child_name.startswith(parent_name):

@@ -1,6 +1,6 @@
-"""Executes steps one at a time, and saves a snapshot around every call that changes something.
+"""Executes steps one at a time, and saves a snapshot around every provider call.
 
-A dry run goes through the same motions without calling or saving.
+A dry run takes the same path without calling or saving.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from engine.values import PropertyMap, PropertyValue, Secret, with_secrets_of
 
 
 class StepExecutor:
-    """The entries of a snapshot while an operation changes them.
+    """The resources of a snapshot during an operation.
 
-    `base` holds the old entries, in order; one that is finished makes way for `results`.
+    `base` has the old ones, in order; a finished one is dropped from the snapshot, and its new
+    state is in `results`.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class StepExecutor:
         self.base = [dataclasses.replace(entry) for entry in snapshot.resources]
         self.results: list[Resource] = []
         self.deleted: set[str] = set()  # URNs
-        self.failure = ""  # why nothing further may start
+        self.failure = ""  # why no further step may start
         self._provider = provider
         self._provider_inputs: PropertyMap | None = None
         self._save = save
@@ -50,40 +51,40 @@ class StepExecutor:
     # -- the snapshot -----------------------------------------------------------------------
 
     def save(self, pending: PendingOperation | None = None) -> None:
-        """Write what is finished, followed by the old entries the run has not come to.
+        """Write the results, followed by the old resources that are not finished.
 
-        pending: the provider call that is about to begin.
+        pending: the provider call about to begin.
         """
         if self._save is not None:
             operations = [pending] if pending else []
             resources = self.results + self.unfinished()
             self._save(Snapshot(resources, operations + self._pending_creates))
 
-    def save_from_here(self, save: Callable[[Snapshot], None]) -> None:
-        """Make the dry run's results those of a real run: it has found nothing to do."""
+    def commit_to(self, save: Callable[[Snapshot], None]) -> None:
+        """Turn a dry run without changes into a real one: its results can be saved."""
         self._save = save
 
     def unfinished(self) -> list[Resource]:
         return [entry for entry in self.base if id(entry) not in self._finished]
 
     def result(self, urn: str) -> Resource | None:
-        """What the registration of a URN has led to."""
+        """The resource that the registration of a URN produced."""
         return next((entry for entry in self.results if entry.urn == urn), None)
 
     def finish(self, old: Resource | None) -> None:
-        """The run is done with an old entry."""
+        """Mark an old resource as finished."""
         if old is not None:
             self._finished.add(id(old))
 
     # -- the provider -----------------------------------------------------------------------
 
     def use_provider_inputs(self, inputs: PropertyMap) -> None:
-        """Configure the provider with these from here on."""
+        """Configure the provider with these inputs."""
         self._provider_inputs = inputs
 
     @property
     def provider(self) -> DynamicProvider:
-        """The provider, configured; with what the state has if the run registers none."""
+        """The configured provider; with the state's config if the run registers no resource."""
         if self._provider_inputs is None:
             state = Snapshot(self.base).dynamic_provider()
             self._provider_inputs = dict(state.inputs) if state else {}
@@ -91,18 +92,18 @@ class StepExecutor:
             self._provider.configure(self._provider_inputs)
         except ProviderError as error:
             self.display.log("error", str(error))
-            raise self.stop("the dynamic provider does not start") from None
+            raise self.stop("the dynamic provider failed to start") from None
         return self._provider
 
     # -- failures ---------------------------------------------------------------------------
 
     def stop(self, reason: str) -> StepFailedError:
-        """The error to raise; what is wrong was shown."""
+        """Record the failure and return the error to raise; the display has shown it."""
         self.failure = self.failure or reason
         return StepFailedError(reason)
 
     def fail(self, op: Op, resource: Resource, message: str) -> StepFailedError:
-        """Show what is wrong with a step; the error to raise."""
+        """Show a failed step and return the error to raise."""
         self.display.failed(op, resource, message)
         return self.stop(f"{op.planned or 'check'} of {resource.name} failed")
 
@@ -117,7 +118,7 @@ class StepExecutor:
         return new
 
     def component(self, new: Resource, old: Resource | None, *, changes: bool) -> Resource:
-        """Components are bookkeeping: no provider is asked, and they are never replaced."""
+        """Register a component: without provider calls, and never replaced."""
         if old is None:
             new.created = new.modified = now()
             self._show_done(Step(Op.CREATE, new))
@@ -144,17 +145,17 @@ class StepExecutor:
         new: Resource,
         old: Resource,
         *,
-        old_is_gone: bool,
+        old_is_deleted: bool,
         replace_keys: Iterable[str] = (),
     ) -> Resource:
-        """Create what takes the place of the old entry; that one is deleted at the end, unless
-        it was deleted before.
+        """Create the replacement of an old resource, which is deleted at the end of the run
+        unless it already was.
 
-        replace_keys: the properties that make it a replacement.
+        replace_keys: the properties that force the replacement.
         """
         step = Step(Op.CREATE_REPLACEMENT, new, old, tuple(replace_keys))
         self._create(step)
-        if old_is_gone:
+        if old_is_deleted:
             self.finish(old)
         else:
             old.delete = True
@@ -177,7 +178,7 @@ class StepExecutor:
                 self.save()
                 raise self.fail(step.op, new, str(error)) from None
             new.outputs = with_secrets_of(outputs, new.inputs)
-            # What a killed run began is hereby done again; the warning about it was shown.
+            # This settles a pending creation of a killed run; its warning was shown.
             self._pending_creates = [
                 operation
                 for operation in self._pending_creates
@@ -211,9 +212,9 @@ class StepExecutor:
         return new
 
     def delete(self, entry: Resource, *, before_replace: bool) -> None:
-        """Delete what an entry stands for.
+        """Delete a resource.
 
-        before_replace: keep the entry, marked, until its replacement is there.
+        before_replace: keep it in the snapshot, as a pending replacement, until it is replaced.
         """
         op = Op.DELETE_REPLACED if before_replace or entry.delete else Op.DELETE
         needs_provider = (
@@ -221,7 +222,7 @@ class StepExecutor:
             and not entry.is_provider
             and not entry.external
             and not entry.retain_on_delete
-            # The deletion of that one takes this one along.
+            # Deleting that one deletes this one too.
             and entry.deleted_with not in self.deleted
         )
         if needs_provider and not self.dry_run:
@@ -250,7 +251,7 @@ class StepExecutor:
 
 
 def _mark_secret_outputs(resource: Resource) -> None:
-    """Make outputs secret that are declared so, or whose inputs are."""
+    """Make outputs secret that are declared secret or have secret inputs."""
     secrets: Mapping[str, PropertyValue] = {
         **{key: Secret(None) for key in resource.additional_secret_outputs},
         **{key: value for key, value in resource.inputs.items() if isinstance(value, Secret)},

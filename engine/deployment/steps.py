@@ -1,4 +1,4 @@
-"""Kinds of steps, and how each is written in the display and counted in the history."""
+"""Step operations, with their names in the display and the history."""
 
 from __future__ import annotations
 
@@ -59,27 +59,24 @@ _WORDS = {
     Op.REFRESH: _Words("~", "refresh", "refreshing", "refreshed"),
 }
 
-# What a replacement consists of; it is counted, and may be shown, as one step.
-PARTS_OF_A_REPLACEMENT = (Op.CREATE_REPLACEMENT, Op.DELETE_REPLACED)
-# The order in which the summary lists what was done.
+# The two parts of a replacement, which is counted as one step.
+REPLACEMENT_PARTS = (Op.CREATE_REPLACEMENT, Op.DELETE_REPLACED)
+# In the order of the summary.
 COUNTED = (Op.CREATE, Op.UPDATE, Op.REPLACE, Op.DELETE)
 
 
 @dataclass(frozen=True)
 class Step:
-    """What is done to one resource."""
+    """An operation on one resource."""
 
     op: Op
-    resource: Resource  # as it will be; what is deleted, as it was
-    old: Resource | None = None  # what an update, a replacement or a refresh starts from
-    replace_keys: tuple[str, ...] = ()  # the properties that make it a replacement
+    resource: Resource  # the new state; the old one for a deletion
+    old: Resource | None = None  # the old state of an update, a replacement or a refresh
+    replace_keys: tuple[str, ...] = ()  # the properties that force a replacement
     is_refresh: bool = False
 
     def comparison(self) -> tuple[PropertyMap, PropertyMap]:
-        """The properties before and after: the inputs.
-
-        Where these are the same, what the provider found to differ is in the outputs.
-        """
+        """The properties before and after: the inputs, or the outputs if the inputs are equal."""
         old, new = self.old or self.resource, self.resource
         if changed_keys(old.inputs, new.inputs):
             return old.inputs, new.inputs
@@ -89,4 +86,4 @@ class Step:
 
 
 class StepFailedError(Exception):
-    """A step failed and the display has shown why; nothing further may start."""
+    """A step failed, and the display has shown why; no further step may start."""

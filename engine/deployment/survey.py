@@ -1,9 +1,9 @@
-"""The survey: a dry run of the program in which no provider is called.
+"""The survey: a dry run of the program without any provider call.
 
-It answers each registration with what a preview would most likely answer: the old state where the
-inputs are the old ones, and otherwise the inputs. It finds everything the engine must refuse
-before any provider is called. Afterwards its registrations are put before a dry-run deployment:
-where that gives the same answers, they are the preview, and the program need not run again for it.
+It answers each registration with a prediction: the old outputs if the inputs are unchanged, the
+inputs otherwise. So unsupported features are refused before any provider is called. Then its
+registrations are replayed against a dry-run deployment: if all predictions hold, that is the
+preview, and the program need not run again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from engine.deployment.steps import StepFailedError
 from engine.display.lines import Display
 from engine.processes.monitor import Answer, Registrar
 from engine.state.snapshot import Resource
-from engine.values import PropertyMap, equal, plain
+from engine.values import PropertyMap, equal, revealed
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class _Outputs:
 
 @dataclass(frozen=True)
 class Message:
-    """Something the program printed (no severity) or logged."""
+    """A line that the program printed (no severity) or a message it logged."""
 
     severity: str
     text: str
@@ -43,19 +43,19 @@ class Message:
 
 @dataclass
 class Messages:
-    """Keeps what the program says, to be shown once it is known to be of use."""
+    """Records the program's output, to show it later."""
 
-    said: list[Message] = field(default_factory=list[Message])
+    entries: list[Message] = field(default_factory=list[Message])
 
     def output(self, text: str) -> None:
-        self.said.append(Message("", text, ""))
+        self.entries.append(Message("", text, ""))
 
     def log(self, severity: str, text: str, urn: str = "") -> None:
-        self.said.append(Message(severity, text, urn))
+        self.entries.append(Message(severity, text, urn))
 
     def show(self, display: Display) -> None:
-        """Say everything again."""
-        for message in self.said:
+        """Show everything recorded."""
+        for message in self.entries:
             if message.severity:
                 display.log(message.severity, message.text, message.urn)
             else:
@@ -75,15 +75,15 @@ class Survey(Registrar):
 
     def register(self, goal: Goal) -> Answer:
         try:
-            registration = self._registry.enter(goal)
+            registration = self._registry.register(goal)
         except RegistrationError as error:
-            self.is_conclusive = False  # a real dry run shows it better
+            self.is_conclusive = False  # a full dry run will report it
             raise StepFailedError(str(error)) from None
         old = registration.old
         answer = Answer(registration.urn, "", {})
         if goal.custom:
             self.has_dynamic_resources = True
-            answer = _likely_answer(registration.urn, goal.inputs, old)
+            answer = _expected_answer(registration.urn, goal.inputs, old)
         elif old is not None:
             self._states[registration.urn] = Answer(registration.urn, "", old.outputs)
         self._states.setdefault(registration.urn, answer)
@@ -98,7 +98,7 @@ class Survey(Registrar):
         return self._states.get(urn)
 
     def replay(self, registrar: Registrar) -> bool:
-        """Register everything again; whether all answers are those that the program got."""
+        """Register everything again; whether all answers match those the program got."""
         for event in self._events:
             if isinstance(event, _Outputs):
                 registrar.register_outputs(event.urn, event.outputs)
@@ -107,11 +107,11 @@ class Survey(Registrar):
         return True
 
 
-def _likely_answer(urn: str, inputs: PropertyMap, old: Resource | None) -> Answer:
+def _expected_answer(urn: str, inputs: PropertyMap, old: Resource | None) -> Answer:
     if old is None:
         return Answer(urn, "", inputs)
     unchanged = all(
-        key in old.inputs and equal(plain(old.inputs[key]), plain(value))
+        key in old.inputs and equal(revealed(old.inputs[key]), revealed(value))
         for key, value in inputs.items()
     )
     return Answer(urn, old.id, old.outputs if unchanged else inputs)

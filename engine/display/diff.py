@@ -1,11 +1,11 @@
-"""The form of `--diff`: each step with the properties it sets, changes or takes away."""
+"""The display of `--diff`: each step with the properties it adds, changes or removes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TextIO
 
-from engine.deployment.steps import PARTS_OF_A_REPLACEMENT, Op, Step
+from engine.deployment.steps import REPLACEMENT_PARTS, Op, Step
 from engine.display.lines import Display
 from engine.display.property_diff import PropertyWriter
 from engine.state.snapshot import Resource
@@ -16,18 +16,18 @@ _OUTPUTS = "--outputs:--"
 
 
 class DiffDisplay(Display):
-    """Shows a block for each step; children stand below their parents, further in."""
+    """Shows a block for each step, children indented below their parents."""
 
     def __init__(self, root_urn: str, *, dry_run: bool, stream: TextIO | None = None) -> None:
         super().__init__(root_urn, dry_run=dry_run, stream=stream)
-        self._levels: dict[str, int] = {}  # of what was shown, by URN
+        self._levels: dict[str, int] = {}  # of the resources shown so far, by URN
 
     def _show_same(self, step: Step) -> None:
         if step.resource.is_root_stack:
             self._show_block(Op.SAME, step)
 
     def _show_planned(self, step: Step) -> None:
-        if step.op not in PARTS_OF_A_REPLACEMENT:
+        if step.op not in REPLACEMENT_PARTS:
             self._show_block(step.op, step)
 
     def _show_started(self, step: Step) -> None:
@@ -38,7 +38,7 @@ class DiffDisplay(Display):
 
     def _show_done(self, step: Step, seconds: float | None) -> None:
         was_started = seconds is not None
-        if not was_started and step.op not in (*PARTS_OF_A_REPLACEMENT, Op.REPLACE):
+        if not was_started and step.op not in (*REPLACEMENT_PARTS, Op.REPLACE):
             self._show_block(step.op, step)
         if was_started and step.op in (Op.CREATE, Op.CREATE_REPLACEMENT, Op.UPDATE):
             self._show_outputs_of(step)
@@ -73,7 +73,7 @@ class DiffDisplay(Display):
             yield from PropertyWriter().properties(resource.inputs, level + 1)
 
     def _show_outputs_of(self, step: Step) -> None:
-        """The outputs that say more than the inputs, as far as they are new."""
+        """The new or changed outputs that are not inputs."""
         inputs = step.resource.inputs
         old, new = (
             {key: value for key, value in outputs.items() if key not in inputs}
@@ -88,7 +88,7 @@ class DiffDisplay(Display):
             self.line(line)
 
     def _level(self, resource: Resource) -> int:
-        """One further in than the parent; where that is not shown, than the stack."""
+        """One level below the parent, or below the stack if the parent is not shown."""
         if resource.urn not in self._levels:
             above = self._levels.get(resource.parent, 0)
             self._levels[resource.urn] = 0 if resource.is_root_stack else above + 1

@@ -1,4 +1,4 @@
-"""The form of `preview --json`: one JSON document, the official CLI's preview digest."""
+"""The display of `preview --json`: one JSON document, the official CLI's preview digest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from engine.deployment.steps import PARTS_OF_A_REPLACEMENT, Op, Step
+from engine.deployment.steps import REPLACEMENT_PARTS, Op, Step
 from engine.display.lines import Display
 from engine.display.property_diff import changed_names
 from engine.state import checkpoint
@@ -17,46 +17,46 @@ from engine.values import PropertyMap
 
 
 class DigestDisplay(Display):
-    """Shows nothing until the summary, which is the whole document."""
+    """Prints nothing but the summary, which is the whole document."""
 
     def __init__(self, root_urn: str, *, dry_run: bool, stream: TextIO | None = None) -> None:
         super().__init__(root_urn, dry_run=dry_run, stream=stream)
         self._config: Mapping[str, str] = {}
-        self._said: list[dict[str, str]] = []
+        self._messages: list[dict[str, str]] = []
         self._started = time.monotonic_ns()
 
     def header(self, label: str, stack: str, config: Mapping[str, str]) -> None:
         self._config = config
 
     def line(self, text: str = "") -> None:
-        """Lines are for people."""
+        """Prints no lines."""
 
-    def begin_again(self) -> None:
-        super().begin_again()
-        self._said.clear()
+    def start_over(self) -> None:
+        super().start_over()
+        self._messages.clear()
 
-    def _say(self, urn: str, severity: str, text: str) -> None:
-        said = {"urn": urn, "message": text, "severity": severity}
-        self._said.append({key: value for key, value in said.items() if value})
+    def _add_message(self, urn: str, severity: str, text: str) -> None:
+        message = {"urn": urn, "message": text, "severity": severity}
+        self._messages.append({key: value for key, value in message.items() if value})
 
     def output(self, text: str) -> None:
-        self._say("", "info", f"{text}\n")
+        self._add_message("", "info", f"{text}\n")
 
     def log(self, severity: str, text: str, urn: str = "") -> None:
         super().log(severity, text, urn)
         prefix = "" if severity == "info" else f"{severity}: "
-        self._say(urn, severity, f"{prefix}{text}\n")
+        self._add_message(urn, severity, f"{prefix}{text}\n")
 
     def failed(self, op: Op, resource: Resource, message: str) -> None:
         super().failed(op, resource, message)
-        self._say(resource.urn, "error", f"error: {message.strip()}\n")
+        self._add_message(resource.urn, "error", f"error: {message.strip()}\n")
 
     def summary(self, seconds: float | None = None) -> None:
         """Print the digest."""
         digest = {
             "config": dict(self._config),
             "steps": [_step(step) for step in self.steps if _is_shown(step)],
-            "diagnostics": self._said,
+            "diagnostics": self._messages,
             "duration": time.monotonic_ns() - self._started,
             "changeSummary": {op.value: count for op, count in self._counts_by_name()},
         }
@@ -67,7 +67,7 @@ class DigestDisplay(Display):
         counted = [
             (op, count)
             for op, count in self.counts.items()
-            if count and op not in PARTS_OF_A_REPLACEMENT
+            if count and op not in REPLACEMENT_PARTS
         ]
         return sorted(counted, key=lambda item: item[0].value)
 
@@ -75,7 +75,7 @@ class DigestDisplay(Display):
 def _is_shown(step: Step) -> bool:
     if step.op is Op.SAME:
         return step.resource.is_root_stack
-    return step.op not in PARTS_OF_A_REPLACEMENT
+    return step.op not in REPLACEMENT_PARTS
 
 
 def _step(step: Step) -> dict[str, Any]:
@@ -84,18 +84,18 @@ def _step(step: Step) -> dict[str, Any]:
     if resource.provider:
         shown["provider"] = resource.provider
     if step.op is Op.DELETE:
-        shown["oldState"] = checkpoint.dump_blinded(resource)
+        shown["oldState"] = checkpoint.dump_redacted(resource)
     else:
         if step.old is not None:
-            shown["oldState"] = checkpoint.dump_blinded(step.old)
-        # Until the provider was called there is no id, and the outputs are guesses.
+            shown["oldState"] = checkpoint.dump_redacted(step.old)
+        # Before the provider call there is no ID, and the outputs are guesses.
         outputs: PropertyMap = resource.outputs if step.is_refresh else {}
         identity = resource.id if step.is_refresh else ""
         planned = dataclasses.replace(resource, id=identity, outputs=outputs)
-        shown["newState"] = checkpoint.dump_blinded(planned)
+        shown["newState"] = checkpoint.dump_redacted(planned)
     if step.old is not None and step.op is not Op.SAME:
         shown["diffReasons"] = sorted(changed_names(*step.comparison()))
     if step.replace_keys:
         shown["replaceReasons"] = sorted(step.replace_keys)
-    shown["detailedDiff"] = None  # nothing a Python dynamic provider could give
+    shown["detailedDiff"] = None  # Python dynamic providers do not return one
     return shown

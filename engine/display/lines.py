@@ -1,7 +1,7 @@
-"""What an operation shows: the official CLI's non-interactive form, a line per step.
+"""The display of an operation: the official CLI's non-interactive output, a line per step.
 
-Output of the program and of providers is shown as it comes, beside the step in flight; what they
-log through Pulumi is repeated under `Diagnostics:`.
+Output of the program and of providers appears as it comes, beside the step in progress; messages
+they log through Pulumi are repeated under `Diagnostics:`.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from engine.state.snapshot import Resource
 from engine.values import PropertyMap
 
 _INDENT = "    "
-# How much of a failed step's output is repeated with its error.
+# Lines of a failed step's output that are repeated with its error.
 _REPEATED_OUTPUT_LINES = 20
 
 
 class Display:
-    """The output of one operation on one stack; the forms of it are subclasses."""
+    """The output of one operation on one stack; subclasses are other formats."""
 
     def __init__(self, root_urn: str, *, dry_run: bool, stream: TextIO | None = None) -> None:
         self.dry_run = dry_run
         self.counts: Counter[Op] = Counter()
-        self.steps: list[Step] = []  # of a dry run
+        self.steps: list[Step] = []  # in a dry run only
         self.errors = 0
         self._root_urn = root_urn
         self._stream = stream or sys.stdout
-        self._held_back: list[str] | None = None
+        self._buffered: list[str] | None = None
         self._lock = threading.RLock()
         self._diagnostics: dict[str, list[str]] = {}
         self._in_flight: tuple[Step, float] | None = None
@@ -44,37 +44,37 @@ class Display:
     # -- the terminal -----------------------------------------------------------------------
 
     def close(self) -> None:
-        """Leave the terminal as it was found; what comes later are plain lines."""
+        """Restore the terminal; later output is plain lines."""
 
     def notice(self, text: str) -> bool:
-        """Show a line beside what is shown in place; False where nothing is.
+        """Show a line below the live table; False without one.
 
-        A signal handler calls this and the next one, so they wait for nobody.
+        Called by signal handlers, like `restore_terminal`, so it takes no lock.
         """
         return False
 
-    def leave_at_once(self) -> None:
-        """The process ends without `close`."""
+    def restore_terminal(self) -> None:
+        """Undo changes to the terminal when the process exits without `close`."""
 
     # -- lines ------------------------------------------------------------------------------
 
-    def hold_back(self) -> None:
-        """Keep all lines until `release`: what is being worked out may have to be redone."""
-        self._held_back = []
+    def buffer_lines(self) -> None:
+        """Buffer all lines until `flush_lines`, since the dry run may have to start over."""
+        self._buffered = []
 
-    def release(self) -> None:
-        """Show what was held back, and from here on everything at once."""
+    def flush_lines(self) -> None:
+        """Print the buffered lines, and stop buffering."""
         with self._lock:
-            if self._held_back is None:
+            if self._buffered is None:
                 return
-            lines, self._held_back = self._held_back, None
+            lines, self._buffered = self._buffered, None
             for line in ["", *lines]:
                 self.line(line)
 
-    def begin_again(self) -> None:
-        """Forget what was held back and counted, and show everything from here on at once."""
+    def start_over(self) -> None:
+        """Discard the buffered lines and all counts, and stop buffering."""
         with self._lock:
-            self._held_back = None
+            self._buffered = None
             self.line()
             self.counts.clear()
             self.steps.clear()
@@ -83,10 +83,10 @@ class Display:
 
     def line(self, text: str = "") -> None:
         with self._lock:
-            if self._held_back is not None:
-                self._held_back.append(text)
+            if self._buffered is not None:
+                self._buffered.append(text)
             else:
-                # A reader that has gone away must not stop a deployment in the middle.
+                # A closed pipe must not abort a running deployment.
                 with contextlib.suppress(OSError):
                     print(text, file=self._stream, flush=True)
 
@@ -97,14 +97,14 @@ class Display:
     # -- steps ------------------------------------------------------------------------------
 
     def same(self, step: Step) -> None:
-        """An unchanged resource is counted; a row is not shown."""
+        """Count an unchanged resource; it gets no row."""
         if not step.resource.is_provider:
             self.counts[Op.SAME] += 1
             self._record(step)
             self._show_same(step)
 
     def planned(self, step: Step) -> None:
-        """A step of a preview."""
+        """Show a step of a preview."""
         if not step.resource.is_provider:
             self.counts[step.op] += 1
             self._record(step)
@@ -118,14 +118,14 @@ class Display:
             self._show_started(step)
 
     def done(self, step: Step) -> None:
-        """A step at its end; one that calls no provider was not started."""
+        """Show a finished step; one without a provider call was never `started`."""
         seconds = self._end_step()
         if not step.resource.is_provider:
             self.counts[step.op] += 1
             self._show_done(step, seconds)
 
     def failed(self, op: Op, resource: Resource, message: str) -> None:
-        """A step that did not come to its end; `message` may be a provider's traceback."""
+        """Show a failed step; `message` may be a provider's traceback."""
         with self._lock:
             seconds = self._end_step()
             self.errors += 1
@@ -139,7 +139,7 @@ class Display:
             self._diagnose(resource.urn, *self._output_to_repeat(), f"error: {message.strip()}")
 
     def refreshed(self, step: Step) -> None:
-        """What a read found: an update, a deletion, or nothing."""
+        """Show the result of a read: an update, a deletion, or no change."""
         if step.op is Op.SAME:
             self.same(step)
         elif self.dry_run:
@@ -149,20 +149,21 @@ class Display:
             self._show_refreshed(step)
 
     def in_flight(self) -> str:
-        """The step in flight, in words; empty if there is none. Called by a signal handler too,
-        so it waits for nobody.
+        """The step in progress, such as "creating server"; empty if there is none.
+
+        Called by signal handlers, so it takes no lock.
         """
         in_flight = self._in_flight
         return f"{in_flight[0].op.doing} {in_flight[0].resource.name}" if in_flight else ""
 
     def _end_step(self) -> float | None:
-        """How many seconds the step in flight took; None if there is none."""
+        """The duration of the step in progress; None if there is none."""
         with self._lock:
             in_flight, self._in_flight = self._in_flight, None
             return time.monotonic() - in_flight[1] if in_flight else None
 
-    def count_anew(self) -> None:
-        """Forget the steps so far: they were a refresh before the operation itself."""
+    def reset_counts(self) -> None:
+        """Reset the counts after a refresh, before the operation itself."""
         self.counts.clear()
         self.steps.clear()
 
@@ -170,7 +171,7 @@ class Display:
         if self.dry_run:
             self.steps.append(step)
 
-    # -- how steps look -----------------------------------------------------------------------
+    # -- rows -------------------------------------------------------------------------------
 
     def _show_same(self, step: Step) -> None:
         pass
@@ -221,16 +222,16 @@ class Display:
             self._diagnose(urn or self._root_urn, f"{prefix}{text.rstrip()}")
 
     def _output_to_repeat(self) -> list[str]:
-        """What the step has printed, to stand with its error."""
+        """The last lines that the step printed, to repeat with its error."""
         return self._output_of_step[-_REPEATED_OUTPUT_LINES:]
 
     def _diagnose(self, urn: str, *messages: str) -> None:
         self._diagnostics.setdefault(urn, []).extend(messages)
 
-    # -- the end ----------------------------------------------------------------------------
+    # -- header and summary -----------------------------------------------------------------
 
     def header(self, label: str, stack: str, config: Mapping[str, str]) -> None:
-        """config: the stack's, with `[secret]` for each secret."""
+        """config: the stack's config, with `[secret]` for each secret."""
         self.line(f"{label} ({stack}):")
 
     def diagnostics(self) -> None:
@@ -245,10 +246,7 @@ class Display:
             self.line()
 
     def outputs(self, old: PropertyMap | None, new: PropertyMap) -> None:
-        """The stack's outputs, and how they change from the old ones, if there are any.
-
-        A preview shows only the changes.
-        """
+        """Show the stack's outputs and their changes; in a preview, only the changes."""
         rows = self._output_rows(old, new)
         if rows:
             self.line("Outputs:")
@@ -262,7 +260,7 @@ class Display:
         return list(PropertyWriter(cut=None).changes(before, new, level=1, only=only_changes))
 
     def summary(self, seconds: float | None = None) -> None:
-        """The counts, and for anything but a preview the duration."""
+        """Show the counts and, except in a preview, the duration."""
         self.line("Resources:")
         changes = 0
         kinds = 0
@@ -286,14 +284,14 @@ class Display:
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether every step left its resource as it was, and nothing went wrong."""
+        """Whether no step changes a resource and none failed."""
         return self.errors == 0 and not any(
             count for op, count in self.counts.items() if op is not Op.SAME
         )
 
     @property
     def changes(self) -> int:
-        """How many resources are changed in any way."""
+        """How many resources change."""
         return sum(self.counts[op] for op in COUNTED)
 
 

@@ -1,7 +1,7 @@
-"""The form for a terminal: a table of the resources that are worked on, kept up to date in place.
+"""The display for a terminal: a table of the changing resources, updated in place.
 
-The table with its final state stays on the screen. It shows the last line a provider has printed;
-all lines are repeated under `Diagnostics:`.
+The final table stays on the screen. Each row shows the last line that its provider printed; all
+lines are repeated under `Diagnostics:`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from engine.display.lines import Display, info_of
 from engine.state.snapshot import Resource
 
 _REFRESHES_PER_SECOND = 4
-_TURNS = "|/-\\"
+_SPINNER = "|/-\\"
 # Lines below the table, and one for the cursor.
 _FOOTER_LINES = 4
 _SHOW_CURSOR = "\x1b[?25h"
@@ -35,7 +35,7 @@ _HEADINGS = ("", "Type", "Name", "Status", "Info")
 
 @dataclass(frozen=True)
 class _Row:
-    """One resource: what was done to it, or is being done since `started`."""
+    """One resource and its step, which is in progress if `started` is set."""
 
     urn: str
     op: Op | None = None
@@ -72,10 +72,10 @@ class LiveDisplay(Display):
         width: int | None = None,
         height: int | None = None,
     ) -> None:
-        """color: whether colors are wanted; None leaves it to the terminal."""
+        """color: whether to use colors; None lets the terminal decide."""
         super().__init__(root_urn, dry_run=dry_run, stream=stream)
         self._console = Console(
-            file=cast("IO[str]", _SteadyStream(self._stream)),
+            file=cast("IO[str]", _TolerantStream(self._stream)),
             force_terminal=True,
             no_color=None if color is None else not color,
             highlight=False,
@@ -83,12 +83,12 @@ class LiveDisplay(Display):
             height=height,
         )
         self._live: Live | None = None
-        self._rows: dict[str, _Row] = {}  # replaced, never changed: another thread draws them
-        self._replaced: dict[str, _Row] = {}  # whose old ones are still there
+        self._rows: dict[str, _Row] = {}  # rows are immutable: another thread draws them
+        self._replaced: dict[str, _Row] = {}  # the original is not deleted yet
         self._notice = ""
         self._opened = time.monotonic()
 
-    # -- life -------------------------------------------------------------------------------
+    # -- opening and closing ----------------------------------------------------------------
 
     def header(self, label: str, stack: str, config: Mapping[str, str]) -> None:
         super().header(label, stack, config)
@@ -97,11 +97,11 @@ class LiveDisplay(Display):
     def _open(self) -> None:
         self._live = Live(
             console=self._console,
-            get_renderable=self.picture,
+            get_renderable=self.render,
             refresh_per_second=_REFRESHES_PER_SECOND,
-            # A preview shows its lines once all of it is known.
+            # A preview prints its lines once it is complete.
             transient=self.dry_run,
-            # The display that comes next must find the terminal itself there.
+            # The next display must find the terminal itself in sys.stdout.
             redirect_stdout=False,
         )
         self._live.start()
@@ -111,7 +111,7 @@ class LiveDisplay(Display):
         if live is not None:
             live.stop()
 
-    def leave_at_once(self) -> None:
+    def restore_terminal(self) -> None:
         if self._live is not None:
             with contextlib.suppress(OSError, ValueError):
                 os.write(self._stream.fileno(), f"{_SHOW_CURSOR}\n".encode())
@@ -120,9 +120,9 @@ class LiveDisplay(Display):
         self._notice = text
         return self._live is not None
 
-    def release(self) -> None:
+    def flush_lines(self) -> None:
         self.close()
-        super().release()
+        super().flush_lines()
 
     def diagnostics(self) -> None:
         self.close()
@@ -130,7 +130,7 @@ class LiveDisplay(Display):
 
     def line(self, text: str = "") -> None:
         with self._lock:
-            if self._held_back is None and self._live is not None:
+            if self._buffered is None and self._live is not None:
                 self._console.print(Text(text), soft_wrap=True)
             else:
                 super().line(text)
@@ -139,7 +139,7 @@ class LiveDisplay(Display):
 
     def _show_started(self, step: Step) -> None:
         row = _Row(step.resource.urn, step.op, info=info_of(step), started=time.monotonic())
-        self._rows.pop(row.urn, None)  # what is worked on stands last
+        self._rows.pop(row.urn, None)  # steps in progress come last
         self._rows[row.urn] = row
 
     def _show_done(self, step: Step, seconds: float | None) -> None:
@@ -149,7 +149,7 @@ class LiveDisplay(Display):
             row = replace(row, status=f"{row.status} ({seconds:.2f}s)")
         if step.op is Op.REPLACE:
             self._replaced[urn] = row
-        # That the old one is gone too is the end of the replacement.
+        # Deleting the original completes the replacement.
         is_end = step.op is Op.DELETE_REPLACED and urn in self._replaced
         self._rows[urn] = self._replaced.pop(urn) if is_end else row
 
@@ -170,10 +170,10 @@ class LiveDisplay(Display):
         with self._lock:
             super().output(text)
             if text.strip() and not self.dry_run:
-                self._diagnose(self._speaker(), text)
+                self._diagnose(self._current_urn(), text)
 
-    def _speaker(self) -> str:
-        """The URN whose output a line is."""
+    def _current_urn(self) -> str:
+        """The URN that a line of output belongs to."""
         return self._in_flight[0].resource.urn if self._in_flight else self._root_urn
 
     def _output_to_repeat(self) -> list[str]:
@@ -189,19 +189,19 @@ class LiveDisplay(Display):
     def _show_step_output(self, step: Step, seconds: int, text: str) -> None:
         self._show_message(step.resource.urn, text)
 
-    # -- the picture ------------------------------------------------------------------------
+    # -- drawing ----------------------------------------------------------------------------
 
-    def picture(self) -> RenderableType:
-        """What stands on the screen; the last rows of a table that is too long for it.
+    def render(self) -> RenderableType:
+        """The table and its footer; only the last rows if the screen is too short.
 
-        Called by the drawing thread, which must not wait for a step: it takes no lock.
+        Called by the drawing thread, which must not block on a step: it takes no lock.
         """
         rows = list(self._rows.values())
         if self._live is None:
             return self._table(rows)
         seconds = int(time.monotonic() - self._opened)
-        turn = _TURNS[int(time.monotonic() * _REFRESHES_PER_SECOND) % len(_TURNS)]
-        footer = [Text(f"{turn} {seconds}s", "dim")]
+        spinner = _SPINNER[int(time.monotonic() * _REFRESHES_PER_SECOND) % len(_SPINNER)]
+        footer = [Text(f"{spinner} {seconds}s", "dim")]
         if self._notice:
             footer.append(Text(self._notice, "bold", no_wrap=True, overflow="ellipsis"))
         if not rows:
@@ -225,7 +225,7 @@ class LiveDisplay(Display):
 
 
 def _short_type(urn: str) -> str:
-    """The type without the words that all of them have in common."""
+    """The type without Pulumi's common prefixes."""
     name = urns.type_of(urn)
     for prefix in (
         f"{urns.DYNAMIC_PACKAGE}:dynamic/",
@@ -236,8 +236,8 @@ def _short_type(urn: str) -> str:
     return name
 
 
-class _SteadyStream:
-    """A stream whose reader may go away: that must not stop a deployment in the middle."""
+class _TolerantStream:
+    """A stream that ignores write errors, so that a closed terminal does not abort a deployment."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -1,6 +1,6 @@
-"""How properties and their changes are written: `[diff: ~steps]`, and `~ steps: 20 => 30`.
+"""Formats properties and their changes: `[diff: ~steps]`, and `~ steps: 20 => 30`.
 
-Secrets read `[secret]`, also where they change; what is not known before `up` reads `[unknown]`.
+Secrets appear as `[secret]`, even where they change; values unknown before `up` as `[unknown]`.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from engine.values import (
-    BLINDED,
     PROVIDER_KEY,
+    REDACTED,
     UNKNOWN,
     PropertyMap,
     PropertyValue,
     Secret,
     equal,
-    plain,
+    revealed,
 )
 
 CUT_CHARACTERS = 150
-# How much of what two long texts have in common is shown before they part.
+# How much of a common prefix is shown before the first difference.
 _CONTEXT_CHARACTERS = 20
 _ELLIPSIS = "..."
 _INDENT = "    "
@@ -43,12 +43,14 @@ def diff_info(old: Mapping[str, PropertyValue], new: Mapping[str, PropertyValue]
 
 
 def changed(old: Mapping[str, PropertyValue], new: Mapping[str, PropertyValue]) -> set[str]:
-    """The keys both have, with different values."""
-    return {key for key in old.keys() & new.keys() if not equal(plain(old[key]), plain(new[key]))}
+    """The keys in both, with different values."""
+    return {
+        key for key in old.keys() & new.keys() if not equal(revealed(old[key]), revealed(new[key]))
+    }
 
 
 def changed_names(old: Mapping[str, PropertyValue], new: Mapping[str, PropertyValue]) -> set[str]:
-    """The keys that were added, removed, or have other values."""
+    """The keys that were added, removed or changed."""
     before, after = _shown(old), _shown(new)
     return (before.keys() ^ after.keys()) | changed(before, after)
 
@@ -59,15 +61,15 @@ def _shown(values: Mapping[str, PropertyValue]) -> PropertyMap:
 
 @dataclass(frozen=True)
 class PropertyWriter:
-    """Writes properties one a line, nested ones indented below.
+    """Writes properties one per line, nested ones indented.
 
-    cut: how many characters of a text are shown; all of them if None.
+    cut: the most characters shown of a string; None for no limit.
     """
 
     cut: int | None = CUT_CHARACTERS
 
     def properties(self, values: Mapping[str, PropertyValue], level: int) -> Iterator[str]:
-        """All properties, as they are."""
+        """All properties, without changes."""
         return self._object("", _shown(values), level)
 
     def changes(
@@ -78,7 +80,7 @@ class PropertyWriter:
         *,
         only: bool = False,
     ) -> Iterator[str]:
-        """What was added (`+`), removed (`-`) and changed (`~`), and unless `only` the rest too."""
+        """The added (`+`), removed (`-`) and changed (`~`) properties; the rest unless `only`."""
         before, after = _shown(old), _shown(new)
         different = changed(before, after)
         keys = sorted(changed_names(before, after) if only else {*before, *after})
@@ -106,7 +108,7 @@ class PropertyWriter:
             yield from self._list_changes(old, new, level + 1)
             yield _margin("", level) + "]"
         else:
-            before, after = self._cut_where_they_part(old, new)
+            before, after = self._shortened(old, new)
             yield f"{_margin('~', level)}{label}{before} => {after}"
 
     def _list_changes(
@@ -118,7 +120,7 @@ class PropertyWriter:
                 yield from self._value("-", label, old[index], level)
             elif index >= len(old):
                 yield from self._value("+", label, new[index], level)
-            elif not equal(plain(old[index]), plain(new[index])):
+            elif not equal(revealed(old[index]), revealed(new[index])):
                 yield from self._change(label, old[index], new[index], level)
             else:
                 yield from self._value("", label, new[index], level)
@@ -127,7 +129,7 @@ class PropertyWriter:
         return self._lines(symbol, _margin(symbol, level) + label, value, level)
 
     def _lines(self, symbol: str, head: str, value: PropertyValue, level: int) -> Iterator[str]:
-        """head: what stands before the value."""
+        """head: the text before the value."""
         if isinstance(value, dict) and value:
             yield head + "{"
             yield from self._object(symbol, value, level + 1)
@@ -135,7 +137,7 @@ class PropertyWriter:
         elif isinstance(value, list) and value:
             yield head + "["
             for index, item in enumerate(value):
-                # The official CLI has the symbol of an item there, too.
+                # The official CLI repeats the symbol here.
                 item_head = f"{_margin(symbol, level)}{_INDENT}[{index}]: "
                 yield from self._lines(symbol, item_head, item, level + 1)
             yield _margin("", level) + "]"
@@ -152,7 +154,7 @@ class PropertyWriter:
     def _text(self, value: PropertyValue) -> str:
         """A value on one line."""
         if isinstance(value, Secret):
-            return BLINDED
+            return REDACTED
         if isinstance(value, dict):
             return "{" + ", ".join(f"{k}: {self._text(value[k])}" for k in sorted(value)) + "}"
         if isinstance(value, list):
@@ -165,8 +167,8 @@ class PropertyWriter:
             value = value[: self.cut - len(_ELLIPSIS)] + _ELLIPSIS
         return json.dumps(value, ensure_ascii=False)
 
-    def _cut_where_they_part(self, old: PropertyValue, new: PropertyValue) -> tuple[str, str]:
-        """Both on one line; of two long texts, what they both begin with is left out."""
+    def _shortened(self, old: PropertyValue, new: PropertyValue) -> tuple[str, str]:
+        """Both values on one line; two long strings lose most of their common prefix."""
         if isinstance(old, str) and isinstance(new, str) and self.cut is not None:
             start = _common_length(old, new) - _CONTEXT_CHARACTERS
             if start > len(_ELLIPSIS) and max(len(old), len(new)) > self.cut:
@@ -180,5 +182,5 @@ def _common_length(one: str, other: str) -> int:
 
 
 def _margin(symbol: str, level: int) -> str:
-    """The indentation of a line, with the symbol of what becomes of it at its end."""
+    """The indentation of a line, ending with the symbol of its change."""
     return (_INDENT * level)[:-2] + f"{symbol:<2}"

@@ -1,4 +1,4 @@
-"""Whether there is a person before a terminal that can show lines in place."""
+"""Whether output goes to an interactive terminal that can update lines in place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _NO = ("", "0", "false")
 
 
 def is_live(stream: TextIO) -> bool:
-    """Whether the stream is a terminal that understands cursor movements, and not one of a CI."""
+    """Whether the stream is a terminal that can move its cursor, outside of CI."""
     return (
         stream.isatty()
         and os.environ.get("TERM", "") not in ("", "dumb", "unknown")

@@ -1,9 +1,9 @@
-"""Entry point of the two processes the engine starts: the program and the dynamic provider.
+"""Entry point of the engine's two child processes: the program and the dynamic provider.
 
-Run as a script by the project's own interpreter, so it imports the standard library and Pulumi's
-SDK and nothing else. Both processes hold a lifeline: a pipe whose other end only the engine has.
-When it closes, the engine is gone, and the process ends itself with its whole process group; so
-nothing outlives a killed engine, except what a provider started in a session of its own.
+The project's own interpreter runs it as a script, so it imports only the standard library and
+Pulumi's SDK. Both processes hold a lifeline: a pipe whose other end only the engine has. When it
+closes, the engine has exited, and the child kills its own process group. So nothing outlives a
+killed engine, except what a provider started in its own session.
 """
 
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def hold_lifeline(descriptor: int) -> None:
-    """End this process group as soon as the engine's end of the pipe closes."""
+    """Kill this process group as soon as the engine's end of the pipe closes."""
     os.set_inheritable(descriptor, False)
 
     def wait() -> None:
@@ -29,13 +29,13 @@ def hold_lifeline(descriptor: int) -> None:
 
 
 def serve_dynamic_provider() -> None:
-    """What the official plugin `pulumi-resource-pulumi-python` does."""
+    """Do what the official plugin `pulumi-resource-pulumi-python` does."""
     sys.argv = ["pulumi.dynamic", "127.0.0.1:0"]
     runpy.run_module("pulumi.dynamic", run_name="__main__", alter_sys=True)
 
 
 def run_program(settings_json: str, program: str) -> int:
-    """What the official language host does; 32 says that the user has seen the error."""
+    """Do what the official language host does; exit code 32: the error has been shown."""
     import asyncio
     import json
     import logging
@@ -49,11 +49,11 @@ def run_program(settings_json: str, program: str) -> int:
     runtime.set_all_config(runtime.get_config_env(), runtime.get_config_secret_keys_env())
     runtime.configure(settings)
     sys.argv = [program]
-    # Of a failed program much is never awaited; asyncio would go on about it.
+    # asyncio would warn about every task that a failed program never awaited.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    # Registrations block a thread each.
+    # Each registration blocks a thread.
     executor = ThreadPoolExecutor(max_workers=16)
     loop.set_default_executor(executor)
 

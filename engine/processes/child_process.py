@@ -1,6 +1,6 @@
-"""The engine's child processes: each the leader of a process group, tied to the engine's life.
+"""The engine's child processes: each leads a process group and dies with the engine.
 
-A terminal's Ctrl-C reaches only the engine, which decides what is finished and what is ended.
+Ctrl-C in a terminal reaches only the engine, which decides when to stop its children.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 _SCRIPT = Path(__file__).with_name("child.py")
 _TERMINATION_SECONDS = 5.0
 
-# For the signal handler that ends everything at once.
-_living: set[int] = set()
+# For the signal handler that kills everything.
+_running_pids: set[int] = set()
 
 
 class ChildProcess:
@@ -51,16 +51,16 @@ class ChildProcess:
         finally:
             os.close(child_end)
         self.pid = self._process.pid
-        _living.add(self.pid)
+        _running_pids.add(self.pid)
         self._pump: threading.Thread | None = None
 
     def read_line(self) -> str:
-        """The next line of output; empty when there is no more. Before `show_output` only."""
+        """The next line of output; empty at the end. Only before `show_output`."""
         assert self._process.stdout is not None
         return self._process.stdout.readline()
 
     def show_output(self, show: Callable[[str], None]) -> None:
-        """Hand every further line of output to `show`, as it comes."""
+        """Pass every further line of output to `show`, as it comes."""
         output = self._process.stdout
         assert output is not None
 
@@ -72,11 +72,11 @@ class ChildProcess:
         self._pump.start()
 
     def wait(self) -> int:
-        """The exit status, once the process has ended and its output was shown."""
+        """Wait until the process has exited and its output is shown; its exit status."""
         status = self._process.wait()
-        _living.discard(self.pid)
+        _running_pids.discard(self.pid)
         if self._pump is not None:
-            # A grandchild may hold the pipe open for as long as it lives.
+            # A grandchild may keep the pipe open.
             self._pump.join(timeout=_TERMINATION_SECONDS)
         return status
 
@@ -85,7 +85,7 @@ class ChildProcess:
         return self._process.poll()
 
     def end(self) -> None:
-        """End the process group; what a provider started in its own session lives on."""
+        """Stop the process group; processes in their own session keep running."""
         for signal_number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal_number)
@@ -98,8 +98,8 @@ class ChildProcess:
         os.close(self._lifeline)
 
 
-def kill_all_at_once() -> None:
+def kill_all() -> None:
     """SIGKILL every child's process group; safe in a signal handler."""
-    for pid in list(_living):
+    for pid in list(_running_pids):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first finishes the step in flight and stops, the second ends at once."""
+"""Ctrl-C and SIGTERM: the first lets the current step finish, the second exits immediately."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from engine.deployment.steps import StepFailedError
 from engine.errors import EXIT_CANCELLED, CancelledError
 from engine.processes import child_process
 
-_ONE_INTERRUPT_SECONDS = 0.5
+_SAME_INTERRUPT_SECONDS = 0.5
 
 
 class _Display(Protocol):
-    """What is shown of an operation."""
+    """The display of the running operation."""
 
     def in_flight(self) -> str: ...
 
     def notice(self, text: str) -> bool: ...
 
-    def leave_at_once(self) -> None: ...
+    def restore_terminal(self) -> None: ...
 
 
 class Interrupts:
-    """Whether, and how often, somebody has asked to stop."""
+    """Handles interrupts while an operation runs."""
 
     def __init__(self) -> None:
         self.requested = False
-        # SimpleQueue.put is reentrant, so the handler may call it whatever the main thread does.
+        # SimpleQueue.put is reentrant, so the signal handler may call it at any time.
         self._listener: queue.SimpleQueue[str] | None = None
         self._display: _Display | None = None
         self._lock_file: Path | None = None
@@ -43,13 +43,13 @@ class Interrupts:
         self._requested_at = 0.0
 
     def watch(self, display: _Display, lock_file: Path | None) -> None:
-        """display: of the operation under way. lock_file: removed when ended at once."""
+        """display: of the running operation. lock_file: removed on an immediate exit."""
         self._display = display
         self._lock_file = lock_file
 
     @contextlib.contextmanager
-    def notifying(self, listener: queue.SimpleQueue[str]) -> Generator[None]:
-        """Put `interrupted` into the queue when it happens, or has happened."""
+    def notify(self, listener: queue.SimpleQueue[str]) -> Generator[None]:
+        """Put `interrupted` into the queue on an interrupt, past ones included."""
         self._listener = listener
         if self.requested:
             listener.put("interrupted")
@@ -58,8 +58,8 @@ class Interrupts:
         finally:
             self._listener = None
 
-    def proceed(self) -> None:
-        """Called before each step; raises once somebody has asked to stop."""
+    def raise_if_interrupted(self) -> None:
+        """Called before each step; raises StepFailedError after an interrupt."""
         if self.requested:
             raise StepFailedError("interrupted")
 
@@ -68,8 +68,8 @@ class Interrupts:
             raise CancelledError(message)
 
     @contextlib.contextmanager
-    def raised(self) -> Generator[None]:
-        """Raise CancelledError at once, while a question waits for its answer."""
+    def raising(self) -> Generator[None]:
+        """Raise CancelledError from the signal handler, during a prompt."""
         self._raises = True
         try:
             yield
@@ -80,9 +80,9 @@ class Interrupts:
     def handled(self) -> Generator[None]:
         """Handle the signals while an operation runs.
 
-        As by the official CLI, SIGINT and SIGTERM are taken even by a process that was started
-        with them ignored, as a script's background job is: whoever sends them means it. A SIGHUP
-        that is ignored stays so: the command was run with nohup, to outlive its terminal.
+        Like the official CLI, it handles SIGINT and SIGTERM even if the process was started with
+        them ignored, as a script's background job is. An ignored SIGHUP stays ignored: the command
+        was run with nohup, to outlive its terminal.
         """
         numbers = [signal.SIGINT, signal.SIGTERM]
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
@@ -98,34 +98,34 @@ class Interrupts:
         if self._raises:
             raise CancelledError("interrupted; nothing was changed")
         if self.requested:
-            # A terminal and a parent such as make may both pass on one and the same interrupt.
-            if time.monotonic() - self._requested_at > _ONE_INTERRUPT_SECONDS:
-                self._end_at_once()
+            # The terminal and a parent such as make may both send the same interrupt.
+            if time.monotonic() - self._requested_at > _SAME_INTERRUPT_SECONDS:
+                self._exit_immediately()
             return
         self.requested = True
         self._requested_at = time.monotonic()
         step = self._display.in_flight() if self._display else ""
         if self._display and step:
-            text = f"finishing the step in flight ({step}); interrupt again to end at once"
+            text = f"finishing the current step ({step}); interrupt again to exit immediately"
             if not self._display.notice(f"interrupted: {text}"):
-                _say(f"\ninterrupted: {text}\n")
+                _write_stderr(f"\ninterrupted: {text}\n")
         if self._listener is not None:
             self._listener.put("interrupted")
 
-    def _end_at_once(self) -> None:
-        child_process.kill_all_at_once()
+    def _exit_immediately(self) -> None:
+        child_process.kill_all()
         if self._lock_file is not None:
             self._lock_file.unlink(missing_ok=True)
         step = self._display.in_flight() if self._display else ""
         if self._display:
-            self._display.leave_at_once()
-        _say(
-            f"\nerror: ended at once{f' while {step}' if step else ''}; what was finished is "
-            "saved. To go on, type `python -m engine up`\n"
+            self._display.restore_terminal()
+        _write_stderr(
+            f"\nerror: exited{f' while {step}' if step else ''}; finished steps are saved. "
+            "To continue, run `python -m engine up`\n"
         )
         os._exit(EXIT_CANCELLED)
 
 
-def _say(text: str) -> None:
+def _write_stderr(text: str) -> None:
     with contextlib.suppress(OSError):
         os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, text.encode())

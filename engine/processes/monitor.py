@@ -1,4 +1,4 @@
-"""The resource monitor: the gRPC services a program talks to while it runs."""
+"""The resource monitor: the gRPC services that a running program calls."""
 
 from __future__ import annotations
 
@@ -26,14 +26,13 @@ from engine.processes.wire import CHANNEL_OPTIONS, from_struct, grpc, to_struct
 from engine.values import PropertyMap, special_form_in
 
 _GET_RESOURCE = "pulumi:pulumi:getResource"
-_THREADS = 64  # more than the program has registrations waiting for one another
+_THREADS = 64  # more than the program's concurrent registrations
 _SEVERITIES = {1: "info", 2: "warning", 3: "error"}
-# What the SDK says when the monitor answers UNAVAILABLE: the reason was shown by then.
+# The SDK logs this when the monitor answers UNAVAILABLE; the reason was already shown.
 _MONITOR_GONE = "Resource monitor has terminated"
 
-# Everything the SDK asks about, save what would change the form of values on the wire: a program
-# that uses what this engine cannot do is then refused here, and not by the SDK with the advice to
-# update the CLI.
+# All the SDK asks about, except what would change values on the wire. A program that uses an
+# unsupported feature is then refused here, not by the SDK with advice to update the CLI.
 _FEATURES = (
     "SECRETS",
     "RESOURCE_REFERENCES",
@@ -51,7 +50,7 @@ _FEATURES = (
 
 
 def _feature_id(name: str) -> str:
-    """What SupportsFeature calls a feature: DELETED_WITH is deletedWith."""
+    """A feature's name in SupportsFeature: DELETED_WITH is deletedWith."""
     first, *rest = name.lower().split("_")
     return first + "".join(map(str.title, rest))
 
@@ -61,7 +60,7 @@ _FEATURE_IDS = {_feature_id(name) for name in _FEATURES}
 
 @dataclass(frozen=True)
 class Answer:
-    """What a program learns of a resource it has registered."""
+    """The answer to a registration."""
 
     urn: str
     id: str  # empty while unknown
@@ -69,21 +68,21 @@ class Answer:
 
 
 class Registrar(Protocol):
-    """Takes what the program registers, one at a time."""
+    """Receives the program's registrations, one at a time."""
 
     def register(self, goal: Goal) -> Answer: ...
 
     def register_outputs(self, urn: str, outputs: PropertyMap) -> None: ...
 
     def state(self, urn: str) -> Answer | None:
-        """A resource registered before, with all its outputs."""
+        """A registered resource, with all its outputs."""
         ...
 
 
 class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineServicer):
-    """One run of the program.
+    """Serves one run of the program.
 
-    After a failed step, a refusal or `stop` everything is answered with UNAVAILABLE.
+    After a failed step, a refusal or `stop`, every call gets UNAVAILABLE.
     """
 
     def __init__(
@@ -93,11 +92,11 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         log: Callable[[str, str, str], None],
         on_stopped: Callable[[], None],
     ) -> None:
-        """log: called with severity, text and URN. on_stopped: called when nothing more is done."""
+        """log: called with severity, text and URN. on_stopped: called when a run is stopped."""
         self.unsupported = ""
         self.internal_error = ""
-        self.error: EngineError | None = None  # for instance, that the state cannot be written
-        self.error_shown = False  # why the program failed
+        self.error: EngineError | None = None  # for example, the state cannot be written
+        self.error_shown = False  # whether the program logged an error
         self._registrar = registrar
         self._root = root
         self._log = log
@@ -106,10 +105,10 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         self._lock = threading.Lock()
         self._server: Any = None
 
-    # -- life -------------------------------------------------------------------------------
+    # -- starting and stopping --------------------------------------------------------------
 
     def start(self) -> str:
-        """Serve on a free port of the loopback interface; its address."""
+        """Serve on a free loopback port and return the address."""
         executor = futures.ThreadPoolExecutor(_THREADS)
         self._server = grpc.server(executor, options=CHANNEL_OPTIONS)
         resource_pb2_grpc.add_ResourceMonitorServicer_to_server(self, self._server)
@@ -119,7 +118,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         return f"127.0.0.1:{port}"
 
     def stop(self) -> None:
-        """Let the step in flight finish, and take no more."""
+        """Let the current step finish, and accept no more."""
         self._stopped = True
         with self._lock:
             pass
@@ -160,7 +159,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
                 except EngineError as error:
                     self.error = error
                     self._give_up()
-                except Exception:  # a bug of the engine must stop the run like a failed step
+                except Exception:  # a bug in the engine must stop the run like a failed step
                     self.internal_error = traceback.format_exc()
                     self._give_up()
         return self._unavailable(context)
@@ -171,7 +170,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         if form:
             return self._refuse(context, f"{urns.name_of(request.urn)} has {form} as an output")
         with self._lock:
-            # After a failure the stack's outputs are welcome too.
+            # The stack's outputs are accepted even after a failure.
             if not self.unsupported:
                 try:
                     self._registrar.register_outputs(request.urn, outputs)
@@ -194,7 +193,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
             **{"return": to_struct(result, keep_secrets=True)}
         )
 
-    # -- what only the official engine can do -------------------------------------------------
+    # -- unsupported calls ------------------------------------------------------------------
 
     def ReadResource(self, request: Any, context: Any) -> Any:
         return self._refuse(context, f"the program reads {request.type} {request.name}")
@@ -220,7 +219,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
     def RegisterErrorHook(self, request: Any, context: Any) -> Any:
         return self._refuse(context, f"the program registers the error hook {request.name!r}")
 
-    # -- the rest -----------------------------------------------------------------------------
+    # -- other calls ------------------------------------------------------------------------
 
     def GetDeploymentInfo(self, request: Any, context: Any) -> Any:
         return resource_pb2.DeploymentInfo(
@@ -233,7 +232,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         return resource_pb2.SupportsFeatureResponse(hasSupport=request.id in _FEATURE_IDS)
 
     def SignalAndWaitForShutdown(self, request: Any, context: Any) -> Any:
-        """Only hooks need the program alive during the deletions, and there are none."""
+        """Only hooks need the program to outlive its registrations, and they are refused."""
         return empty_pb2.Empty()
 
     def Log(self, request: Any, context: Any) -> Any:

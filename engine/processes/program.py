@@ -1,4 +1,4 @@
-"""Running the Pulumi program: its process, its monitor, and what became of them."""
+"""Runs the Pulumi program: its process and its resource monitor."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from engine.processes.monitor import Monitor, Registrar
 from engine.project.project_file import Project
 from engine.project.stack_config import StackConfig
 
-_PARALLELISM = 16  # how many registrations the SDK may have under way
-# A program that goes on after its monitor has stopped answering is ended.
+_PARALLELISM = 16  # concurrent registrations of the SDK
+# A program still running this long after its monitor has stopped is killed.
 _PROGRAM_EXIT_SECONDS = 10.0
 _EXIT_AFTER_SHOWN_ERROR = 32
 
 
 class Messages(Protocol):
-    """Where the program's output and log messages go."""
+    """Receives the program's output and log messages."""
 
     def output(self, text: str) -> None: ...
 
@@ -33,7 +33,7 @@ class Messages(Protocol):
 
 @dataclass(frozen=True)
 class ProgramRunner:
-    """Runs the program of a project with the config of a stack."""
+    """Runs a project's program with a stack's config."""
 
     project: Project
     stack: str
@@ -43,7 +43,7 @@ class ProgramRunner:
     def run(self, registrar: Registrar, messages: Messages, *, dry_run: bool) -> bool:
         """Run the program to its end; whether it succeeded.
 
-        Raises UnsupportedError for a program that asks for what this engine cannot do.
+        Raises UnsupportedError if it uses an unsupported feature.
         """
         events: queue.SimpleQueue[str] = queue.SimpleQueue()
         monitor = Monitor(
@@ -64,7 +64,7 @@ class ProgramRunner:
         if monitor.error is not None:
             raise monitor.error
         if monitor.internal_error:
-            raise EngineError(f"internal error of the engine:\n{monitor.internal_error}")
+            raise EngineError(f"internal error in the engine:\n{monitor.internal_error}")
         if status not in (0, None, _EXIT_AFTER_SHOWN_ERROR) and not monitor.error_shown:
             messages.log("error", f"the program exited with non-zero exit code: {status}")
         return status == 0 and not self.interrupts.requested
@@ -96,14 +96,14 @@ class ProgramRunner:
     def _wait(
         self, child: ChildProcess, monitor: Monitor, events: queue.SimpleQueue[str]
     ) -> int | None:
-        """The exit status; None for a program that was ended because the deployment stopped."""
-        _call_when_ended(child, lambda: events.put("ended"))
-        with self.interrupts.notifying(events):
+        """The exit status; None for a program that was stopped with the deployment."""
+        _call_on_exit(child, lambda: events.put("ended"))
+        with self.interrupts.notify(events):
             event = events.get()
         if event == "stopped" and not monitor.unsupported:
-            # It learns from its next call, and reports what outputs it has.
+            # The next call fails; then the program registers the outputs it has, and exits.
             event = _next_event(events, _PROGRAM_EXIT_SECONDS)
-        # A registration may be under way still: a program can end without waiting for it.
+        # A program can exit before a registration has returned.
         monitor.stop()
         if event == "ended":
             status = child.wait()
@@ -113,7 +113,7 @@ class ProgramRunner:
         return None
 
 
-def _call_when_ended(child: ChildProcess, action: Callable[[], None]) -> None:
+def _call_on_exit(child: ChildProcess, action: Callable[[], None]) -> None:
     def wait() -> None:
         child.wait()
         action()

@@ -13,7 +13,7 @@ from engine.processes.child_process import ChildProcess
 from engine.processes.wire import CHANNEL_OPTIONS, from_struct, grpc, to_struct
 from engine.project.project_file import Project
 from engine.state.snapshot import Resource
-from engine.values import PropertyMap, PropertyValue, plain_map
+from engine.values import PropertyMap, PropertyValue, revealed_map
 
 _REQUESTS: dict[str, Callable[..., Any]] = {
     "Check": provider_pb2.CheckRequest,
@@ -27,15 +27,15 @@ DIFF_UNKNOWN = provider_pb2.DiffResponse.DIFF_UNKNOWN
 DIFF_SOME = provider_pb2.DiffResponse.DIFF_SOME
 
 
-def own_words(failure: str) -> str:
-    """What there is to show of a provider's failure.
+def failure_message(failure: str) -> str:
+    """The text to show for a failed provider call.
 
-    `pulumi.dynamic` sends the traceback of whatever the provider raised. A RuntimeError is taken
-    for a failure that the provider foresaw and put into words: these alone are shown.
+    `pulumi.dynamic` sends the traceback of any exception. A RuntimeError is taken as an expected
+    error with a message written for the user: only that message is shown.
     """
-    _, foreseen, words = failure.rpartition("\nRuntimeError: ")
-    if foreseen and failure.startswith("Traceback ") and "\nTraceback " not in words:
-        return words.strip()
+    _, is_expected, message = failure.rpartition("\nRuntimeError: ")
+    if is_expected and failure.startswith("Traceback ") and "\nTraceback " not in message:
+        return message.strip()
     return failure
 
 
@@ -51,7 +51,7 @@ class DynamicProvider:
         self._config: PropertyMap | None = None
 
     def start(self) -> None:
-        """Start the process without waiting for it; it is configured at the first call."""
+        """Start the process without waiting for it; `configure` connects to it."""
         if self._process is None:
             environment = {
                 **os.environ,
@@ -63,11 +63,11 @@ class DynamicProvider:
             )
 
     def configure(self, config: Mapping[str, PropertyValue]) -> None:
-        """Use this config for all calls that follow.
+        """Use this config for all later calls.
 
-        A provider object is configured once per process, so another config needs another process.
+        A provider is configured once per process, so a different config restarts the process.
         """
-        if self._config is not None and plain_map(config) != plain_map(self._config):
+        if self._config is not None and revealed_map(config) != revealed_map(self._config):
             self.close()
         if self._config is not None:
             return
@@ -87,23 +87,24 @@ class DynamicProvider:
 
     @property
     def config(self) -> PropertyMap | None:
-        """What the process is configured with, if it is."""
+        """The config of the running process; None before `configure`."""
         return self._config
 
     def _connect(self) -> None:
         assert self._process is not None
-        said: list[str] = []
+        early_output: list[str] = []
         while True:
             line = self._process.read_line()
             if line.strip().isdigit():
                 break
             if not line:
                 raise ProviderError(
-                    "the dynamic provider process ended at its start:\n" + "".join(said)
+                    "the dynamic provider process exited before it was ready:\n"
+                    + "".join(early_output)
                 )
-            said.append(line)
-        for line_said in said:
-            self._show_output(line_said.rstrip("\n"))
+            early_output.append(line)
+        for early_line in early_output:
+            self._show_output(early_line.rstrip("\n"))
         self._process.show_output(self._show_output)
         self._channel = grpc.insecure_channel(f"127.0.0.1:{line.strip()}", options=CHANNEL_OPTIONS)
         self._stub = provider_pb2_grpc.ResourceProviderStub(self._channel)
@@ -114,10 +115,10 @@ class DynamicProvider:
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.UNAVAILABLE and self._process is not None:
                 raise ProviderError(
-                    f"the dynamic provider process ended in the middle of {method} "
+                    f"the dynamic provider process exited during {method} "
                     f"(exit status {self._process.exit_status})"
                 ) from None
-            raise ProviderError(own_words(str(error.details()))) from None
+            raise ProviderError(failure_message(str(error.details()))) from None
 
     def _call_for(self, method: str, resource: Resource, **arguments: Any) -> Any:
         fields = {
@@ -132,7 +133,7 @@ class DynamicProvider:
     def check(
         self, resource: Resource, old_inputs: PropertyMap, inputs: PropertyMap
     ) -> tuple[PropertyMap, list[tuple[str, str]]]:
-        """The inputs to go on with, and (property, reason) of each that is refused."""
+        """The checked inputs, and a (property, reason) for each invalid one."""
         response = self._call_for("Check", resource, olds=old_inputs, news=inputs)
         failures = [(failure.property, failure.reason) for failure in response.failures]
         return from_struct(response.inputs), failures
@@ -150,7 +151,7 @@ class DynamicProvider:
         )
 
     def create(self, resource: Resource) -> tuple[str, PropertyMap]:
-        """The id and outputs of what was created."""
+        """The ID and outputs of the new resource."""
         response = self._call_for(
             "Create",
             resource,
@@ -186,7 +187,7 @@ class DynamicProvider:
         )
 
     def read(self, resource: Resource) -> tuple[str, PropertyMap, PropertyMap | None]:
-        """The id (empty: it is gone), the outputs, and the inputs if the provider knows them."""
+        """The ID (empty: deleted), the outputs, and the inputs if the provider returns them."""
         response = self._call_for(
             "Read", resource, id=resource.id, properties=resource.outputs, inputs=resource.inputs
         )

@@ -1,6 +1,6 @@
 """Property values on the wire: protobuf structs, in which secrets carry Pulumi's signature key.
 
-grpc has no type stubs; it is reached through `grpc` here, untyped, and nowhere else.
+grpc has no type stubs; all users import the untyped `grpc` from here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from engine.values import (
     PropertyMap,
     PropertyValue,
     Secret,
-    plain_map,
+    revealed_map,
     whole_number,
 )
 
@@ -55,9 +55,9 @@ def _from_value(value: struct_pb2.Value) -> PropertyValue:
 
 
 def to_struct(values: Mapping[str, PropertyValue], *, keep_secrets: bool = False) -> Any:
-    """The message of a property map; secrets are opened unless they are to be kept."""
+    """The message of a property map; secrets are revealed unless `keep_secrets`."""
     struct = struct_pb2.Struct()
-    for key, value in (values if keep_secrets else plain_map(values)).items():
+    for key, value in (values if keep_secrets else revealed_map(values)).items():
         _set_value(struct.fields[key], value)
     return struct
 

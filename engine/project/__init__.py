@@ -1,1 +1,1 @@
-"""What a user writes: the project, the stack's config and secrets, the selected stack."""
+"""The project, the stack's config and secrets, and the selected stack."""

@@ -1,7 +1,7 @@
 """The passphrase secrets provider: AES-256-GCM under a key derived from a passphrase and a salt.
 
-The state string `v1:SALT:CHECK` lies in Pulumi.STACK.yaml (`encryptionsalt`) and in the
-checkpoint; CHECK is the encrypted word `pulumi` and tells a wrong passphrase.
+The state string `v1:SALT:CHECK` is in Pulumi.STACK.yaml (`encryptionsalt`) and in the checkpoint;
+CHECK is the encrypted word `pulumi`, which reveals a wrong passphrase.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _CHECK_WORD = "pulumi"
 
 
 class WrongPassphraseError(EngineError):
-    """The passphrase does not open what it should."""
+    """The passphrase does not decrypt the stack's secrets."""
 
 
 def passphrase_from_environment() -> str:
-    """PULUMI_CONFIG_PASSPHRASE (empty counts), its _FILE form, or a prompt on a terminal."""
+    """PULUMI_CONFIG_PASSPHRASE (may be empty), or ..._FILE, or a prompt on a terminal."""
     phrase = os.environ.get("PULUMI_CONFIG_PASSPHRASE")
     if phrase is not None:
         return phrase
@@ -56,7 +56,7 @@ def passphrase_from_environment() -> str:
 class Crypter:
     """Encrypts and decrypts the secrets of one stack.
 
-    The key takes some tenths of a second; a thread derives it while the program starts up.
+    Deriving the key takes tenths of a second; a thread does it while the program starts.
     """
 
     def __init__(self, passphrase: str, state: str | None = None) -> None:
@@ -65,7 +65,7 @@ class Crypter:
         self._salt = _salt_of(state) if state else secrets.token_bytes(_SALT_BYTES)
         self._cipher_object: AESGCM | None = None
         self._state = state
-        # An unchanged secret keeps its ciphertext, place by place, so that states diff quietly.
+        # An unchanged secret keeps its ciphertext at each location, so that states can be compared.
         self._ciphertexts: dict[tuple[str, str], str] = {}
         self._key = b""
         self._derivation = threading.Thread(target=self._derive_key, daemon=True)
@@ -87,18 +87,18 @@ class Crypter:
         return self._cipher_object
 
     def verify(self) -> None:
-        """Whether the passphrase is the one the salt was made with; WrongPassphraseError if not."""
+        """Raise WrongPassphraseError unless the salt was made with this passphrase."""
         if not self._given_state:
             return
         check = self._given_state.split(":", 2)[2]
         try:
-            correct = self._open(check) == _CHECK_WORD
+            correct = self._decrypt(check) == _CHECK_WORD
         except WrongPassphraseError:
             correct = False
         if not correct:
             raise WrongPassphraseError(
                 "incorrect passphrase: set PULUMI_CONFIG_PASSPHRASE to the one this stack was "
-                "made with"
+                "created with"
             )
 
     @property
@@ -109,36 +109,37 @@ class Crypter:
             self._state = f"v1:{salt}:{self.encrypt(_CHECK_WORD)}"
         return self._state
 
-    def encrypt(self, text: str, place: str = "") -> str:
-        """The ciphertext; with a place, the one this text had there before, if any."""
-        known = self._ciphertexts.get((place, text)) if place else None
+    def encrypt(self, text: str, location: str = "") -> str:
+        """The ciphertext; the previous one if the text at this location is unchanged."""
+        known = self._ciphertexts.get((location, text)) if location else None
         if known is None:
             nonce = secrets.token_bytes(_NONCE_BYTES)
-            sealed = self._cipher.encrypt(nonce, text.encode(), None)
+            encrypted = self._cipher.encrypt(nonce, text.encode(), None)
             known = ":".join(
-                ["v1", base64.b64encode(nonce).decode(), base64.b64encode(sealed).decode()]
+                ["v1", base64.b64encode(nonce).decode(), base64.b64encode(encrypted).decode()]
             )
-            if place:
-                self._ciphertexts[place, text] = known
+            if location:
+                self._ciphertexts[location, text] = known
         return known
 
-    def decrypt(self, ciphertext: str, place: str = "") -> str:
-        text = self._open(ciphertext)
-        if place:
-            self._ciphertexts[place, text] = ciphertext
+    def decrypt(self, ciphertext: str, location: str = "") -> str:
+        text = self._decrypt(ciphertext)
+        if location:
+            self._ciphertexts[location, text] = ciphertext
         return text
 
-    def _open(self, ciphertext: str) -> str:
+    def _decrypt(self, ciphertext: str) -> str:
         cipher = self._cipher
         try:
-            version, nonce, sealed = ciphertext.split(":")
+            version, nonce, encrypted = ciphertext.split(":")
             if version != "v1":
                 raise ValueError(version)
-            return cipher.decrypt(base64.b64decode(nonce), base64.b64decode(sealed), None).decode()
-        except Exception as error:  # InvalidTag, or text that is no ciphertext at all
+            data = cipher.decrypt(base64.b64decode(nonce), base64.b64decode(encrypted), None)
+            return data.decode()
+        except Exception as error:  # InvalidTag, or text that is not a ciphertext
             raise WrongPassphraseError(
-                "cannot decrypt a secret of this stack: it was not made with its passphrase and "
-                "encryptionsalt"
+                "cannot decrypt a secret of this stack: it was encrypted with another passphrase "
+                "or encryptionsalt"
             ) from error
 
 
@@ -150,5 +151,5 @@ def _salt_of(state: str) -> bytes:
         return base64.b64decode(salt, validate=True)
     except ValueError:
         raise ConfigurationError(
-            f"encryptionsalt is not a passphrase salt of version 1: {state!r}"
+            f"encryptionsalt is not a version 1 passphrase salt: {state!r}"
         ) from None

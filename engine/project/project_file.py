@@ -1,4 +1,4 @@
-"""The project file Pulumi.yaml: name, program, backend, and the defaults of config keys."""
+"""The project file Pulumi.yaml: name, program, backend, and config defaults."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ PROJECT_FILES = ("Pulumi.yaml", "Pulumi.yml")
 
 @dataclass(frozen=True)
 class ConfigDeclaration:
-    """What Pulumi.yaml says of one config key."""
+    """The declaration of a config key in Pulumi.yaml."""
 
-    type: str  # empty: not typed, so not required
+    type: str  # empty: untyped, so not required
     default: object
     has_default: bool
 
@@ -44,7 +44,7 @@ class Project:
 
     @property
     def program(self) -> str:
-        """What the program's process runs, relative to its working directory."""
+        """The path of the program, relative to its working directory."""
         main = self.root / self.main
         return "." if main.is_dir() else main.name
 
@@ -55,7 +55,7 @@ class Project:
 
     @property
     def python(self) -> str:
-        """The interpreter of the project's virtual environment, or else the running one."""
+        """The interpreter of the project's virtual environment, or the running one."""
         if self.virtualenv:
             folder = "Scripts" if os.name == "nt" else "bin"
             python = self.root / self.virtualenv / folder / "python"
@@ -64,7 +64,7 @@ class Project:
         return sys.executable
 
     def full_key(self, key: str) -> str:
-        """A config key with its namespace, which is the project's name unless written."""
+        """A config key with its namespace, which defaults to the project's name."""
         return key if ":" in key else f"{self.name}:{key}"
 
 
@@ -85,14 +85,14 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
 
 def find_project(folder: Path) -> Project:
-    """The project of a folder: its own, or that of the nearest folder above."""
+    """The project in a folder or in the nearest folder above it."""
     for candidate in (folder, *folder.parents):
         for name in PROJECT_FILES:
             if (candidate / name).is_file():
                 return _load(candidate / name)
     raise EngineError(
         f"no Pulumi.yaml project file found (searching upwards from {folder}); "
-        "go to the project's folder or name it with -C"
+        "change to the project's folder, or name it with -C"
     )
 
 
@@ -100,7 +100,7 @@ def _load(file: Path) -> Project:
     content = read_yaml(file)
     name = content.get("name")
     if not isinstance(name, str) or not name:
-        raise ConfigurationError(f"{file}: `name` is missing; give the project a name")
+        raise ConfigurationError(f"{file}: `name` is missing; add the project's name")
     runtime: object = content.get("runtime")
     options: dict[str, Any] = {}
     if isinstance(runtime, dict):
@@ -108,7 +108,7 @@ def _load(file: Path) -> Project:
         options = cast("dict[str, Any]", described.get("options") or {})
         runtime = described.get("name")
     if runtime != "python":
-        raise UnsupportedError(f"{file} has the runtime {runtime!r}, and only python is built in")
+        raise UnsupportedError(f"{file} has the runtime {runtime!r}; only python is supported")
     declared: object = content.get("config") or {}
     if not isinstance(declared, dict):
         raise ConfigurationError(f"{file}: `config` must be a mapping of keys")

@@ -1,6 +1,6 @@
 """Pulumi.STACK.yaml: a stack's config values and the salt of its secrets.
 
-Programs and providers see every value as a string; structures travel as JSON text.
+Programs and providers get every value as a string, structured ones as JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from engine.errors import ConfigurationError, UnsupportedError
 from engine.project.passphrase import Crypter
 from engine.project.project_file import ConfigDeclaration, Project, read_yaml
 from engine.state import files
-from engine.values import BLINDED, PropertyMap, Secret
+from engine.values import REDACTED, PropertyMap, Secret
 
 _SALT_KEY = "encryptionsalt"
 _GO_EXPONENT_FROM = 1e21  # Go writes floats from here on with an exponent
@@ -24,51 +24,51 @@ _GO_EXPONENT_FROM = 1e21  # Go writes floats from here on with an exponent
 
 @dataclass(frozen=True)
 class StackConfig:
-    """The resolved config: every full key with its string, and which of them are secret."""
+    """The resolved config: a string for every full key, and which keys are secret."""
 
     values: Mapping[str, str]
     secret_keys: frozenset[str]
-    # The same as written to history entries: secrets stay encrypted.
+    # As written to history entries, with secrets encrypted.
     recorded: Mapping[str, object]
 
     def provider_inputs(self) -> PropertyMap:
-        """The inputs of the default provider: the whole config, secrets as secrets."""
+        """The inputs of the default provider: the whole config, with secrets marked."""
         return {
             key: Secret(value) if key in self.secret_keys else value
             for key, value in sorted(self.values.items())
         }
 
-    def blinded(self) -> dict[str, str]:
-        """The values for people to see, `[secret]` for each secret one."""
+    def redacted(self) -> dict[str, str]:
+        """The values, with `[secret]` for each secret."""
         return {
-            key: BLINDED if key in self.secret_keys else value
+            key: REDACTED if key in self.secret_keys else value
             for key, value in sorted(self.values.items())
         }
 
 
 @dataclass(frozen=True)
 class StackFile:
-    """Pulumi.STACK.yaml as it stands."""
+    """The content of Pulumi.STACK.yaml."""
 
     path: Path
     salt: str
     config: Mapping[str, object]
 
     def write_salt(self, salt: str) -> None:
-        """Add the salt in front of what the file holds."""
+        """Add the salt at the top of the file."""
         text = self.path.read_text() if self.path.exists() else ""
         files.write_atomically(self.path, f"{_SALT_KEY}: {salt}\n{text}")
 
 
 def read_stack_file(project: Project, stack: str) -> StackFile:
-    """The stack's file; an absent one is empty."""
+    """The stack's config file; a missing one counts as empty."""
     path = project.stack_config_folder / f"Pulumi.{stack}.yaml"
     content = read_yaml(path) if path.exists() else {}
     for key in ("secretsprovider", "encryptedkey"):
         if content.get(key) and content.get(key) != "passphrase":
-            raise UnsupportedError(f"{path} sets `{key}`, and only passphrase secrets are built in")
+            raise UnsupportedError(f"{path} sets `{key}`; only passphrase secrets are supported")
     if content.get("environment"):
-        raise UnsupportedError(f"{path} imports environments, which only Pulumi Cloud has")
+        raise UnsupportedError(f"{path} imports environments, which need Pulumi Cloud")
     config: object = content.get("config") or {}
     if not isinstance(config, dict):
         raise ConfigurationError(f"{path}: `config` must be a mapping of keys")
@@ -77,7 +77,7 @@ def read_stack_file(project: Project, stack: str) -> StackFile:
 
 
 def resolve(project: Project, stack: str, file: StackFile, crypter: Crypter) -> StackConfig:
-    """The stack's config over the project's defaults, decrypted."""
+    """The stack's decrypted config, with the project's defaults."""
     values: dict[str, str] = {}
     recorded: dict[str, object] = {}
     secret_keys: set[str] = set()
@@ -107,7 +107,7 @@ def resolve(project: Project, stack: str, file: StackFile, crypter: Crypter) -> 
 
 
 def as_string(value: object) -> str:
-    """A config value as the official CLI hands it to programs."""
+    """A config value as the official CLI passes it to programs."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -130,7 +130,7 @@ def as_string(value: object) -> str:
 
 
 def _open(value: object, crypter: Crypter) -> tuple[object, bool]:
-    """The value with every `{secure: ...}` decrypted, and whether there was one."""
+    """The value with every `{secure: ...}` decrypted, and whether it has any."""
     if isinstance(value, dict):
         mapping = cast("dict[str, object]", value)
         if set(mapping) == {"secure"}:

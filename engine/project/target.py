@@ -1,4 +1,4 @@
-"""The target of a deployment: which stack, and the config its provider gets."""
+"""The target of a deployment: the stack and the config of its provider."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from engine.values import PropertyMap
 
 @dataclass(frozen=True)
 class Target:
-    """The stack a deployment works on."""
+    """The stack that a deployment changes."""
 
     stack: str
     project: str
-    provider_inputs: PropertyMap  # the config, as the default provider of this run gets it
+    provider_inputs: PropertyMap  # the config for the default provider

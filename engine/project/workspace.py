@@ -1,4 +1,4 @@
-"""Which stack is selected: a file in PULUMI_HOME, the one the official CLI keeps."""
+"""The selected stack, kept in the official CLI's file in PULUMI_HOME."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def pulumi_home() -> Path:
 
 
 def working_directory() -> Path:
-    """The working directory as the shell names it: the selection's file name depends on it."""
+    """The shell's PWD if valid, symbolic links kept: the selection's file name depends on it."""
     named = os.environ.get("PWD", "")
     if named.startswith("/"):
         try:
@@ -54,7 +54,7 @@ def selected_stack(project: Project, backend_url: str) -> str:
 
 
 def select_stack(project: Project, backend_url: str, stack: str) -> None:
-    """Remember the selection; an empty stack forgets it."""
+    """Save the selection; an empty stack clears it."""
     settings = _read_settings(project)
     stacks = cast("dict[str, Any]", settings.get("stacks") or {})
     if stack:
@@ -73,7 +73,7 @@ def select_stack(project: Project, backend_url: str, stack: str) -> None:
 
 
 def logged_in_backend() -> str:
-    """The backend of `pulumi login`, which counts when nothing else names one."""
+    """The backend of `pulumi login`, the default if no other is set."""
     try:
         credentials: object = json.loads((pulumi_home() / "credentials.json").read_text())
     except (OSError, ValueError):

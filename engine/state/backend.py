@@ -1,7 +1,7 @@
-"""The file backend: a folder that holds checkpoints, locks, history and backups of stacks.
+"""The file backend: a folder with the checkpoints, locks, history and backups of stacks.
 
 .pulumi/meta.yaml                                      version of this layout
-.pulumi/stacks/PROJECT/STACK.json, .json.bak           checkpoint, and the one before
+.pulumi/stacks/PROJECT/STACK.json, .json.bak           checkpoint, and the previous one
 .pulumi/locks/organization/PROJECT/STACK/*.json        locks
 .pulumi/history/PROJECT/STACK/STACK-NS.history.json    one entry per operation, and
                         ...STACK-NS.checkpoint.json    the checkpoint after it
@@ -32,14 +32,14 @@ _STACK_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 
 def backend_url(project: Project) -> str:
-    """Where stacks are kept: PULUMI_BACKEND_URL, Pulumi.yaml, or `pulumi login`, in this order."""
+    """The backend from PULUMI_BACKEND_URL, Pulumi.yaml or `pulumi login`, in this order."""
     url = os.environ.get("PULUMI_BACKEND_URL") or project.backend_url or logged_in_backend()
     if not url:
         raise ConfigurationError(
-            "no backend is named: set PULUMI_BACKEND_URL to a folder, as in file://$PWD/.state"
+            "no backend is set: set PULUMI_BACKEND_URL to a folder, such as file://$PWD/.state"
         )
     if not url.startswith(_FILE_SCHEME):
-        raise UnsupportedError(f"the backend {url} is no file:// folder")
+        raise UnsupportedError(f"the backend {url} is not a file:// folder")
     return url
 
 
@@ -48,7 +48,7 @@ def parse_stack_name(text: str, project: Project) -> str:
     *qualifiers, name = text.split("/")
     if qualifiers[:1] not in ([], ["organization"]) or qualifiers[1:] not in ([], [project.name]):
         raise ConfigurationError(
-            f"the stack {text!r} is none of this project: name it "
+            f"the stack {text!r} does not belong to this project: name it "
             f"organization/{project.name}/{name}, or just {name}"
         )
     if not _STACK_NAME.fullmatch(name):
@@ -69,7 +69,7 @@ class Backend:
 
     @staticmethod
     def open(project: Project) -> Backend:
-        """The project's backend; its folder need not exist yet."""
+        """The project's backend; its folder may not exist yet."""
         url = backend_url(project)
         path = url.removeprefix(_FILE_SCHEME).partition("?")[0]
         folder = Path(os.path.abspath(os.path.expanduser(path))) / ".pulumi"  # noqa: PTH100, PTH111
@@ -82,11 +82,9 @@ class Backend:
         if meta.exists():
             match = re.search(r"version:\s*(\d+)", meta.read_text())
             if not match or int(match[1]) != _LAYOUT_VERSION:
-                raise UnsupportedError(f"{meta} names a layout of the backend other than version 1")
+                raise UnsupportedError(f"{meta} names a backend layout other than version 1")
         elif any((self.folder / "stacks").glob("*.json*")):
-            raise UnsupportedError(
-                f"{self.folder} has the legacy layout, from before there were projects in it"
-            )
+            raise UnsupportedError(f"{self.folder} has the legacy layout, without projects")
 
     def stack_names(self) -> list[str]:
         """The project's stacks."""
@@ -96,11 +94,11 @@ class Backend:
         )
 
     def stack(self, name: str) -> StackFiles:
-        """The files of a stack that may or may not exist."""
+        """The files of a stack, which may not exist."""
         return StackFiles(self, name)
 
     def existing_stack(self, name: str) -> StackFiles:
-        """The files of a stack that must exist."""
+        """The files of an existing stack; StackNotFoundError if there is none."""
         stack = self.stack(name)
         if not stack.exists:
             raise StackNotFoundError(f"no stack named '{name}' found")
@@ -144,26 +142,29 @@ class StackFiles:
 
     @contextlib.contextmanager
     def lock(self) -> Generator[Path]:
-        """Hold the stack's lock; what a killed holder of it left is cleared away first."""
-        for dead in locks.remove_dead_locks(self.lock_folder):
-            print(f"warning: removed the lock of {dead}: that process is gone", flush=True)
+        """Hold the stack's lock, after cleaning up after killed holders."""
+        for stale in locks.remove_stale_locks(self.lock_folder):
+            print(
+                f"warning: removed the stale lock of {stale}: that process no longer runs",
+                flush=True,
+            )
         with locks.held(self.lock_folder) as mine:
             files.remove_temporaries(self.checkpoint.parent, self.checkpoint.name)
             yield mine
 
     def read_deployment(self) -> dict[str, Any]:
-        """The deployment in the checkpoint; empty for a stack never deployed."""
+        """The deployment in the checkpoint; empty if the stack was never deployed."""
         try:
             content: object = json.loads(self.checkpoint.read_text(encoding="utf-8"))
         except ValueError as error:
             raise EngineError(
                 f"{self.checkpoint} is not valid JSON ({error}); restore it from "
-                f"{self.checkpoint.name}.bak beside it"
+                f"{self.checkpoint.name}.bak in the same folder"
             ) from None
         return checkpoint.deployment_of(content, str(self.checkpoint))
 
     def write_deployment(self, deployment: Mapping[str, Any] | None) -> None:
-        """Replace the checkpoint, keeping the one before as .bak."""
+        """Replace the checkpoint, keeping the previous one as .bak."""
         meta = self.backend.folder / "meta.yaml"
         if not meta.exists():
             files.write_atomically(meta, f"version: {_LAYOUT_VERSION}\n")
@@ -178,7 +179,7 @@ class StackFiles:
         return self.checkpoint.with_name(f"{self.checkpoint.name}.bak")
 
     def add_history(self, entry: Mapping[str, object]) -> None:
-        """Record an operation, with copies of the checkpoint it ended with."""
+        """Record an operation, with copies of the checkpoint after it."""
         stamp = time.time_ns()
         text = self.checkpoint.read_text(encoding="utf-8")
         prefix = self.history_folder / f"{self.name}-{stamp}"
@@ -191,12 +192,12 @@ class StackFiles:
             files.write_atomically(path, content, durable=False)
 
     def read_history(self) -> list[dict[str, Any]]:
-        """The recorded operations, the latest first."""
+        """The recorded operations, latest first."""
         entries = sorted(self.history_folder.glob("*.history.json"), reverse=True)
         return [cast("dict[str, Any]", json.loads(entry.read_text())) for entry in entries]
 
     def remove(self, *, backups: bool) -> None:
-        """Remove the stack; without `backups` its last checkpoint stays as .bak."""
+        """Remove the stack; unless `backups`, its last checkpoint stays as .bak."""
         if backups:
             self._backup_of_checkpoint.unlink(missing_ok=True)
             shutil.rmtree(self.backup_folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The checkpoint: the file format of a snapshot, version 3, with its secrets encrypted."""
+"""The checkpoint: a snapshot's file format, version 3, with encrypted secrets."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from engine.state.snapshot import (
     with_aliases_resolved,
 )
 from engine.values import (
-    BLINDED,
+    REDACTED,
     SECRET_SIGNATURE,
     SIGNATURE_KEY,
     PropertyValue,
     Secret,
-    blinded,
     contains,
-    plain,
+    redacted,
+    revealed,
     whole_number,
 )
 
 _VERSION = 3
-_RESTORE = "restore STACK.json from STACK.json.bak beside it"
+_RESTORE = "restore STACK.json from STACK.json.bak in the same folder"
 _KNOWN_DEPLOYMENT_KEYS = {
     "manifest",
     "secrets_providers",
@@ -40,7 +40,7 @@ _KNOWN_DEPLOYMENT_KEYS = {
     "pending_operations",
     "metadata",
 }
-# Of the fields of an entry.
+# By field of `Resource`.
 _JSON_KEYS = {
     "urn": "urn",
     "custom": "custom",
@@ -74,7 +74,7 @@ _ALWAYS_WRITTEN = {"urn", "custom", "type"}
 
 
 def engine_version() -> str:
-    """The version the SDK has and the checkpoint's manifest names."""
+    """The SDK's version, written to the checkpoint's manifest."""
     return f"v{importlib.metadata.version('pulumi')}"
 
 
@@ -85,15 +85,15 @@ def salt_of(deployment: Mapping[str, Any]) -> str:
         return ""
     if secrets_providers.get("type") != "passphrase":
         raise UnsupportedError(
-            f"the checkpoint's secrets provider is {secrets_providers.get('type')!r}, and only "
-            "passphrase is built in"
+            f"the checkpoint's secrets provider is {secrets_providers.get('type')!r}; only "
+            "passphrase is supported"
         )
     state: dict[str, Any] = secrets_providers.get("state") or {}
     return str(state.get("salt") or "")
 
 
 def deployment_of(document: object, where: str) -> dict[str, Any]:
-    """The deployment in a checkpoint file's content; empty for a stack never deployed."""
+    """The deployment in a checkpoint file; empty if the stack was never deployed."""
     if not isinstance(document, dict):
         raise EngineError(f"{where} is not a checkpoint: {_RESTORE}")
     file = cast("dict[str, Any]", document)
@@ -116,9 +116,9 @@ def deployment_of(document: object, where: str) -> dict[str, Any]:
 def load(
     deployment: Mapping[str, Any], crypter: Crypter | None, *, keep_ciphertexts: bool = True
 ) -> Snapshot:
-    """The snapshot of a deployment; without a crypter every secret reads `[secret]`.
+    """The snapshot of a deployment; without a crypter, every secret becomes `[secret]`.
 
-    keep_ciphertexts: write unchanged secrets again as they are; not for another crypter.
+    keep_ciphertexts: keep unchanged secrets as they are; False if the key changes.
     """
     entries: list[dict[str, Any]] = deployment.get("resources") or []
     pending: list[dict[str, Any]] = deployment.get("pending_operations") or []
@@ -133,18 +133,17 @@ def load(
     version = str(manifest.get("version") or "")
     if manifest.get("magic") and manifest["magic"] != _magic(version):
         raise EngineError(
-            "the checkpoint was tampered with or is corrupt: its manifest's magic is wrong; "
-            f"{_RESTORE}"
+            f"the checkpoint is corrupt or was edited: its manifest's magic is wrong; {_RESTORE}"
         )
     verify_integrity(snapshot.resources)
     if not keep_ciphertexts:
         for entry in snapshot.resources:
-            contains(entry.inputs, _forget_ciphertext)
-            contains(entry.outputs, _forget_ciphertext)
+            contains(entry.inputs, _drop_ciphertext)
+            contains(entry.outputs, _drop_ciphertext)
     return snapshot
 
 
-def _forget_ciphertext(value: PropertyValue) -> bool:
+def _drop_ciphertext(value: PropertyValue) -> bool:
     if isinstance(value, Secret):
         value.ciphertext = None
     return False
@@ -181,13 +180,13 @@ def _magic(version: str) -> str:
 
 
 def _load_resource(entry: Mapping[str, Any], crypter: Crypter | None) -> Resource:
-    place = str(entry.get("urn"))
+    location = str(entry.get("urn"))
     names = {key: name for name, key in _JSON_KEYS.items()}
     known: dict[str, Any] = {"urn": "", "custom": False, "type": ""}
     other: dict[str, Any] = {}
     for key, value in entry.items():
         if key in ("inputs", "outputs"):
-            known[key] = _load_value(value, crypter, f"{place}#{key}")
+            known[key] = _load_value(value, crypter, f"{location}#{key}")
         elif key in names:
             known[names[key]] = value
         else:
@@ -212,40 +211,42 @@ def _dump_resource(entry: Resource, crypter: Crypter | None) -> dict[str, Any]:
     return {**dumped, **entry.other}
 
 
-def dump_blinded(entry: Resource) -> dict[str, Any]:
-    """The entry as a checkpoint has it, with `[secret]` for each secret."""
+def dump_redacted(entry: Resource) -> dict[str, Any]:
+    """The resource as in a checkpoint, with `[secret]` for each secret."""
     return _dump_resource(
         dataclasses.replace(
             entry,
-            inputs={key: blinded(value) for key, value in entry.inputs.items()},
-            outputs={key: blinded(value) for key, value in entry.outputs.items()},
+            inputs={key: redacted(value) for key, value in entry.inputs.items()},
+            outputs={key: redacted(value) for key, value in entry.outputs.items()},
         ),
         None,
     )
 
 
-def _load_value(value: Any, crypter: Crypter | None, place: str) -> PropertyValue:
+def _load_value(value: Any, crypter: Crypter | None, location: str) -> PropertyValue:
     if isinstance(value, dict):
         mapping = cast("dict[str, Any]", value)
         if mapping.get(SIGNATURE_KEY) == SECRET_SIGNATURE:
-            return _load_secret(mapping, crypter, place)
-        return {key: _load_value(item, crypter, f"{place}.{key}") for key, item in mapping.items()}
+            return _load_secret(mapping, crypter, location)
+        return {
+            key: _load_value(item, crypter, f"{location}.{key}") for key, item in mapping.items()
+        }
     if isinstance(value, list):
         items = cast("list[Any]", value)
-        return [_load_value(item, crypter, f"{place}[{i}]") for i, item in enumerate(items)]
+        return [_load_value(item, crypter, f"{location}[{i}]") for i, item in enumerate(items)]
     return whole_number(value) if isinstance(value, float) else value
 
 
-def _load_secret(entry: Mapping[str, Any], crypter: Crypter | None, place: str) -> Secret:
+def _load_secret(entry: Mapping[str, Any], crypter: Crypter | None, location: str) -> Secret:
     if crypter is None:
-        return Secret(BLINDED)
+        return Secret(REDACTED)
     ciphertext = str(entry.get("ciphertext") or "")
-    text = entry.get("plaintext") or crypter.decrypt(ciphertext, place)
+    text = entry.get("plaintext") or crypter.decrypt(ciphertext, location)
     return Secret(_load_inner(json.loads(str(text))), ciphertext or None)
 
 
 def _load_inner(value: Any) -> PropertyValue:
-    """What is inside a secret, where further secrets stand in the clear."""
+    """The value of a secret, in which nested secrets are not encrypted."""
     if isinstance(value, dict):
         mapping = cast("dict[str, Any]", value)
         if mapping.get(SIGNATURE_KEY) == SECRET_SIGNATURE:
@@ -257,17 +258,17 @@ def _load_inner(value: Any) -> PropertyValue:
     return whole_number(value) if isinstance(value, float) else value
 
 
-def _dump_value(value: PropertyValue, crypter: Crypter | None, place: str) -> Any:
+def _dump_value(value: PropertyValue, crypter: Crypter | None, location: str) -> Any:
     if isinstance(value, Secret):
         assert crypter is not None
         if value.ciphertext is None:
             text = json.dumps(
-                plain(value.value), separators=(",", ":"), ensure_ascii=False, sort_keys=True
+                revealed(value.value), separators=(",", ":"), ensure_ascii=False, sort_keys=True
             )
-            value.ciphertext = crypter.encrypt(text, place)
+            value.ciphertext = crypter.encrypt(text, location)
         return {SIGNATURE_KEY: SECRET_SIGNATURE, "ciphertext": value.ciphertext}
     if isinstance(value, dict):
-        return {key: _dump_value(value[key], crypter, f"{place}.{key}") for key in sorted(value)}
+        return {key: _dump_value(value[key], crypter, f"{location}.{key}") for key in sorted(value)}
     if isinstance(value, list):
-        return [_dump_value(item, crypter, f"{place}[{i}]") for i, item in enumerate(value)]
+        return [_dump_value(item, crypter, f"{location}[{i}]") for i, item in enumerate(value)]
     return value

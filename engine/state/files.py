@@ -1,4 +1,4 @@
-"""Files that are either the old ones or the new ones, whatever happens in between."""
+"""Atomic writes: a file has either its old or its new content, even after a crash."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import os
 import tempfile
 from pathlib import Path
 
-# Beside the target until it is renamed; a killed engine may leave one behind.
+# Of a temporary file before its rename; a killed engine may leave one behind.
 TEMPORARY_SUFFIX = ".engine-tmp"
 
 
 def write_atomically(
     path: Path, text: str, *, durable: bool = True, scratch: Path | None = None
 ) -> None:
-    """Write the text elsewhere, then rename.
+    """Write to a temporary file, then rename it.
 
-    durable: wait until the text is on the disk.
-    scratch: where to write, on the same file system; beside the file unless given.
+    durable: wait until the text is on disk.
+    scratch: folder of the temporary file, on the same file system; by default the file's own.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(
@@ -40,7 +40,7 @@ def write_atomically(
 
 
 def remove_temporaries(folder: Path, name: str) -> None:
-    """Remove what killed writers of the named file have left behind."""
+    """Remove temporary files left by killed writers of the named file."""
     for leftover in folder.glob(f"{name}.*{TEMPORARY_SUFFIX}"):
         with contextlib.suppress(OSError):
             leftover.unlink()

@@ -1,7 +1,7 @@
 """The lock of a stack: a file per holder, in the official format.
 
-The format knows no staleness, so a killed engine leaves its lock. A lock of this host whose
-process is gone is provably dead and is removed; any other must be waited for or cancelled.
+The format has no expiry, so a killed engine leaves its lock. A lock is stale, and is removed, if
+its process on this host no longer runs; any other must be waited for or cancelled.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from pathlib import Path
 from engine.errors import EngineError
 from engine.state import files
 
-# Clocks of process starts are coarser than those of time stamps.
+# Process start times are coarser than timestamps.
 _START_TOLERANCE_SECONDS = 2.0
 
 
 class LockedError(EngineError):
-    """Somebody else holds the stack."""
+    """Another process holds the stack's lock."""
 
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock file and what it says."""
+    """A lock file and its content."""
 
     file: Path
     pid: int
@@ -43,10 +43,10 @@ class Lock:
         return f"{self.username}@{self.hostname} (pid {self.pid}) since {self.timestamp}"
 
     @property
-    def is_provably_dead(self) -> bool:
-        """Whether this host once ran the process that took the lock, and does not any more.
+    def is_stale(self) -> bool:
+        """Whether the process that took the lock ran on this host and has exited.
 
-        A process that started after the lock was taken only has the same pid.
+        A process that started after the lock was taken merely reuses the PID.
         """
         if self.hostname != socket.gethostname() or self.pid <= 0:
             return False
@@ -66,15 +66,15 @@ def _seconds(timestamp: str) -> float | None:
 
 
 def process_start_seconds(pid: int) -> float | None:
-    """When a living process started, in seconds since the epoch; None if there is none."""
+    """When a running process started, in seconds since the epoch; None if there is none."""
     stat = Path(f"/proc/{pid}/stat")
     if Path("/proc/self/stat").exists():
         try:
-            # The command's name is in parentheses and may hold anything.
+            # The command's name is in parentheses and may contain anything.
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             return None
-        if fields[0] in "ZX":  # ended; its parent has not asked yet
+        if fields[0] in "ZX":  # exited, but not yet reaped
             return None
         boot = next(
             float(line.split()[1])
@@ -96,7 +96,7 @@ def process_start_seconds(pid: int) -> float | None:
 
 
 def read_locks(folder: Path) -> list[Lock]:
-    """All locks of a stack; a file that cannot be read counts as one of nobody known."""
+    """All locks of a stack; an unreadable file counts as a lock of an unknown holder."""
     locks: list[Lock] = []
     for file in sorted(folder.glob("*.json")):
         try:
@@ -111,7 +111,7 @@ def read_locks(folder: Path) -> list[Lock]:
         except FileNotFoundError:
             continue
         except (OSError, ValueError, KeyError, TypeError):
-            lock = Lock(file, 0, "somebody", "unknown host", "an unknown time")
+            lock = Lock(file, 0, "unknown user", "unknown host", "unknown time")
         locks.append(lock)
     return locks
 
@@ -121,17 +121,17 @@ def remove(lock: Lock) -> None:
     lock.file.with_name(f"{lock.file.name}.attrs").unlink(missing_ok=True)
 
 
-def remove_dead_locks(folder: Path) -> list[Lock]:
-    """Remove the locks that are provably dead, and nothing else."""
-    dead = [lock for lock in read_locks(folder) if lock.is_provably_dead]
-    for lock in dead:
+def remove_stale_locks(folder: Path) -> list[Lock]:
+    """Remove the stale locks and return them."""
+    stale = [lock for lock in read_locks(folder) if lock.is_stale]
+    for lock in stale:
         remove(lock)
-    return dead
+    return stale
 
 
 @contextmanager
 def held(folder: Path) -> Generator[Path]:
-    """Hold the stack's lock: look, write mine, look again."""
+    """Hold the stack's lock: check, write the own file, check again."""
     mine = folder / f"{uuid.uuid4()}.json"
 
     def refuse_if_locked() -> None:
@@ -139,8 +139,8 @@ def held(folder: Path) -> Generator[Path]:
         if others:
             holders = ", ".join(str(lock) for lock in others)
             raise LockedError(
-                f"the stack is locked by {holders}: wait for it to end, or, if it is gone, "
-                "type `python -m engine cancel`"
+                f"the stack is locked by {holders}: wait for it to finish, or, if it no longer "
+                "runs, run `python -m engine cancel`"
             )
 
     refuse_if_locked()
@@ -151,7 +151,7 @@ def held(folder: Path) -> Generator[Path]:
         "hostname": socket.gethostname(),
         "timestamp": datetime.datetime.now(datetime.UTC).isoformat().replace("+00:00", "Z"),
     }
-    # Whatever lies in the folder counts as a lock, a temporary file too.
+    # Written elsewhere, since every file in the folder counts as a lock.
     text = json.dumps(content, separators=(",", ":"))
     files.write_atomically(mine, text, durable=False, scratch=folder.parent)
     try:

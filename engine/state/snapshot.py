@@ -1,4 +1,4 @@
-"""The snapshot: all resources of a stack at one moment."""
+"""The snapshot: the resources of a stack at a point in time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine import urn as urns
 from engine.errors import EngineError, UnsupportedError
 from engine.values import PropertyMap, PropertyValue
 
-# Keys of entries that stand for features this engine does not know.
+# Keys of unsupported features.
 _UNKNOWN_ENTRY_FEATURES = (
     "taint",
     "replaceWith",
@@ -26,14 +26,15 @@ _UNKNOWN_ENTRY_FEATURES = (
 
 
 def now() -> str:
-    """The time as Pulumi writes it: RFC 3339 in UTC."""
+    """The current time in Pulumi's format: RFC 3339 in UTC."""
     return datetime.datetime.now(datetime.UTC).isoformat().replace("+00:00", "Z")
 
 
 @dataclass(eq=False)
 class Resource:
-    """One entry of the snapshot. Two entries may share a URN while one of them waits for deletion,
-    so entries are told apart by identity.
+    """A resource in the snapshot.
+
+    Compared by identity: two may share a URN while one of them is pending deletion.
     """
 
     urn: str
@@ -63,9 +64,9 @@ class Resource:
     ignore_changes: list[str] = field(default_factory=list[str])
     hide_diff: list[str] = field(default_factory=list[str])
     replace_on_changes: list[str] = field(default_factory=list[str])
-    # The URN this entry was found under, until everything that refers to it is renamed.
+    # The resource's old URN, until all references to it are renamed.
     alias: str = ""
-    # Keys of the entry that mean nothing to this engine and are kept.
+    # Keys that this engine does not use and keeps.
     other: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
@@ -81,7 +82,7 @@ class Resource:
         return self.type == urns.ROOT_STACK_TYPE
 
     def references(self) -> Iterator[str]:
-        """The URNs of everything that must outlive this resource."""
+        """The URNs of all resources that must outlive this one."""
         if self.provider:
             yield urns.of_provider_reference(self.provider)
         if self.parent:
@@ -95,7 +96,7 @@ class Resource:
 
 @dataclass(frozen=True)
 class PendingOperation:
-    """A provider call that had begun when the snapshot was written."""
+    """A provider call in progress when the snapshot was written."""
 
     resource: Resource
     type: str  # creating, updating, deleting, reading or importing
@@ -103,7 +104,7 @@ class PendingOperation:
 
 @dataclass
 class Snapshot:
-    """The resources, in an order in which everything stands after what it refers to."""
+    """The resources, each after those it refers to."""
 
     resources: list[Resource] = field(default_factory=list[Resource])
     pending_operations: list[PendingOperation] = field(default_factory=list[PendingOperation])
@@ -112,28 +113,28 @@ class Snapshot:
         return next((entry for entry in self.resources if entry.is_root_stack), None)
 
     def dynamic_provider(self) -> Resource | None:
-        """The entry of the default provider of dynamic resources."""
+        """The default provider of dynamic resources."""
         return next(
             (entry for entry in self.resources if entry.type == urns.DYNAMIC_PROVIDER_TYPE), None
         )
 
     def require_supported(self) -> None:
-        """Refuse a state that holds what only the official engine can handle."""
+        """Raise UnsupportedError for a state that needs the official engine."""
         for entry in self.resources:
             package = urns.package_of(entry.type)
             if entry.is_provider and entry.type != urns.DYNAMIC_PROVIDER_TYPE:
-                raise UnsupportedError(f"the state holds the provider {entry.type} {entry.name}")
+                raise UnsupportedError(f"the state has the provider {entry.type} {entry.name}")
             if entry.custom and not entry.is_provider and package != urns.DYNAMIC_PACKAGE:
-                raise UnsupportedError(f"the state holds {entry.type} {entry.name}")
+                raise UnsupportedError(f"the state has {entry.type} {entry.name}")
             if entry.is_provider and entry.name != "default":
-                raise UnsupportedError(f"the state holds the explicit provider {entry.name}")
+                raise UnsupportedError(f"the state has the explicit provider {entry.name}")
             for key in _UNKNOWN_ENTRY_FEATURES:
                 if entry.other.get(key):
                     raise UnsupportedError(f"the state of {entry.name} has `{key}`")
 
 
 def verify_integrity(resources: Iterable[Resource]) -> None:
-    """What every reader of a checkpoint relies on."""
+    """Raise EngineError if the resources are inconsistent."""
     declared: set[str] = set()
     providers: set[str] = set()
     alive: set[str] = set()
@@ -142,11 +143,11 @@ def verify_integrity(resources: Iterable[Resource]) -> None:
         if not entry.urn or not entry.type:
             problem = "has no URN or no type"
         elif entry.id and not entry.custom:
-            problem = "is a component and has an id"
+            problem = "is a component but has an ID"
         elif not entry.delete and entry.urn in alive:
-            problem = "stands there twice"
+            problem = "appears twice"
         elif entry.provider and not entry.pending_replacement and entry.provider not in providers:
-            # The provider of an entry that waits for deletion may have been replaced.
+            # The provider of a resource pending deletion may have been replaced.
             problem = "" if entry.delete else f"refers to the unknown provider {entry.provider}"
         else:
             missing = [
@@ -156,11 +157,11 @@ def verify_integrity(resources: Iterable[Resource]) -> None:
                 and reference != urns.of_provider_reference(entry.provider)
             ]
             if missing and not entry.delete:
-                problem = f"refers to {missing[0]}, which does not stand before it"
+                problem = f"refers to {missing[0]}, which does not precede it"
         if problem:
             raise EngineError(
-                f"the checkpoint is corrupt: {entry.urn or 'an entry'} {problem}; "
-                "restore STACK.json from STACK.json.bak beside it"
+                f"the checkpoint is corrupt: {entry.urn or 'a resource'} {problem}; "
+                "restore STACK.json from STACK.json.bak in the same folder"
             )
         declared.add(entry.urn)
         if not entry.delete:
@@ -170,13 +171,13 @@ def verify_integrity(resources: Iterable[Resource]) -> None:
 
 
 def with_aliases_resolved(resources: list[Resource]) -> list[Resource]:
-    """Copies in which every reference to an aliased URN has the URN of this run."""
+    """Copies in which references to aliased URNs are replaced with the current ones."""
     renamed: dict[str, str] = {}
     for entry in resources:
         if entry.alias:
             renamed[entry.alias] = entry.urn
         if entry.parent in renamed:
-            urn = urns.below(entry.urn, renamed[entry.parent])
+            urn = urns.with_parent(entry.urn, renamed[entry.parent])
             if urn != entry.urn:
                 renamed[entry.urn] = urn
     if not renamed:

@@ -1,4 +1,4 @@
-"""A stack that is being worked on: its files, read, decrypted and found to be supported."""
+"""An open stack: its files, read, decrypted and checked for unsupported features."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from engine.state.snapshot import Snapshot
 
 @dataclass(frozen=True)
 class Crypters:
-    """The crypters of a stack: of its config file, and of its checkpoint."""
+    """The crypters of a stack's config file and checkpoint."""
 
     config: Crypter
     checkpoint: Crypter
 
 
 def open_crypters(project: Project, stack: str, checkpoint_salt: str) -> Crypters:
-    """The stack's crypters; they are one unless the passphrase was changed in the config file.
+    """The stack's crypters; two only if the config file's salt differs from the checkpoint's.
 
-    A stack without a salt in its config file gets the checkpoint's, or one of its own.
+    A config file without a salt gets the checkpoint's, or a new one.
     """
     file = read_stack_file(project, stack)
     passphrase = passphrase_from_environment()
@@ -50,14 +50,14 @@ class Stack:
 
     @staticmethod
     def open(files: StackFiles) -> Stack:
-        """Read the stack's files; refuses a state this engine was not written for."""
+        """Read the stack's files. Raises UnsupportedError for an unsupported state."""
         project = files.backend.project
         deployment = files.read_deployment()
         crypters = open_crypters(project, files.name, checkpoint.salt_of(deployment))
         snapshot = checkpoint.load(
             deployment,
             crypters.checkpoint,
-            # What was encrypted with another key cannot be written again as it is.
+            # Secrets encrypted with another key must be encrypted again.
             keep_ciphertexts=crypters.checkpoint is crypters.config,
         )
         snapshot.require_supported()
@@ -84,6 +84,6 @@ class Stack:
             self.files.write_deployment(checkpoint.dump(snapshot, self.crypter))
         except OSError as error:
             raise EngineError(
-                f"cannot write {self.files.checkpoint}: {error.strerror or error}; mend that and "
-                "run the same again"
+                f"cannot write {self.files.checkpoint}: {error.strerror or error}; fix that and "
+                "run the command again"
             ) from None

@@ -1,4 +1,4 @@
-"""Stands for a process that forks.py makes: `fork_client.py ADDRESS -u PYTHON-ARGUMENTS`.
+"""Client of the fork server in forks.py: `fork_client.py ADDRESS -u PYTHON-ARGUMENTS`.
 
 Its exit status is that one's. It imports next to nothing, since it runs instead of Python.
 """

@@ -1,8 +1,8 @@
-"""A Python that has Pulumi's SDK imported when it starts: each is a fork of one that imported it.
+"""A Python command that starts with Pulumi's SDK imported, as a fork of a server.
 
-To import the SDK takes half a second of CPU, and a step of the differential test starts some ten
-processes that do. `interpreter` yields a command that stands for Python: it hands its arguments,
-environment and open files (fork_client.py) to a server, which forks for it.
+Importing the SDK takes half a second of CPU, and a step of the differential test starts about ten
+such processes. `interpreter` yields a stand-in for Python: it passes its arguments, environment and
+open files (fork_client.py) to a server, which forks.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from collections.abc import Generator
 from pathlib import Path
 
 CLIENT = Path(__file__).with_name("fork_client.py")
-# Where descriptors wait that others may be put over.
+# Received descriptors are parked from here on, before they are moved to their numbers.
 _FIRST_SPARE_DESCRIPTOR = 100
 _MOST_DESCRIPTORS = 50
 
-# Asked for its packages, pip takes longer than a whole update.
+# Listing packages with pip takes longer than a whole update.
 _COMMAND = """#!/bin/sh
 case "$*" in
 "-m pip --version") echo "pip 25.0 from {prefix} (python 3.11)" ;;
@@ -39,7 +39,10 @@ esac
 
 @contextlib.contextmanager
 def interpreter(folder: Path) -> Generator[Path]:
-    """The command; what it starts has the working directory and process group of its caller."""
+    """The command, in a `bin` folder like that of a virtual environment.
+
+    The fork has its caller's working directory and process group.
+    """
     address = folder / "forks"
     server = subprocess.Popen(
         [sys.executable, "-u", "-m", "tests.engine.forks", str(address)],
@@ -50,7 +53,8 @@ def interpreter(folder: Path) -> Generator[Path]:
     try:
         assert server.stdout is not None
         assert server.stdout.readline() == "ready\n"
-        command = folder / "python"
+        command = folder / "bin" / "python"
+        command.parent.mkdir()
         command.write_text(
             _COMMAND.format(
                 prefix=sys.prefix, python=sys.executable, client=CLIENT, address=address
@@ -70,7 +74,7 @@ def serve(address: str) -> None:
     import pulumi.runtime.proto.provider_pb2_grpc  # noqa: F401
 
     assert threading.active_count() == 1, "a fork would lack the other threads"
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies: the forks are never waited for
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen()
@@ -84,7 +88,7 @@ def serve(address: str) -> None:
 
 
 def _become(connection: socket.socket) -> None:
-    """Run what the client asks for, tell it the exit status, and end."""
+    """Run the client's command, send it the exit status, and exit."""
     status = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -119,13 +123,13 @@ def _out_of_the_way(descriptor: int) -> int:
 
 
 def _end_with_client(connection: socket.socket) -> None:
-    """The client was killed: so is this."""
+    """Exit once the client was killed."""
     connection.recv(1)
     os._exit(1)
 
 
 def _run(arguments: list[str]) -> int:
-    """Python's own command line, as far as it is used: `-u -m MODULE …` and `-u SCRIPT …`."""
+    """The used part of Python's command line: `-u -m MODULE …` and `-u SCRIPT …`."""
     try:
         if arguments[0] == "-m":
             sys.argv = arguments[1:]

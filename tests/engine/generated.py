@@ -1,4 +1,4 @@
-"""Generated programs: a small grammar of resources and options, and what a user edits in them."""
+"""Generated programs: a small grammar of resources, options and user edits."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import hypothesis
 from hypothesis import strategies as st
 
-# A resource's option is drawn as often as its inputs are changed.
+# Options are edited as often as inputs.
 EDITS = ("input", "input", "option", "option", "add", "remove", "rename", "move")
 TROUBLES = ("fail", "fail", "drop", "kind")
 FAILING_METHODS = ("create", "update", "delete", "check", "diff")
-# Where the state is refreshed first, and resources may have drifted.
+# Steps with --refresh, before which resources may drift.
 REFRESHED_STEPS = (4,)
-# Hypothesis begins with its smallest examples.
+# Hypothesis starts with its smallest examples.
 SMALL_EXAMPLES = 20
 
 
@@ -24,8 +24,8 @@ SMALL_EXAMPLES = 20
 class Spec:
     """One resource of a program, as tests/engine/interpreted takes it from JSON.
 
-    label: what other resources refer to it by, whatever it is renamed to.
-    form: thing (compares itself), plain (leaves that to the engine) or group (a component).
+    label: how other resources refer to it, even after a rename.
+    form: thing (its provider diffs), plain (the engine compares) or group (a component).
     formerly: earlier names and types, which become aliases: with the label of another parent, or
         None for none, if there is a `parent`, and as whole URNs if there is `by_urn`.
     """
@@ -48,11 +48,11 @@ class Spec:
 
 @dataclass(frozen=True)
 class Version:
-    """A program at one time.
+    """One version of a program.
 
     fails: label and method of the provider's one failure.
-    troubled: something here may be refused or fail, which stops what comes after it.
-    drift: label of a resource, and whether it is `gone` or `changed` by the time of this version.
+    troubled: a step here may be refused or fail, which stops the later ones.
+    drift: label of a resource that is `gone` or `changed` before this version runs.
     """
 
     specs: list[Spec]
@@ -66,7 +66,7 @@ History = list[Version]
 
 @dataclass(frozen=True)
 class Written:
-    """A program's history, and for each step what it would be in trouble."""
+    """A program's versions, and for each step the version that may fail."""
 
     calm: History
     troubled: History
@@ -95,7 +95,7 @@ def from_json(versions: list[dict[str, Any]]) -> History:
 
 
 def generate(count: int, seed: int, edits: int) -> list[Written]:
-    """The histories of a seed: always the same."""
+    """The histories of a seed, always the same."""
     found: list[Written] = []
 
     @hypothesis.seed(seed)
@@ -134,7 +134,7 @@ def histories(draw: st.DrawFn, edits: int) -> Written:
 
 
 class _Writer:
-    """Writes and edits one program by hypothesis's choices."""
+    """Writes and edits one program, with choices by hypothesis."""
 
     def __init__(self, draw: st.DrawFn) -> None:
         self._draw = draw
@@ -149,7 +149,7 @@ class _Writer:
     # -- resources ----------------------------------------------------------------------------
 
     def with_one_more(self, specs: list[Spec]) -> list[Spec]:
-        """A resource more, anywhere: it refers to what stands before it."""
+        """Insert a resource anywhere; it refers to earlier ones only."""
         place = self._draw(st.integers(0, len(specs)))
         before = specs[:place]
         label = f"r{self._made}"
@@ -218,7 +218,7 @@ class _Writer:
     # -- edits --------------------------------------------------------------------------------
 
     def edited(self, specs: list[Spec]) -> list[Spec]:
-        """One edit that the engine carries out: nothing protected is in its way."""
+        """One edit that no protected resource blocks."""
         edit = self._one_of(EDITS)
         free = _unprotected(specs)
         if edit == "add" or not specs:
@@ -255,7 +255,7 @@ class _Writer:
         return dataclasses.replace(spec, name=f"{spec.name}x", formerly=[former, *kept])
 
     def _moved(self, spec: Spec, before: list[Spec]) -> Spec:
-        """The same below another parent, or below none."""
+        """The same resource with another parent or none."""
         here = spec.options.get("parent")
         parents = [None, *(one.label for one in before if one.form == "group")]
         others = [label for label in parents if label != here]
@@ -276,7 +276,7 @@ class _Writer:
         return self._one_of(things), self._one_of(("gone", "changed"))
 
     def in_trouble(self, specs: list[Spec]) -> Version:
-        """A version that may fail, for one step."""
+        """A version of one step that may fail."""
         trouble = self._one_of(TROUBLES)
         things = [spec for spec in specs if spec.form != "group"]
         if not things:
@@ -317,7 +317,7 @@ def _without_option(spec: Spec, option: str) -> Spec:
 
 
 def without(specs: list[Spec], label: str) -> list[Spec]:
-    """The program without a resource, and without the others' references to it."""
+    """The program without a resource and all references to it."""
     left: list[Spec] = []
     for spec in specs:
         if spec.label == label:
@@ -335,9 +335,9 @@ def without(specs: list[Spec], label: str) -> list[Spec]:
 
 
 def _unprotected(specs: list[Spec]) -> list[Spec]:
-    """What may be replaced or removed: neither protected nor followed by what is."""
+    """The resources that may be replaced or removed: not protected, nor their dependents."""
     held: set[str] = set()
-    for spec in specs:  # a component hands its protection down to its children
+    for spec in specs:  # children inherit a component's protection
         if spec.options.get("protect") or spec.options.get("parent") in held:
             held.add(spec.label)
     for spec in reversed(specs):

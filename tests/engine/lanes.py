@@ -1,7 +1,6 @@
-"""Lanes: copies of one stack, each brought forward by the embedded engine, the official, or both.
+"""Lanes: copies of one stack, each updated by the embedded engine, the official one, or both.
 
-A batch is several independent programs in one stack, so that the start of an engine is paid once
-for all of them.
+A batch is several independent programs in one stack, so that they share the start of an engine.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from tests.engine.generated import REFRESHED_STEPS, History
 
 INTERPRETER = Path(__file__).with_name("interpreted")
 EMBEDDED, OFFICIAL = "embedded", "official"
-# Who runs each step; the lanes of the second half begin as copies of the first two.
+# The engine of each step; the last two lanes start as copies of the first two.
 LANES: dict[str, Callable[[int], str]] = {
     "embedded only": lambda step: EMBEDDED,
     "official only": lambda step: OFFICIAL,
@@ -48,7 +47,7 @@ SHOWN_CHARACTERS = 2000
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step has led to."""
+    """The result of a step."""
 
     succeeded: bool
     rows: list[dict[str, Any]]
@@ -71,7 +70,7 @@ class Lane:
 
     @staticmethod
     def make(folder: Path, environment: Mapping[str, str], python: Path) -> Lane:
-        """A lane with the empty stack `dev`. python: what both engines take for Python."""
+        """A lane with the empty stack `dev`. python: the interpreter of both engines."""
         shutil.copytree(INTERPRETER, folder, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("cloud", "serials"):
             (folder / name).mkdir()
@@ -93,7 +92,7 @@ class Lane:
         *,
         refresh: bool,
     ) -> Outcome:
-        """Bring the stack to the programs, and say what that led to."""
+        """Run the programs' next version and return the result."""
         self.write(programs, trouble)
         calls = self.folder / "calls.txt"
         calls.write_text("")
@@ -111,12 +110,12 @@ class Lane:
     def write(
         self, programs: Mapping[str, list[dict[str, Any]]], trouble: list[str] | None
     ) -> None:
-        """Set what the program registers, and what fails."""
+        """Set what the program registers, and which call fails."""
         (self.folder / "programs.json").write_text(json.dumps(programs))
         (self.folder / "trouble.json").write_text(json.dumps(trouble))
 
     def drift(self, label: str, how: str) -> None:
-        """Let something happen to a resource outside of the engines."""
+        """Change or delete a resource behind the engines' backs."""
         for file in list((self.folder / "cloud").iterdir()):
             props = json.loads(file.read_text())
             if props["label"] == label and how == "gone":
@@ -129,7 +128,7 @@ class Lane:
         return json.loads(file.read_text())["checkpoint"].get("latest") or {}
 
     def engine(self, engine: str, *arguments: str) -> tuple[int, str]:
-        """Run a command of an engine; its exit code and what it says."""
+        """Run a command of an engine; its exit code and output."""
         return (self._embedded if engine == EMBEDDED else self._official)(*arguments)
 
     def _embedded(self, *arguments: str) -> tuple[int, str]:
@@ -161,7 +160,7 @@ class Lane:
 
 @contextmanager
 def keys_derived_once() -> Generator[None]:
-    """All lanes share one salt, and its key takes half a second each time."""
+    """Cache the key: all lanes share a salt, and deriving it takes half a second."""
     derive = hashlib.pbkdf2_hmac
     with mock.patch.object(hashlib, "pbkdf2_hmac", lru_cache(derive)):
         yield
@@ -174,17 +173,17 @@ def _crypter(salt: str) -> Crypter:
 
 @dataclass(frozen=True)
 class Difference:
-    """Two lanes that are not in the same state after a step."""
+    """Two lanes with different states after a step."""
 
     step: int
     lane: str
     other: str
     text: str
-    programs: set[str]  # the names of those whose resources differ; empty if that is not known
+    programs: set[str]  # those with different resources; empty if unknown
 
 
 def compare(histories: Mapping[str, History], folder: Path, first: Lane) -> Iterator[Difference]:
-    """Run a batch of histories in all lanes; the differences of the first step that has any.
+    """Run a batch of histories in all lanes; the differences after the first step with any.
 
     first: an empty lane, which all others are copies of.
     """
@@ -219,7 +218,7 @@ def compare(histories: Mapping[str, History], folder: Path, first: Lane) -> Iter
 def _programs_at(
     histories: Mapping[str, History], step: int
 ) -> tuple[dict[str, list[dict[str, Any]]], list[str] | None]:
-    """The programs of a step, and what fails in it. What may fail stands last."""
+    """The programs of a step, those that may fail last, and the call that fails."""
     versions = {name: history[min(step, len(history) - 1)] for name, history in histories.items()}
     order = sorted(versions, key=lambda name: versions[name].troubled)
     trouble = next(
@@ -245,7 +244,7 @@ def _differences(
     programs: Mapping[str, list[dict[str, Any]]],
     trouble: list[str] | None,
 ) -> Iterator[Difference]:
-    # How many deletions come before one that fails is not the same in any two runs.
+    # How many deletions precede a failing one differs from run to run.
     is_partial = trouble is not None and trouble[1] == "delete"
     reference = next(iter(outcomes))
     expected = outcomes[reference]

@@ -1,4 +1,4 @@
-"""States in a form in which those of two engines can be compared."""
+"""Normalizes states, so that those of two engines can be compared."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from engine.project.passphrase import Crypter
 from engine.state import checkpoint
 from engine.values import Secret
 
-# What differs from run to run, or between two checkouts.
+# Differ from run to run or between checkouts.
 _NOT_COMPARED = ("created", "modified", "source_position", "stack_trace", "other", "alias")
 
 
 def comparable(deployment: dict[str, Any], crypter: Crypter | None = None) -> list[dict[str, Any]]:
-    """The entries, decrypted, without times, positions and random names; sorted."""
+    """The decrypted resources, sorted, without times, positions and random names."""
     opened = crypter or Crypter("", checkpoint.salt_of(deployment))
     rows: list[dict[str, Any]] = []
     for entry in checkpoint.load(deployment, opened).resources:

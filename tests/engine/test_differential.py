@@ -1,13 +1,13 @@
-"""Generated programs, edited five times: both engines lead to the same states after every step.
+"""Generated programs, edited five times: both engines produce the same states after every step.
 
-Each program is run by the embedded engine only, by the official CLI only, and by both in turns with
-either one starting. A batch of programs shares a stack, and so the starts of the engines; the first
+Each program runs with the embedded engine only, with the official CLI only, and with both in turns,
+either one first. A batch of programs shares a stack, and so the starts of the engines; the first
 batch always runs, the others are the long form. Settings:
 
-    ENGINE_PROGRAMS=300     how many programs there are
-    ENGINE_FIRST_PROGRAM=0  which to begin with, to resume a run or to share it among processes
-    ENGINE_BATCH=12         how many make up a batch
-    ENGINE_REPLAY=FILE      only the programs in this file, which a failure has written
+    ENGINE_PROGRAMS=300     number of programs
+    ENGINE_FIRST_PROGRAM=0  the first program, to resume a run or split it among processes
+    ENGINE_BATCH=12         programs per batch
+    ENGINE_REPLAY=FILE      run only the programs in this file, written by a failure
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def empty_lane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lane]:
 
 
 def batch_of(first: int, count: int) -> dict[str, History]:
-    """The programs from a number on. In every other step one of them may fail."""
+    """The programs from `first` on. In every other step, one of them may fail."""
     written = generated.generate(count, first, EDITS)
     return {
         f"p{first + place}": history.with_trouble_at(place if place % 2 else None)
@@ -65,7 +65,7 @@ def batch_of(first: int, count: int) -> dict[str, History]:
 
 
 def compare(histories: Mapping[str, History], folder: Path, empty_lane: Lane) -> None:
-    """Fail with the first difference, and with the programs that lead to it."""
+    """Fail with the first difference and the programs that cause it."""
     for difference in lanes.compare(histories, folder, empty_lane):
         differing = {
             name: generated.to_json(history)
@@ -83,7 +83,7 @@ def compare(histories: Mapping[str, History], folder: Path, empty_lane: Lane) ->
 
 
 @pytest.mark.skipif(not REPLAY, reason="ENGINE_REPLAY is not set")
-def test_programs_of_an_earlier_failure(tmp_path: Path, empty_lane: Lane) -> None:
+def test_both_engines_agree_on_programs_that_once_failed(tmp_path: Path, empty_lane: Lane) -> None:
     histories = json.loads(Path(REPLAY).read_text())
     compare(
         {name: generated.from_json(versions) for name, versions in histories.items()},

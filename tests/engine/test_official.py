@@ -119,7 +119,7 @@ def comparable(project: PulumiProject) -> Any:
     return states.comparable(project.deployment())
 
 
-def test_the_official_engine_takes_over_without_a_change_and_hands_back(
+def test_the_official_engine_can_continue_without_changes_and_so_can_the_embedded_one_after_it(
     shared: PulumiProject,
 ) -> None:
     shared.program(MIXED)
@@ -145,7 +145,7 @@ def test_the_official_engine_takes_over_without_a_change_and_hands_back(
     official(shared, "stack", "rm", "--yes", "--preserve-config")
 
 
-def test_a_stack_of_the_official_engine_is_taken_over_and_handed_back(
+def test_the_embedded_engine_can_continue_a_stack_of_the_official_one_and_vice_versa(
     shared: PulumiProject,
 ) -> None:
     official(shared, "stack", "init", "theirs")
@@ -164,7 +164,7 @@ def test_a_stack_of_the_official_engine_is_taken_over_and_handed_back(
 
 
 @pytest.mark.parametrize("name", HISTORIES)
-def test_both_engines_lead_to_the_same_states(shared: PulumiProject, name: str) -> None:
+def test_both_engines_produce_the_same_states(shared: PulumiProject, name: str) -> None:
     """The same program versions, each engine on a stack of its own."""
     reached: dict[str, list[Any]] = {}
     for engine in ("embedded", "official"):

@@ -1,4 +1,4 @@
-"""The pure parts: property paths, secrets, URNs, durations, differences."""
+"""Pure functions: property paths, secrets, URNs, durations, equality."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGES = {"cryptography", "google", "pulumi", "rich", "yaml"}  # google: proto
 
 
 def test_the_engine_imports_nothing_of_this_project() -> None:
-    """So that it can be lifted out. What starts the other processes imports only Pulumi's SDK."""
+    """So that other projects can use it. child.py imports only Pulumi's SDK."""
     for file in (REPOSITORY / "engine").rglob("*.py"):
         imported: set[str] = set()
         for node in ast.walk(ast.parse(file.read_text())):
@@ -78,7 +78,7 @@ def test_ignored_paths_keep_their_old_values(
     ("path", "other", "covered"),
     [("a", "a.b", True), ("a.b", "a", False), ("*", "x", True), ("a[*].c", "a[3].c", True)],
 )
-def test_paths_cover_what_is_below_them(path: str, other: str, covered: bool) -> None:
+def test_a_path_covers_the_paths_below_it(path: str, other: str, covered: bool) -> None:
     parsed, below = paths.parse(path), paths.parse(other)
     assert parsed and below and paths.covers(parsed, below) is covered
 
@@ -110,24 +110,24 @@ def test_outputs_of_secret_inputs_are_secret() -> None:
         (Secret(1), 1, False),
     ],
 )
-def test_values_are_equal_as_they_are_to_pulumi(
+def test_equality_is_pulumis_not_pythons(
     one: PropertyValue, other: PropertyValue, expected: bool
 ) -> None:
     assert equal(one, other) is equal(other, one) is expected
 
 
-def test_secrets_go_round_and_keep_their_ciphertext() -> None:
+def test_secrets_round_trip_and_keep_their_ciphertext() -> None:
     crypter = Crypter("phrase")
-    sealed = crypter.encrypt("text", "place")
+    ciphertext = crypter.encrypt("text", "location")
     again = Crypter("phrase", crypter.state)
-    assert again.decrypt(sealed, "place") == "text"
-    assert again.encrypt("text", "place") == sealed
-    assert again.encrypt("text", "other place") != sealed
+    assert again.decrypt(ciphertext, "location") == "text"
+    assert again.encrypt("text", "location") == ciphertext
+    assert again.encrypt("text", "another location") != ciphertext
     with pytest.raises(WrongPassphraseError):
-        Crypter("other", crypter.state).decrypt(sealed)
+        Crypter("other", crypter.state).decrypt(ciphertext)
 
 
-def test_urns_hold_the_types_of_their_parents() -> None:
+def test_urns_contain_the_types_of_their_parents() -> None:
     stack = urn.root_stack("dev", "p")
     child = urn.make("dev", "p", stack, "m:i:C", "c")
     assert child == "urn:pulumi:dev::p::m:i:C::c"

@@ -19,7 +19,7 @@ def test_a_protected_resource_is_neither_deleted_nor_replaced(project: PulumiPro
     assert set(project.cloud) == {"a", "b"} and project.resources()["a"].id == state["a"].id
 
 
-def test_without_a_preview_everything_but_the_protected_is_deleted(
+def test_destroy_without_a_preview_deletes_all_but_protected_resources(
     project: PulumiProject,
 ) -> None:
     project.program('Thing("a", opts=Options(protect=True))\nThing("b")')
@@ -29,7 +29,7 @@ def test_without_a_preview_everything_but_the_protected_is_deleted(
     assert set(project.resources()) == {"things-dev", "default", "a"}
 
 
-def test_unprotecting_and_replacing_is_one_step(project: PulumiProject) -> None:
+def test_a_resource_can_be_unprotected_and_replaced_in_one_update(project: PulumiProject) -> None:
     project.program('Thing("a", kind="x", opts=Options(protect=True))')
     project.up()
     project.program('Thing("a", kind="y")')
@@ -38,7 +38,7 @@ def test_unprotecting_and_replacing_is_one_step(project: PulumiProject) -> None:
 
 
 def changing(project: PulumiProject) -> list[str]:
-    """The calls since the last time that have changed something."""
+    """The create, update and delete calls since the last time."""
     return [c for c in project.calls() if c.split()[0] in ("create", "update", "delete")]
 
 
@@ -49,10 +49,10 @@ def changing(project: PulumiProject) -> list[str]:
         (False, ["create a", "create b", "update c", "delete b", "delete a"]),
     ],
 )
-def test_the_option_decides_the_order_of_a_replacement(
+def test_delete_before_replace_sets_the_order_of_a_replacement(
     project: PulumiProject, option: bool, expected: list[str]
 ) -> None:
-    """Whatever the provider wishes; dependents whose replacement it forces go the same way."""
+    """It overrides the provider, also for dependents that must be replaced too."""
     first = "create" if option else "delete"
     body = f"""
 a = Thing("a", kind="{{kind}}", first="{first}", opts=Options(delete_before_replace={option}))
@@ -86,7 +86,7 @@ c = Thing("c", kind=b.serial)
     assert changing(project) == []
 
 
-def test_a_component_ignores_changes_of_its_inputs(project: PulumiProject) -> None:
+def test_ignore_changes_applies_to_component_inputs(project: PulumiProject) -> None:
     body = (
         'pulumi.ComponentResource("t:i:C", "c", {{"size": {}}}, Options(ignore_changes=["size"]))'
     )
@@ -114,7 +114,7 @@ def test_retained_resources_outlive_their_deletion(project: PulumiProject) -> No
     assert set(project.cloud) == {"a"} and project.resources() == {}
 
 
-def test_what_is_deleted_with_another_needs_no_call(project: PulumiProject) -> None:
+def test_a_deleted_with_resource_needs_no_delete_call(project: PulumiProject) -> None:
     project.program('a = Thing("a")\nThing("b", opts=Options(deleted_with=a))')
     project.up()
     project.calls()
@@ -139,7 +139,7 @@ def test_a_retained_resource_outlives_its_replacement(project: PulumiProject) ->
         ("delete", ["delete a", "create a", "create b"]),
     ],
 )
-def test_what_is_deleted_with_another_is_replaced_with_it(
+def test_a_deleted_with_resource_is_replaced_with_the_other(
     project: PulumiProject, first: str, expected: list[str]
 ) -> None:
     body = f"""
@@ -184,7 +184,7 @@ class Pair(pulumi.ComponentResource):
     assert project.resources()["new-one"].id == old
 
 
-def test_a_parents_options_are_its_childrens(project: PulumiProject) -> None:
+def test_children_inherit_their_parents_options(project: PulumiProject) -> None:
     project.program(
         'parent = pulumi.ComponentResource("things:index:Group", "g", {}, Options(protect=True))\n'
         'Thing("a", opts=Options(parent=parent))'
@@ -193,7 +193,7 @@ def test_a_parents_options_are_its_childrens(project: PulumiProject) -> None:
     assert project.resources()["a"].protect
 
 
-def test_timeouts_are_kept_in_seconds(project: PulumiProject) -> None:
+def test_custom_timeouts_are_saved_in_seconds(project: PulumiProject) -> None:
     project.program(
         'Thing("a", opts=Options(custom_timeouts=pulumi.CustomTimeouts(create="1h30m5s")))'
     )
@@ -201,7 +201,7 @@ def test_timeouts_are_kept_in_seconds(project: PulumiProject) -> None:
     assert project.resources()["a"].custom_timeouts == {"create": 5405}
 
 
-def test_a_name_used_twice_is_refused(project: PulumiProject) -> None:
+def test_a_duplicate_name_is_refused(project: PulumiProject) -> None:
     project.program('Thing("a")\nThing("a")')
     ran = project.run("up", "--yes")
     assert ran.code == 1 and "Duplicate resource URN" in ran.out

@@ -1,4 +1,4 @@
-"""Failures in the middle, interrupts and kills: the next `up` goes on from there."""
+"""Failures, interrupts and kills: the next `up` continues from there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pulumi.export("a", a.serial)
 WAITING = 'a = Thing("a")\nb = Thing("b", of=a.serial, waits=True)\nThing("c", of=b.serial)'
 
 
-def test_a_failed_create_keeps_what_was_done_and_up_goes_on(project: PulumiProject) -> None:
+def test_after_a_failed_create_the_next_up_continues(project: PulumiProject) -> None:
     project.program(CHAIN.format(fails="create"))
     ran = project.run("up", "--yes")
     assert ran.code == 1
@@ -36,7 +36,7 @@ def test_a_failed_create_keeps_what_was_done_and_up_goes_on(project: PulumiProje
     assert [c for c in project.calls() if c.startswith("create")] == ["create b", "create c"]
 
 
-def test_a_failed_update_and_a_failed_delete_keep_the_old_entry(project: PulumiProject) -> None:
+def test_a_failed_update_and_a_failed_delete_keep_the_old_state(project: PulumiProject) -> None:
     project.program('Thing("a", size=1, fails="delete")\nThing("b", size=1, fails="update")')
     project.up()
     before = project.resources()["b"]
@@ -50,7 +50,7 @@ def test_a_failed_update_and_a_failed_delete_keep_the_old_entry(project: PulumiP
     assert "a" in project.resources() and "a" in project.cloud
 
 
-def test_what_an_unfinished_replacement_has_deleted_is_not_deleted_again(
+def test_an_unfinished_replacement_does_not_delete_the_original_twice(
     project: PulumiProject,
 ) -> None:
     project.program('Thing("a", kind="x", first="delete")')
@@ -79,7 +79,7 @@ def test_invalid_inputs_stop_the_preview(project: PulumiProject) -> None:
         ("import sys; sys.exit(3)", "exited with non-zero exit code: 3"),
     ],
 )
-def test_a_program_that_fails_says_so_and_touches_nothing(
+def test_a_failing_program_is_reported_and_changes_nothing(
     project: PulumiProject, statement: str, says: str
 ) -> None:
     project.program(f'Thing("a")\n{statement}')
@@ -88,7 +88,9 @@ def test_a_program_that_fails_says_so_and_touches_nothing(
     assert "runpy" not in ran.out
 
 
-def test_a_program_that_only_fails_for_real_keeps_what_was_done(project: PulumiProject) -> None:
+def test_a_program_that_fails_after_the_preview_keeps_finished_steps(
+    project: PulumiProject,
+) -> None:
     project.program(
         'a = Thing("a")\ndef check(serial):\n    raise ValueError(serial)\na.serial.apply(check)'
     )
@@ -114,7 +116,7 @@ def test_output_of_a_step_is_shown_while_it_runs(exact_project: PulumiProject) -
         assert process.wait() == 0
 
 
-# Starts a command as a script starts its background jobs.
+# Starts a command the way a script starts a background job.
 IN_THE_BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
 
 
@@ -127,7 +129,7 @@ IN_THE_BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
         (signal.SIGINT, IN_THE_BACKGROUND),
     ],
 )
-def test_an_interrupt_finishes_the_step_in_flight_and_saves(
+def test_an_interrupt_finishes_the_current_step_and_saves(
     exact_project: PulumiProject, number: int, through: tuple[str, ...]
 ) -> None:
     project = exact_project
@@ -138,12 +140,12 @@ def test_an_interrupt_finishes_the_step_in_flight_and_saves(
         assert [operation["type"] for operation in pending] == ["creating"]
         os.killpg(process.pid, number)  # as a terminal does
         assert process.stdout is not None
-        while "interrupt again to end at once" not in (line := process.stdout.readline()):
+        while "interrupt again to exit immediately" not in (line := process.stdout.readline()):
             assert line
         project.go()
         out = process.communicate()[0]
         assert process.returncode == 8, out
-    assert "type `python -m engine up`" in out
+    assert "run `python -m engine up`" in out
     assert set(project.resources()) == {"things-dev", "default", "a", "b"}
     assert "pending_operations" not in project.deployment()
     assert not is_running(provider) and not list(project.locks.iterdir())
@@ -156,25 +158,25 @@ def test_an_update_run_with_nohup_outlives_its_terminal(exact_project: PulumiPro
     project.program(WAITING)
     with project.started("up", "--yes", through=("nohup",)) as process:
         project.wait_until_waiting(process)
-        os.killpg(process.pid, signal.SIGHUP)  # as a terminal does that is closed
+        os.killpg(process.pid, signal.SIGHUP)  # as a closing terminal does
         project.go()
         out = process.communicate()[0]
         assert process.returncode == 0, out
     assert set(project.cloud) == {"a", "b", "c"}
 
 
-def test_a_second_interrupt_ends_at_once(exact_project: PulumiProject) -> None:
+def test_a_second_interrupt_exits_immediately(exact_project: PulumiProject) -> None:
     project = exact_project
     project.program(WAITING)
     with project.started("up", "--yes") as process:
         provider = project.wait_until_waiting(process)
 
-        def interrupt_until_ended() -> bool:
+        def interrupt_until_exited() -> bool:
             process.send_signal(signal.SIGINT)
             return process.poll() is not None
 
-        wait_for(interrupt_until_ended)
-        assert "ended at once while creating b" in process.communicate()[0]
+        wait_for(interrupt_until_exited)
+        assert "error: exited while creating b" in process.communicate()[0]
         assert process.returncode == 8
     wait_for(lambda: not is_running(provider))
     assert len(project.deployment()["pending_operations"]) == 1
@@ -182,7 +184,7 @@ def test_a_second_interrupt_ends_at_once(exact_project: PulumiProject) -> None:
 
 
 @pytest.mark.parametrize("verb", ["up", "destroy"])
-def test_after_a_kill_no_child_lives_and_the_next_run_converges(
+def test_after_a_kill_no_child_survives_and_the_next_run_converges(
     exact_project: PulumiProject, verb: str
 ) -> None:
     project = exact_project
@@ -203,15 +205,14 @@ def test_after_a_kill_no_child_lives_and_the_next_run_converges(
 
     ran = project.run(verb, "--yes")
     assert ran.code == 0, ran.text
-    assert ran.text.count("removed the lock of") == 1
-    assert "an earlier operation was ended while" in ran.out
+    assert ran.text.count("removed the stale lock of") == 1
+    assert "an earlier operation was interrupted while" in ran.out
     assert set(project.cloud) == ({"a", "b", "c"} if verb == "up" else set())
     assert not list(project.locks.iterdir())
     assert "earlier operation" not in project.run(verb, "--yes").out
 
 
-def test_a_killed_program_takes_no_more_registrations(exact_project: PulumiProject) -> None:
-    """A program that hangs does not outlive the engine either."""
+def test_a_hanging_program_does_not_outlive_the_engine(exact_project: PulumiProject) -> None:
     project = exact_project
     project.program(
         "import os, pathlib, time\n"
@@ -225,11 +226,11 @@ def test_a_killed_program_takes_no_more_registrations(exact_project: PulumiProje
         wait_for(lambda: not is_running(program))
 
 
-def test_a_provider_process_that_dies_is_a_failed_step(project: PulumiProject) -> None:
+def test_a_crashing_provider_process_fails_the_step(project: PulumiProject) -> None:
     project.change_provider('note("create", props)', "os._exit(9)")
     project.program('Thing("a")')
     ran = project.run("up", "--yes")
-    assert ran.code == 1 and "the dynamic provider process ended" in ran.out
+    assert ran.code == 1 and "the dynamic provider process exited during Create" in ran.out
     assert "a" not in project.resources()
 
 

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments: the next operation converges, and nothing is orphaned.
+"""SIGKILL at random times: the next operation converges, and nothing is orphaned.
 
 ENGINE_KILLS says how many, ENGINE_SEED which: a failure names its seed and kill.
 """
@@ -28,7 +28,7 @@ FEW_KILLS = 4
 MANY_KILLS = 100
 SEED = int(os.environ.get("ENGINE_SEED", "1"))
 KILL_SECONDS = 180.0
-PAUSE_SECONDS = 0.05  # in each call that changes something, twice
+PAUSE_SECONDS = 0.05  # twice in each changing call
 UP = ("up", "--refresh", "--yes", "--skip-preview")
 OPERATIONS = {
     "up": UP,
@@ -47,18 +47,18 @@ Happened = Callable[[], bool]
 
 @pytest.fixture
 def lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lane]:
-    """A stack whose secrets are cheap, and whose provider takes its time."""
+    """A stack with cheap key derivation and a slow provider."""
     monkeypatch.setattr(passphrase, "_PBKDF2_ITERATIONS", 1)
     environment = {"PULUMI_HOME": str(tmp_path / "home"), "PULUMI_CONFIG_PASSPHRASE": ""}
     with forks.interpreter(tmp_path) as python:
         lane = Lane.make(tmp_path / "project", environment, python)
         (lane.folder / "pause").write_text(str(PAUSE_SECONDS))
-        (lane.folder / "serials").rmdir()  # ids that follow from the inputs
+        (lane.folder / "serials").rmdir()  # makes IDs depend on the inputs only
         yield lane
 
 
 def some_program(chance: random.Random) -> Programs:
-    """Updates, replacements in both orders, what depends on them, additions and removals."""
+    """A program with updates, replacements in both orders, dependents, additions and removals."""
 
     def spec(label: str, **inputs: Any) -> dict[str, Any]:
         options = inputs.pop("options", {})
@@ -91,36 +91,36 @@ def some_program(chance: random.Random) -> Programs:
 
 
 class Killing:
-    """Operations on one stack, killed in their middle."""
+    """Runs operations on one stack and kills them midway."""
 
     def __init__(self, lane: Lane, chance: random.Random) -> None:
         self._lane = lane
         self._chance = chance
-        self.in_flight: Counter[str] = Counter()  # what was under way, by operation
+        self.in_flight: Counter[str] = Counter()  # pending operations at the kill
         self._seconds = dict.fromkeys(OPERATIONS, 3.0)
 
     def kill_one(self, programs: Programs) -> None:
-        """Bring the stack somewhere, kill an operation, and see to it that the next converges."""
+        """Kill an operation, and check that the next one converges."""
         lane, chance = self._lane, self._chance
         lane.write(programs, None)
         operation = chance.choice(["up", "up", "destroy", "refresh"])
         if operation != "up" and not any(self.state()):
             self.run("up")
         pending = self._killed(operation)
-        self.in_flight[f"{operation} while {pending or 'nothing was under way'}"] += 1
+        self.in_flight[f"{operation} while {pending or 'idle'}"] += 1
         wait_for(lambda: not list(processes_in(lane.folder)))
         self.assert_readable()
         following = chance.choice(["up", "destroy"])
         self.run(following)
         if following == "destroy" and pending == "creating":
-            # What was under way is in the state as a pending creation, and `up` takes it over.
+            # The creation is pending in the state, and `up` completes it.
             assert self.folder().items() <= self.pending_creates().items()
             self.run("up")
         assert self.folder() == self.state()
         assert not self.pending_creates()
 
     def _killed(self, operation: str) -> str:
-        """Kill an operation; what was under way then."""
+        """Kill an operation; the type of its pending operation, if any."""
         calls = self._lane.folder / "calls.txt"
         calls.write_text("")
         started = time.monotonic()
@@ -160,7 +160,7 @@ class Killing:
         return fresh[0] if fresh else ""
 
     def _moment(self, operation: str, started: float, calls: Path) -> Happened:
-        """When to kill: at some time, or a little after some provider call has begun."""
+        """When to kill: at a random time, or shortly after a random provider call starts."""
         if self._chance.random() < 0.3:
             due = started + self._chance.uniform(0, self._seconds[operation])
             return lambda: time.monotonic() >= due
@@ -180,12 +180,12 @@ class Killing:
         assert code == 0, output
 
     def folder(self) -> dict[str, Any]:
-        """What exists: inputs by id."""
+        """The existing resources: inputs by ID."""
         files = (self._lane.folder / "cloud").iterdir()
         return {file.stem: json.loads(file.read_text()) for file in files}
 
     def state(self) -> dict[str, Any]:
-        """What the state says exists."""
+        """The resources in the state: inputs by ID."""
         return {
             entry["id"]: {
                 key: value
@@ -209,7 +209,7 @@ class Killing:
         }
 
     def assert_readable(self) -> None:
-        """Whatever the kill has left under a name of its own is a whole file."""
+        """Every file left by the kill is complete."""
         for pattern in ("*.json", "*.bak", "*.yaml"):
             for file in (self._lane.folder / "state").rglob(pattern):
                 assert file.read_text().strip(), f"{file} is empty"
@@ -218,11 +218,11 @@ class Killing:
 
 
 def processes_in(folder: Path) -> Iterator[int]:
-    """The processes whose current folder it is: programs and providers."""
+    """The processes with this working directory: programs and providers."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
-        with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+        with contextlib.suppress(OSError):  # it has exited, or belongs to another user
             if (entry / "cwd").readlink() == folder:
                 yield int(entry.name)
 
@@ -242,13 +242,11 @@ def kill_many(lane: Lane, kills: int, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.timeout(FEW_KILLS * KILL_SECONDS)
-def test_nothing_is_orphaned_by_a_few_kills(lane: Lane, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_few_kills_orphan_nothing(lane: Lane, capsys: pytest.CaptureFixture[str]) -> None:
     kill_many(lane, int(os.environ.get("ENGINE_KILLS", FEW_KILLS)), capsys)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(MANY_KILLS * KILL_SECONDS)
-def test_nothing_is_orphaned_by_a_hundred_kills(
-    lane: Lane, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_hundred_kills_orphan_nothing(lane: Lane, capsys: pytest.CaptureFixture[str]) -> None:
     kill_many(lane, MANY_KILLS, capsys)

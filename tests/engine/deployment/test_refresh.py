@@ -11,7 +11,7 @@ PAIR = 'a = Thing("a", size=1)\nThing("b", of=a.serial)'
 
 
 def drift(cloud: dict[str, Any]) -> None:
-    """Change `a`, and lose `b`."""
+    """Change `a`, and delete `b`."""
     for key, props in list(cloud.items()):
         if props["label"] == "a":
             props["size"] = 9
@@ -19,7 +19,7 @@ def drift(cloud: dict[str, Any]) -> None:
             del cloud[key]
 
 
-def test_refresh_sees_what_has_changed_and_what_is_gone(project: PulumiProject) -> None:
+def test_refresh_detects_changed_and_deleted_resources(project: PulumiProject) -> None:
     project.program(PAIR)
     project.up()
     project.change_cloud(drift)
@@ -35,7 +35,7 @@ def test_refresh_sees_what_has_changed_and_what_is_gone(project: PulumiProject) 
     assert project.cloud["a"]["size"] == 1 and "b" in project.cloud
 
 
-def test_up_with_refresh_mends_the_drift_in_one_go(project: PulumiProject) -> None:
+def test_up_with_refresh_repairs_drift(project: PulumiProject) -> None:
     project.program(PAIR)
     project.up()
     project.change_cloud(drift)
@@ -45,7 +45,7 @@ def test_up_with_refresh_mends_the_drift_in_one_go(project: PulumiProject) -> No
     assert "    3 unchanged" in project.up("--refresh").out
 
 
-def test_a_project_can_ask_for_a_refresh_every_time(project: PulumiProject) -> None:
+def test_a_project_can_always_refresh(project: PulumiProject) -> None:
     project.program('Thing("a")')
     project.up()
     project.change_cloud(dict.clear)
@@ -57,7 +57,7 @@ def test_a_project_can_ask_for_a_refresh_every_time(project: PulumiProject) -> N
     assert set(project.cloud) == {"a"}
 
 
-def test_a_lost_dependency_leaves_no_reference_behind(project: PulumiProject) -> None:
+def test_refresh_drops_references_to_deleted_resources(project: PulumiProject) -> None:
     project.program(PAIR)
     project.up()
     lost = project.resources()["a"]
@@ -66,7 +66,7 @@ def test_a_lost_dependency_leaves_no_reference_behind(project: PulumiProject) ->
     assert lost.urn not in str(project.deployment())
 
 
-def test_a_read_that_fails_stops_and_changes_nothing(project: PulumiProject) -> None:
+def test_a_failed_read_stops_the_refresh_and_changes_nothing(project: PulumiProject) -> None:
     project.program('Thing("a", fails="read")')
     project.up()
     before = project.checkpoint.read_text()
@@ -75,7 +75,7 @@ def test_a_read_that_fails_stops_and_changes_nothing(project: PulumiProject) -> 
     assert project.checkpoint.read_text() == before
 
 
-def test_a_plain_refresh_keeps_pending_creates_and_a_flag_clears_them(
+def test_refresh_keeps_pending_creates_unless_told_to_clear_them(
     project: PulumiProject,
 ) -> None:
     project.program('Thing("a")')
@@ -88,13 +88,13 @@ def test_a_plain_refresh_keeps_pending_creates_and_a_flag_clears_them(
     document["checkpoint"]["latest"]["pending_operations"] = pending
     project.checkpoint.write_text(json.dumps(document))
     ran = project.run("refresh", "--yes")
-    assert "ended while creating a-lost" in ran.out
+    assert "interrupted while creating a-lost" in ran.out
     assert len(project.deployment()["pending_operations"]) == 1
     project.run("refresh", "--yes", "--clear-pending-creates")
     assert "pending_operations" not in project.deployment()
 
 
-def test_destroy_with_refresh_does_not_delete_what_is_gone(project: PulumiProject) -> None:
+def test_destroy_with_refresh_skips_deleted_resources(project: PulumiProject) -> None:
     project.program('Thing("a", fails="delete")\nThing("b")')
     project.up()
     lost = project.resources()["a"].id

@@ -1,4 +1,4 @@
-"""What the engine cannot do is refused in one line, before any provider is called."""
+"""Unsupported features are refused in one line, before any provider is called."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ Remote()
 }
 
 
-# What entries of a state may carry that only the official engine knows.
+# Keys of resources in a state that only the official engine supports.
 MARKS: dict[str, Any] = {
     "resourceHooks": {"beforeCreate": ["h"]},
     "taint": True,
@@ -97,7 +97,7 @@ def assert_refused(ran: Ran) -> None:
 
 
 @pytest.mark.parametrize("feature", PROGRAMS)
-def test_a_program_is_refused_before_any_provider_call(
+def test_an_unsupported_program_is_refused_before_any_provider_call(
     project: PulumiProject, feature: str
 ) -> None:
     project.program(f'a = Thing("a")\n{PROGRAMS[feature]}\n')
@@ -107,7 +107,7 @@ def test_a_program_is_refused_before_any_provider_call(
     assert project.checkpoint.read_text() == before
 
 
-def test_a_refusal_names_what_was_asked_for(project: PulumiProject) -> None:
+def test_a_refusal_names_the_unsupported_feature(project: PulumiProject) -> None:
     project.program(PROGRAMS["provider plugin"])
     ran = project.run("preview")
     assert_refused(ran)
@@ -153,7 +153,7 @@ def edited(document: dict[str, Any], change: str) -> dict[str, Any]:
         *MARKS,
     ],
 )
-def test_a_checkpoint_is_refused(project: PulumiProject, change: str) -> None:
+def test_an_unsupported_checkpoint_is_refused(project: PulumiProject, change: str) -> None:
     entry = {
         "urn": "urn:pulumi:dev::things::pulumi:pulumi:Stack::things-dev",
         "custom": False,
@@ -169,7 +169,7 @@ def test_a_checkpoint_is_refused(project: PulumiProject, change: str) -> None:
     assert project.calls() == [] and project.checkpoint.read_text() == text
 
 
-def test_other_backends_and_layouts_are_refused(
+def test_unsupported_backends_and_layouts_are_refused(
     project: PulumiProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for suffix in (".gz", ".zst"):
@@ -202,6 +202,8 @@ def test_other_backends_and_layouts_are_refused(
         ("Pulumi.dev.yaml", "environment: [shared]\n"),
     ],
 )
-def test_project_and_stack_files_are_refused(project: PulumiProject, file: str, text: str) -> None:
+def test_unsupported_project_and_stack_files_are_refused(
+    project: PulumiProject, file: str, text: str
+) -> None:
     (project.folder / file).write_text(text)
     assert_refused(project.run("preview"))

@@ -12,7 +12,7 @@ pulumi.export("serial", a.serial)
 """
 
 
-def test_up_creates_in_order_and_again_changes_nothing(project: PulumiProject) -> None:
+def test_up_creates_in_order_and_a_second_up_changes_nothing(project: PulumiProject) -> None:
     project.program(TWO_THINGS)
     first = project.up()
     assert set(project.cloud) == {"a", "b"}
@@ -29,7 +29,7 @@ def test_up_creates_in_order_and_again_changes_nothing(project: PulumiProject) -
     assert project.resources()["a"].id == state["a"].id
 
 
-def test_an_up_that_changes_nothing_runs_the_program_dry_and_once(project: PulumiProject) -> None:
+def test_an_up_without_changes_runs_the_program_once_as_a_dry_run(project: PulumiProject) -> None:
     project.program(
         'Thing("a")\nwith open("runs.txt", "a") as runs:\n'
         '    print("dry" if pulumi.runtime.is_dry_run() else "real", file=runs)'
@@ -42,7 +42,7 @@ def test_an_up_that_changes_nothing_runs_the_program_dry_and_once(project: Pulum
     assert runs.read_text().split() == ["dry"]
 
 
-def test_an_unchanged_up_writes_the_same_state(project: PulumiProject) -> None:
+def test_an_up_without_changes_writes_the_same_state(project: PulumiProject) -> None:
     project.program(TWO_THINGS + 'Thing("c", hidden=pulumi.Output.secret("x"))')
     project.up()
     before = {entry["urn"]: entry for entry in project.deployment()["resources"]}
@@ -79,7 +79,7 @@ def test_a_replacement_creates_first_and_deletes_last(project: PulumiProject) ->
     assert project.cloud["b"]["of"] == project.resources()["a"].id
 
 
-def test_delete_before_replace_takes_dependents_along(project: PulumiProject) -> None:
+def test_delete_before_replace_also_replaces_dependents(project: PulumiProject) -> None:
     body = 'a = Thing("a", kind="{kind}", first="delete")\nThing("b", kind=a.serial)'
     project.program(body.format(kind="x"))
     project.up()
@@ -91,7 +91,7 @@ def test_delete_before_replace_takes_dependents_along(project: PulumiProject) ->
     assert set(project.cloud) == {"a", "b"} and len(project.cloud_ids) == 2
 
 
-def test_what_the_program_drops_is_deleted_dependents_first(project: PulumiProject) -> None:
+def test_unregistered_resources_are_deleted_dependents_first(project: PulumiProject) -> None:
     project.program(TWO_THINGS)
     project.up()
     project.program("")
@@ -150,7 +150,7 @@ def test_secrets_are_encrypted_in_the_state_and_hidden_in_the_output(
     assert shown == "hush-hush\n"
 
 
-def test_a_preview_changes_nothing_and_calls_nothing_that_could(project: PulumiProject) -> None:
+def test_a_preview_makes_no_changing_calls(project: PulumiProject) -> None:
     project.program(TWO_THINGS)
     before = project.checkpoint.read_text()
     ran = project.run("preview")
@@ -160,7 +160,7 @@ def test_a_preview_changes_nothing_and_calls_nothing_that_could(project: PulumiP
     assert project.checkpoint.read_text() == before and not project.locks.exists()
 
 
-def test_a_provider_that_does_not_compare_leaves_it_to_the_engine(project: PulumiProject) -> None:
+def test_the_engine_compares_inputs_for_a_provider_without_diff(project: PulumiProject) -> None:
     body = 'PlainThing("a", size={}, opts=Options(replace_on_changes=["size"]))'
     project.program(body.format(1))
     project.up()
@@ -171,7 +171,7 @@ def test_a_provider_that_does_not_compare_leaves_it_to_the_engine(project: Pulum
     assert "    +-1 replaced" in ran.out and old not in project.cloud_ids
 
 
-def test_the_provider_changes_inputs_in_check_and_the_preview_sees_it(
+def test_the_preview_uses_inputs_changed_by_check(
     project: PulumiProject,
 ) -> None:
     project.change_provider("CheckResult(news,", 'CheckResult({**news, "more": 1},')
@@ -192,7 +192,7 @@ def test_true_and_one_are_different_values(project: PulumiProject) -> None:
     assert "    3 unchanged" in project.up().out
 
 
-def test_without_a_preview_the_program_is_heard_once(project: PulumiProject) -> None:
+def test_without_a_preview_program_output_is_shown_once(project: PulumiProject) -> None:
     # The provider changes inputs, so that a second dry run is needed.
     project.change_provider("CheckResult(news,", 'CheckResult({**news, "more": 1},')
     project.program('print("hello")\nThing("a")')
@@ -203,7 +203,9 @@ def test_without_a_preview_the_program_is_heard_once(project: PulumiProject) -> 
         assert "Preview" not in out and out.count("hello") == 1
 
 
-def test_config_reaches_the_provider_and_a_change_of_it_is_quiet(project: PulumiProject) -> None:
+def test_the_provider_gets_the_config_and_a_changed_config_is_not_a_change_of_resources(
+    project: PulumiProject,
+) -> None:
     project.program('Thing("a")')
     project.config(prefix="one-")
     project.up()

@@ -1,4 +1,4 @@
-"""How changes of properties are shown: in rows, with `--diff`, and when asked for details."""
+"""How property changes are shown: in rows, with `--diff`, and as details on request."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_differences_are_named_by_key() -> None:
     assert diff_info(old, old) == ""
 
 
-def test_a_change_is_written_with_both_values_and_the_rest_stands_beside_it() -> None:
+def test_a_change_shows_both_values_and_the_unchanged_properties() -> None:
     old: PropertyMap = {"steps": 20, "name": "a", "gone": None, "__provider": "x"}
     new: PropertyMap = {"steps": 30, "name": "a", "added": True, "__provider": "y"}
     assert changes(old, new) == [
@@ -46,7 +46,7 @@ def test_a_change_is_written_with_both_values_and_the_rest_stands_beside_it() ->
     ]
 
 
-def test_changes_in_objects_and_lists_stand_where_they_are() -> None:
+def test_changes_in_objects_and_lists_are_nested() -> None:
     old: PropertyMap = {"a": {"b": [1, 2, 3], "c": {}}, "kept": {"x": [1]}}
     new: PropertyMap = {"a": {"b": [1, 5], "c": {}, "d": [{"e": 1}]}, "kept": {"x": [1]}}
     assert changes(old, new) == [
@@ -71,7 +71,7 @@ def test_changes_in_objects_and_lists_stand_where_they_are() -> None:
     ]
 
 
-def test_a_value_that_changes_its_kind_is_written_on_one_line() -> None:
+def test_a_value_that_changes_its_type_is_shown_on_one_line() -> None:
     assert changes({"a": {"b": [1]}}, {"a": "text"}) == ['  ~ a: {b: [1]} => "text"']
 
 
@@ -84,20 +84,20 @@ def test_a_value_that_changes_its_kind_is_written_on_one_line() -> None:
         ("a-1", UNKNOWN, '  ~ a: "a-1" => [unknown]'),
     ],
 )
-def test_secrets_and_unknowns_are_written_as_such(old: object, new: object, line: str) -> None:
+def test_secrets_and_unknowns_are_marked(old: object, new: object, line: str) -> None:
     before: PropertyMap = {"a": old}  # type: ignore[dict-item]
     after: PropertyMap = {"a": new}  # type: ignore[dict-item]
     assert changes(before, after) == [line]
 
 
-def test_a_long_text_is_cut() -> None:
+def test_a_long_text_is_truncated() -> None:
     (line,) = PropertyWriter(cut=20).properties({"a": "x" * 21, "__provider": "p"}, level=1)
     assert line == f'    a: "{"x" * 17}..."'
     (line,) = PropertyWriter(cut=20).properties({"a": "x" * 20}, level=1)
     assert line == f'    a: "{"x" * 20}"'
 
 
-def test_long_texts_are_cut_so_that_their_difference_shows() -> None:
+def test_truncated_texts_still_show_their_difference() -> None:
     common = "".join(chr(ord("a") + i % 26) for i in range(500))
     (line,) = PropertyWriter().changes({"a": common + "1"}, {"a": common + "2"}, level=1)
     assert line == f'  ~ a: "...{common[-20:]}1" => "...{common[-20:]}2"'
@@ -120,7 +120,7 @@ def blocks(*steps: Step) -> list[str]:
     return stream.getvalue().splitlines()
 
 
-def test_children_stand_below_their_parents_further_in() -> None:
+def test_children_are_indented_below_their_parents() -> None:
     parent = resource("p", given=1)
     child = resource("c", parent.urn, given=2)
     assert blocks(Step(Op.CREATE, parent), Step(Op.UPDATE, child, resource("c", given=1))) == [
@@ -145,7 +145,7 @@ def test_a_replacement_is_one_block() -> None:
     ]
 
 
-def test_drift_is_shown_where_the_inputs_are_the_same() -> None:
+def test_drift_in_outputs_is_shown_if_the_inputs_are_equal() -> None:
     old, new = resource("a", size=1), resource("a", size=1)
     old.outputs = {"size": 9, "serial": "a-1"}
     assert "      ~ size: 9 => 1" in blocks(Step(Op.UPDATE, new, old))
@@ -158,7 +158,7 @@ def test_drift_is_shown_where_the_inputs_are_the_same() -> None:
 # -- whole commands ----------------------------------------------------------------------------
 
 
-def test_previews_and_updates_say_which_properties_change_and_how(project: PulumiProject) -> None:
+def test_previews_and_updates_show_which_properties_change_and_how(project: PulumiProject) -> None:
     project.program(
         'a = Thing("a", size=20, word=pulumi.Output.secret("hush"))\nThing("b", of=a.serial)'
     )
@@ -183,7 +183,7 @@ def test_previews_and_updates_say_which_properties_change_and_how(project: Pulum
     assert "hush" not in update and "quiet" not in update
 
 
-def test_details_are_shown_before_the_answer(
+def test_details_can_be_shown_before_confirming(
     project: PulumiProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.program('Thing("a", size=7)\npulumi.export("new", 1)')
@@ -202,7 +202,9 @@ def test_details_are_shown_before_the_answer(
     assert "        size : 7" in ran.out and "    --outputs:--\n    new: 1" in ran.out
 
 
-def test_no_answer_at_all_is_a_no(project: PulumiProject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_end_of_input_at_the_prompt_declines(
+    project: PulumiProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def answer(prompt: str) -> str:
         raise EOFError  # Ctrl-D
 

@@ -1,4 +1,4 @@
-"""`--json` where the CLI has it, and `--expect-no-changes`: what scripts rely on."""
+"""What scripts rely on: `--json` where the CLI has it, and `--expect-no-changes`."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_expect_no_changes_is_checked_after_an_update_or_a_refresh(project: Pulu
 def test_destroy_does_not_take_a_flag_that_it_would_not_keep(
     project: PulumiProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As with the official CLI: nothing is deleted for somebody who expects no changes."""
+    """Like the official CLI, which deletes nothing if no changes are expected."""
     project.program('Thing("a")')
     project.up()
     for verb in (["preview"], ["up", "--yes"], ["refresh", "--yes"]):

@@ -1,4 +1,4 @@
-"""The table on a terminal: what it shows, when it is used, and that it leaves a terminal sane."""
+"""The live table: what it shows, when it is used, and that it restores the terminal."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def thing(name: str, **inputs: int) -> Resource:
 
 
 class Screen:
-    """A LiveDisplay, what it draws, and what it has written."""
+    """A LiveDisplay, its current table, and everything it has written."""
 
     def __init__(self, height: int = 24) -> None:
         self.stream = io.StringIO()
@@ -50,11 +50,11 @@ class Screen:
     def rows(self) -> list[str]:
         console = Console(width=80, file=io.StringIO(), force_terminal=False)
         with console.capture() as capture:
-            console.print(self.display.picture())
+            console.print(self.display.render())
         return [line.rstrip() for line in capture.get().splitlines()]
 
     def close(self) -> str:
-        """What is written in the end, below the last thing drawn while it ran."""
+        """The final output, below the last table drawn during the operation."""
         self.display.close()
         return self.stream.getvalue()
 
@@ -68,7 +68,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
     screen.close()
 
 
-def test_a_step_in_flight_shows_its_seconds_and_the_last_line_of_its_provider(
+def test_a_running_step_shows_its_seconds_and_its_last_line_of_output(
     screen: Screen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
@@ -83,7 +83,7 @@ def test_a_step_in_flight_shows_its_seconds_and_the_last_line_of_its_provider(
     assert "updating (3s)" in screen.rows[1] and screen.rows[1].endswith("step 2 of 2 [ok]")
 
 
-def test_the_final_state_stays_and_every_line_said_is_repeated(screen: Screen) -> None:
+def test_the_final_table_stays_and_all_output_is_repeated(screen: Screen) -> None:
     display = screen.display
     display.started(Step(Op.CREATE, thing("a")))
     display.output("first")
@@ -105,7 +105,7 @@ def test_the_final_state_stays_and_every_line_said_is_repeated(screen: Screen) -
     )
 
 
-def test_a_failed_step_says_what_it_printed_once(screen: Screen) -> None:
+def test_the_output_of_a_failed_step_is_repeated_once(screen: Screen) -> None:
     screen.display.started(Step(Op.CREATE, thing("a")))
     screen.display.output("on the way")
     screen.display.failed(Op.CREATE, thing("a"), "Traceback:\nRuntimeError: oh no")
@@ -129,7 +129,7 @@ def test_a_replacement_is_one_row_that_ends_as_replaced(screen: Screen) -> None:
     assert screen.rows[1].split() == ["+-", "things:Thing", "a", "replaced", "[diff:", "~size]"]
 
 
-def test_a_table_too_long_for_the_screen_shows_its_end_and_all_of_it_at_last(
+def test_a_table_too_long_for_the_screen_shows_its_last_rows_and_is_complete_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
@@ -145,21 +145,21 @@ def test_a_table_too_long_for_the_screen_shows_its_end_and_all_of_it_at_last(
     assert "thing-0 " in last and "thing-29 " in last
 
 
-def test_lines_come_above_the_table_while_it_stands(screen: Screen) -> None:
+def test_lines_are_printed_above_the_live_table(screen: Screen) -> None:
     screen.display.started(Step(Op.CREATE, thing("a")))
     screen.display.line("[a line]")
     assert "[a line]\n" in screen.stream.getvalue()
     assert "creating" in screen.close().rpartition("[a line]")[2]
 
 
-def test_a_notice_stands_below_the_table(screen: Screen) -> None:
+def test_a_notice_is_shown_below_the_table(screen: Screen) -> None:
     assert screen.display.notice("interrupted: wait")
     assert screen.rows[-1] == "interrupted: wait"
     screen.close()
     assert not screen.display.notice("said otherwise")
 
 
-def test_ending_at_once_brings_the_cursor_back(
+def test_an_immediate_exit_restores_the_cursor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
@@ -167,27 +167,12 @@ def test_ending_at_once_brings_the_cursor_back(
         display = LiveDisplay(STACK, dry_run=False, stream=stream)
         display.header("Updating", "dev", {})
         stream.flush()
-        display.leave_at_once()
+        display.restore_terminal()
         assert (tmp_path / "screen").read_text().endswith(SHOW_CURSOR + "\n")
         display.close()
 
 
-def test_a_terminal_that_goes_away_does_not_stop_the_operation(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Gone(io.StringIO):
-        def write(self, s: str) -> int:
-            raise OSError("gone")
-
-    monkeypatch.setenv("TERM", "xterm")
-    display = LiveDisplay(STACK, dry_run=False, stream=Gone())
-    display.header("Updating", "dev", {})
-    display.started(Step(Op.CREATE, thing("a")))
-    display.line("text")
-    display.diagnostics()
-
-
-def test_the_next_display_finds_the_terminal_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_live_display_does_not_redirect_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Tty()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stdout", stream)
@@ -220,7 +205,7 @@ class Tty(io.StringIO):
         ({"TERM": ""}, False),
     ],
 )
-def test_a_terminal_is_live_unless_it_is_dumb_or_of_a_ci(
+def test_a_terminal_is_live_unless_it_is_dumb_or_in_ci(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], live: bool
 ) -> None:
     for key, value in {"TERM": "xterm", "CI": "", **variables}.items():
@@ -238,7 +223,7 @@ def test_a_terminal_is_live_unless_it_is_dumb_or_of_a_ci(
         (["--diff"], False),
     ],
 )
-def test_flags_choose_the_form(
+def test_flags_choose_the_display(
     monkeypatch: pytest.MonkeyPatch, flags: list[str], live: bool
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
@@ -270,7 +255,7 @@ def test_rich_is_not_imported_unless_it_is_used() -> None:
 
 
 class Terminal:
-    """A command on a pseudo-terminal, and everything it writes there."""
+    """A command on a pseudo-terminal, and all its output."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self._master, self.slave = os.openpty()
@@ -292,7 +277,7 @@ class Terminal:
         self._reader.start()
 
     def _read(self) -> None:
-        # Ends when the terminal's last writer is gone.
+        # Ends when the terminal's last writer closes it.
         while True:
             try:
                 data = os.read(self._master, 4096)
@@ -322,7 +307,7 @@ def on_a_terminal(project: PulumiProject, *arguments: str) -> Iterator[Terminal]
         command.end()
 
 
-def test_an_update_on_a_terminal_is_live_and_leaves_it_as_it_was(
+def test_an_update_on_a_terminal_is_live_and_restores_the_terminal(
     exact_project: PulumiProject,
 ) -> None:
     project = exact_project
@@ -345,7 +330,7 @@ def test_an_update_on_a_terminal_is_live_and_leaves_it_as_it_was(
     assert places == sorted(places)
 
 
-def test_interrupts_on_a_terminal_are_answered_and_leave_the_cursor(
+def test_interrupts_on_a_terminal_are_acknowledged_and_the_cursor_is_restored(
     exact_project: PulumiProject,
 ) -> None:
     project = exact_project
@@ -353,14 +338,45 @@ def test_interrupts_on_a_terminal_are_answered_and_leave_the_cursor(
     with on_a_terminal(project, "up", "--yes", "--skip-preview") as command:
         command.wait_for("waiting for go")
         command.process.send_signal(signal.SIGINT)
-        command.wait_for("interrupted: finishing the step in flight (creating a)")
+        command.wait_for("interrupted: finishing the current step (creating a)")
 
-        def interrupt_until_ended() -> bool:
+        def interrupt_until_exited() -> bool:
             command.process.send_signal(signal.SIGINT)
             return command.process.poll() is not None
 
-        wait_for(interrupt_until_ended)
+        wait_for(interrupt_until_exited)
         assert command.process.returncode == 8
-        command.wait_for("error: ended at once while creating a")
+        command.wait_for("error: exited while creating a")
         assert termios.tcgetattr(command.slave) == command.settings
     assert command.written.rindex(SHOW_CURSOR) > command.written.rindex(HIDE_CURSOR)
+
+
+def test_a_closed_terminal_does_not_stop_the_operation(
+    exact_project: PulumiProject,
+) -> None:
+    project = exact_project
+    project.program('Thing("a", waits=True)\nThing("b")')
+    master, slave = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "engine", "up", "--yes", "-C", str(project.folder)],
+        cwd=REPOSITORY,
+        env={**os.environ, "TERM": "xterm", "CI": ""},
+        stdin=subprocess.DEVNULL,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    try:
+        os.close(slave)
+        written = b""
+        while b"waiting for go" not in written:
+            written += os.read(master, 4096)
+        assert HIDE_CURSOR.encode() in written
+        os.close(master)
+        project.go()
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert set(project.cloud) == {"a", "b"}
+    assert set(project.resources()) == {"things-dev", "default", "a", "b"}

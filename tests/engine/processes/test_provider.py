@@ -1,4 +1,4 @@
-"""What is shown of a provider's failure."""
+"""The text shown for a failed provider call."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import traceback
 
 import pytest
 
-from engine.processes.provider import own_words
+from engine.processes.provider import failure_message
 
 
 def failed(error: BaseException, cause: BaseException | None = None) -> str:
-    """The text that `pulumi.dynamic` sends for an exception, here one with a context or without."""
+    """The text that `pulumi.dynamic` sends for an exception, with or without a context."""
     try:
         try:
             if cause is not None:
@@ -22,19 +22,19 @@ def failed(error: BaseException, cause: BaseException | None = None) -> str:
 
 
 @pytest.mark.parametrize("cause", [None, OSError("busy"), RuntimeError("inner")])
-def test_a_foreseen_failure_is_shown_in_its_own_words(cause: BaseException | None) -> None:
-    assert own_words(failed(RuntimeError("port 8501 is in use: set restPort"), cause)) == (
+def test_a_runtime_error_is_shown_without_its_traceback(cause: BaseException | None) -> None:
+    assert failure_message(failed(RuntimeError("port 8501 is in use: set restPort"), cause)) == (
         "port 8501 is in use: set restPort"
     )
 
 
 @pytest.mark.parametrize("cause", [None, RuntimeError("inner")])
-def test_anything_else_keeps_its_traceback(cause: BaseException | None) -> None:
+def test_any_other_exception_keeps_its_traceback(cause: BaseException | None) -> None:
     text = failed(KeyError("restPort"), cause)
-    assert own_words(text) == text
+    assert failure_message(text) == text
 
 
-def test_words_that_are_no_traceback_stay_as_they_are() -> None:
-    assert own_words("the call was refused\nRuntimeError: x") == (
+def test_a_message_that_is_not_a_traceback_is_unchanged() -> None:
+    assert failure_message("the call was refused\nRuntimeError: x") == (
         "the call was refused\nRuntimeError: x"
     )

@@ -1,4 +1,4 @@
-"""Locks: the living are respected, the dead of this host are removed, and nothing else is."""
+"""Locks: only stale ones, whose process on this host has exited, are removed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def put_lock(project: PulumiProject, pid: int, host: str = "", age_seconds: floa
     (project.locks / "0b1c.json.attrs").write_text("{}")
 
 
-def test_a_lock_of_a_living_process_is_respected(project: PulumiProject) -> None:
+def test_a_lock_of_a_running_process_is_respected(project: PulumiProject) -> None:
     project.program("")
     put_lock(project, os.getpid())
     ran = project.run("up", "--yes")
@@ -60,10 +60,8 @@ def test_an_unreadable_lock_is_respected(project: PulumiProject) -> None:
 
 
 @pytest.mark.parametrize("reused", [False, True])
-def test_a_lock_of_a_dead_process_is_removed_with_a_warning(
-    project: PulumiProject, reused: bool
-) -> None:
-    """A process that started after the lock was taken only has the same pid."""
+def test_a_stale_lock_is_removed_with_a_warning(project: PulumiProject, reused: bool) -> None:
+    """reused: another process, started after the lock was taken, has its PID."""
     day_seconds = 86_400.0
     pid = os.getpid() if reused else ended_process()
     put_lock(project, pid, age_seconds=day_seconds if reused else 0.0)
@@ -74,11 +72,11 @@ def test_a_lock_of_a_dead_process_is_removed_with_a_warning(
     assert f"pid {pid}" in warning and list(project.locks.iterdir()) == []
 
 
-def test_unlock_stale_removes_dead_locks_and_nothing_else(project: PulumiProject) -> None:
+def test_unlock_stale_removes_only_stale_locks(project: PulumiProject) -> None:
     put_lock(project, ended_process())
     state = project.checkpoint.read_text()
     ran = project.run("unlock-stale")
-    assert ran.code == 0 and ran.out.startswith("warning: removed the lock of ada@")
+    assert ran.code == 0 and ran.out.startswith("warning: removed the stale lock of ada@")
     assert list(project.locks.iterdir()) == [] and project.checkpoint.read_text() == state
     again = project.run("unlock-stale")
     assert (again.code, again.text) == (0, "")
