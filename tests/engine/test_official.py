@@ -141,7 +141,8 @@ def test_the_official_engine_can_continue_without_changes_and_so_can_the_embedde
     embedded = json.loads(shared.run("stack", "output", "--json", "--show-secrets").out)
     assert embedded == json.loads(official(shared, "stack", "output", "--json", "--show-secrets"))
     assert shared.run("destroy", "--yes").code == 0
-    assert "0" in official(shared, "stack", "ls")
+    (stack,) = json.loads(official(shared, "stack", "ls", "--json"))
+    assert stack["resourceCount"] == 0
     official(shared, "stack", "rm", "--yes", "--preserve-config")
 
 

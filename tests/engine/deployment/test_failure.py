@@ -8,6 +8,7 @@ import signal
 
 import pytest
 
+from engine.state.files import TEMPORARY_SUFFIX
 from tests.engine.pulumi_project import PulumiProject, is_running, wait_for
 
 CHAIN = """
@@ -256,5 +257,6 @@ def test_the_state_is_valid_json_with_a_backup(project: PulumiProject) -> None:
     project.up()
     backup = project.checkpoint.with_name("dev.json.bak")
     assert json.loads(backup.read_text())["version"] == 3
-    leftovers = [file.name for file in project.backend.rglob("*engine-tmp*")]
-    assert leftovers == []
+    stacks = sorted(file.name for file in project.checkpoint.parent.iterdir())
+    assert stacks == ["dev.json", "dev.json.bak"]
+    assert not list(project.backend.rglob(f"*{TEMPORARY_SUFFIX}*"))

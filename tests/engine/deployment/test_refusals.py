@@ -114,6 +114,20 @@ def test_a_refusal_names_the_unsupported_feature(project: PulumiProject) -> None
     assert "gcp:storage/bucket:Bucket b needs the provider plugin of the package 'gcp'" in ran.err
 
 
+def write_edited(project: PulumiProject, change: str) -> str:
+    """Write a checkpoint that holds the stack alone, and this change."""
+    entry = {
+        "urn": "urn:pulumi:dev::things::pulumi:pulumi:Stack::things-dev",
+        "custom": False,
+        "type": "pulumi:pulumi:Stack",
+    }
+    document = json.loads(project.checkpoint.read_text())
+    document["checkpoint"]["latest"]["resources"] = [entry]
+    text = json.dumps(edited(document, change))
+    project.checkpoint.write_text(text)
+    return text
+
+
 def edited(document: dict[str, Any], change: str) -> dict[str, Any]:
     latest = document["checkpoint"]["latest"]
     foreign = {"urn": "urn:pulumi:dev::things::gcp:a:B::b", "custom": True, "type": "gcp:a:B"}
@@ -135,6 +149,8 @@ def edited(document: dict[str, Any], change: str) -> dict[str, Any]:
             latest["snippets"] = [{"uuid": "1"}]
         case "secrets provider":
             latest["secrets_providers"]["type"] = "cloud"
+        case "nothing":
+            pass
         case _:
             latest["resources"][0][change] = MARKS[change]
     return document
@@ -154,16 +170,11 @@ def edited(document: dict[str, Any], change: str) -> dict[str, Any]:
     ],
 )
 def test_an_unsupported_checkpoint_is_refused(project: PulumiProject, change: str) -> None:
-    entry = {
-        "urn": "urn:pulumi:dev::things::pulumi:pulumi:Stack::things-dev",
-        "custom": False,
-        "type": "pulumi:pulumi:Stack",
-    }
-    document = json.loads(project.checkpoint.read_text())
-    document["checkpoint"]["latest"]["resources"] = [entry]
-    text = json.dumps(edited(document, change))
-    project.checkpoint.write_text(text)
     project.program('Thing("a")')
+    write_edited(project, "nothing")
+    assert project.run("preview").code == 0
+    project.calls()
+    text = write_edited(project, change)
     for verb in (["up", "--yes"], ["refresh", "--yes"], ["destroy", "--yes"], ["preview"]):
         assert_refused(project.run(*verb))
     assert project.calls() == [] and project.checkpoint.read_text() == text
@@ -193,17 +204,19 @@ def test_unsupported_backends_and_layouts_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("file", "text"),
+    ("file", "text", "says"),
     [
-        ("Pulumi.yaml", "name: things\nruntime: nodejs\n"),
-        ("Pulumi.yaml", "name: things\nruntime: {name: go, options: {}}\n"),
-        ("Pulumi.dev.yaml", "secretsprovider: awskms://key\n"),
-        ("Pulumi.dev.yaml", "encryptedkey: a2V5\n"),
-        ("Pulumi.dev.yaml", "environment: [shared]\n"),
+        ("Pulumi.yaml", "name: things\nruntime: nodejs\n", "nodejs"),
+        ("Pulumi.yaml", "name: things\nruntime: {name: go, options: {}}\n", "go"),
+        ("Pulumi.dev.yaml", "secretsprovider: awskms://key\n", "secretsprovider"),
+        ("Pulumi.dev.yaml", "encryptedkey: a2V5\n", "encryptedkey"),
+        ("Pulumi.dev.yaml", "environment: [shared]\n", "environment"),
     ],
 )
 def test_unsupported_project_and_stack_files_are_refused(
-    project: PulumiProject, file: str, text: str
+    project: PulumiProject, file: str, text: str, says: str
 ) -> None:
     (project.folder / file).write_text(text)
-    assert_refused(project.run("preview"))
+    ran = project.run("preview")
+    assert_refused(ran)
+    assert says in ran.err.partition("cannot run this: ")[2].partition(" install ")[0], ran.err
