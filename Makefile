@@ -9,12 +9,12 @@ ARGS   ?=
 
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
-# The first Python on PATH that runs and is of a supported version.
+# The first supported Python on PATH.
 IS_SUPPORTED = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 FOUND_PYTHON = $(shell for p in python3 python3.13 python3.12 python3.11; do \
   "$$p" -c '$(IS_SUPPORTED)' >/dev/null 2>&1 && echo "$$p" && break; done)
 
-# The official CLI runs every stack. Where it is missing, the embedded engine runs "local".
+# The official CLI runs every stack; without it, the embedded engine runs "local".
 ENGINE ?= $(if $(shell command -v pulumi),pulumi,embedded)
 ifeq ($(ENGINE),embedded)
   PULUMI = $(PYTHON) -m engine
@@ -34,7 +34,7 @@ export ENGINE PROMPT
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev up preview refresh render down generate load status doctor logs env \
-        test test-long setup-bench bench bench-quick bench-engine bench-servers lint clean \
+        test test-long setup-bench bench bench-quick bench-engine bench-servers protos lint clean \
         _ready _engine _stack _destroy _down_local
 
 help: ## list the commands
@@ -42,17 +42,17 @@ help: ## list the commands
 	@echo
 	@echo '  settings: STACK=$(STACK)  ENGINE=$(ENGINE)  PROMPT="$(PROMPT)"'
 
-setup: $(VENV)/.installed ## make the virtual environment with the pinned packages
+setup: $(VENV)/.installed ## create the virtual environment .venv with the pinned packages
 
 $(VENV)/.installed: requirements.txt constraints.txt
 	@python="$(FOUND_PYTHON)"; [ -n "$$python" ] || { \
-	  echo "error: no Python 3.11, 3.12 or 3.13 found; install one, or name it: make setup FOUND_PYTHON=/path/to/python3.12"; exit 1; }
-	@echo "setting up $(VENV) (TensorFlow is some 600 MB: this takes a few minutes the first time)"
+	  echo "error: no Python 3.11, 3.12 or 3.13 on PATH; install one, or name it: make setup FOUND_PYTHON=/path/to/python3.12"; exit 1; }
+	@echo "setting up $(VENV): a few minutes the first time (TensorFlow is about 600 MB)"
 	@"$(FOUND_PYTHON)" -m venv $(VENV)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
 	@touch $@
 
-setup-dev: $(VENV)/.installed-dev ## the same, and what tests and training need
+setup-dev: $(VENV)/.installed-dev ## setup, plus the packages for tests and training
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
@@ -62,7 +62,7 @@ _ready: _engine $(VENV)/.installed
 
 _engine:
 	@if [ "$(ENGINE)" = pulumi ] && ! command -v pulumi >/dev/null; then \
-	  echo "error: ENGINE=pulumi, and the Pulumi CLI is not installed; see https://www.pulumi.com/docs/install/"; exit 1; fi
+	  echo "error: ENGINE=pulumi needs the Pulumi CLI; install it from https://www.pulumi.com/docs/install/"; exit 1; fi
 	@if [ "$(STACK)" != local ] && [ "$(ENGINE)" != pulumi ]; then \
 	  echo 'error: stack "$(STACK)" needs the official Pulumi CLI (only "local" runs without it); install it from https://www.pulumi.com/docs/install/ and run again'; exit 1; fi
 
@@ -74,16 +74,16 @@ up: _stack ## deploy the stack, then draw a first picture
 	@$(PULUMI) up --yes --refresh --stack $(STACK)
 	@$(PYTHON) -m client first-picture --stack $(STACK) --prompt="$$PROMPT"
 
-preview: _stack ## what `make up` would change
+preview: _stack ## show what `make up` would change
 	@$(PULUMI) preview --refresh --stack $(STACK)
 
-render: $(VENV)/.installed ## what STACK would create, without a cloud; OUT=folder writes manifests
+render: $(VENV)/.installed ## show what STACK would create, without a cloud; OUT=folder writes manifests
 	@$(PYTHON) -m render --stack $(STACK) $(if $(OUT),--out "$(OUT)")
 
-refresh: _stack ## compare the stack's state with what really runs
+refresh: _stack ## update the stack's state to match what really runs
 	@$(PULUMI) refresh --yes --stack $(STACK)
 
-down: _engine ## take everything down again; pictures, packages and settings stay
+down: _engine ## destroy the stack; pictures, packages and settings stay
 ifeq ($(STACK),local)
 	@if [ -d .state ]; then $(MAKE) --no-print-directory _down_local; else echo 'nothing to take down: there is no stack "local"'; fi
 else
@@ -94,7 +94,7 @@ _destroy: _stack
 	@$(PULUMI) destroy --yes --refresh --stack $(STACK)
 	@$(PULUMI) stack rm --yes --preserve-config --stack $(STACK)
 
-# The sweep at the end is for what a deployment that was killed at the wrong moment left behind.
+# The stop at the end cleans up after a killed deployment.
 _down_local: _destroy
 	@$(PYTHON) -m infra.server_process stop .state/server
 	@rm -rf .state
@@ -102,47 +102,50 @@ _down_local: _destroy
 generate: _ready ## draw a picture: make generate PROMPT="a small red circle on white"
 	@$(PYTHON) -m client generate --stack $(STACK) --prompt="$$PROMPT" $(ARGS)
 
-load: _ready ## send 50 requests, 5 at a time, and report; ARGS="--help" shows the options
+load: _ready ## load-test with 50 requests, 5 at a time; ARGS="--help" shows the options
 	@$(PYTHON) -m client load --stack $(STACK) $(ARGS)
 
-status: _ready ## is the service up, and which model does it serve?
+status: _ready ## show whether the service is up, and its model
 	@$(PYTHON) -m client status --stack $(STACK)
 
-doctor: _ready ## what is wrong with STACK's service, and what to do
+doctor: _ready ## diagnose STACK's service: what is wrong, and what to do
 	@$(PYTHON) -m client doctor --stack $(STACK)
 
-logs: ## the end of the local server's log; FOLLOW=1 follows it
+logs: ## show the end of the local server's log; FOLLOW=1 follows it
 	@if [ -f .state/server/server.log ]; then tail -n 100 $(if $(FOLLOW),-f) .state/server/server.log; \
-	else echo "no local server has run: try make up"; fi
+	else echo "there is no server log; start the local server with: make up"; fi
 
-env: ## the settings for typing `pulumi` yourself: eval "$(make env)"
+env: ## print the environment for running `pulumi` yourself: eval "$(make env)"
 	@echo 'export PULUMI_BACKEND_URL="file://$(CURDIR)/.state"'
 	@echo 'export PULUMI_CONFIG_PASSPHRASE=""'
 	@echo 'export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true'
 	@echo 'mkdir -p "$(CURDIR)/.state"'
 
-test: $(VENV)/.installed-dev ## all tests
+test: $(VENV)/.installed-dev ## run the tests
 	@$(PYTHON) -m pytest -m "not long" $(ARGS)
 
-test-long: $(VENV)/.installed-dev ## the long forms too
+test-long: $(VENV)/.installed-dev ## run the tests, including the long ones
 	@$(PYTHON) -m pytest $(ARGS)
 
-setup-bench: $(VENV)/.installed-dev ## the opponents of `make bench` (torch is large)
+setup-bench: $(VENV)/.installed-dev ## install the engines that `make bench` compares with (torch is large)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt -c constraints.txt
 
-bench: $(VENV)/.installed-dev ## how fast it draws, against others; writes docs/benchmarks.md (an hour)
+bench: $(VENV)/.installed-dev ## benchmark against other engines; writes docs/benchmarks.md (an hour)
 	@$(PYTHON) -m bench.speed $(ARGS)
 
-bench-quick: $(VENV)/.installed-dev ## the same on few steps of small pictures; prints only
+bench-quick: $(VENV)/.installed-dev ## a short benchmark with few steps of small pictures; writes nothing
 	@$(PYTHON) -m bench.speed --quick $(ARGS)
 
-bench-engine: $(VENV)/.installed-dev ## an `up` with nothing to do, by both engines in turns
+bench-engine: $(VENV)/.installed-dev ## compare both deployment engines on an `up` without changes
 	@$(PYTHON) bench/engine_noop.py $(ARGS)
 
-bench-servers: $(VENV)/.installed-dev ## two servers behind the client against one, a core each
+bench-servers: $(VENV)/.installed-dev ## compare two servers behind the client with one, on a core each
 	@$(PYTHON) -m bench.two_servers $(ARGS)
 
-lint: $(VENV)/.installed-dev ## ruff and pyright
+protos: $(VENV)/.installed-dev ## write tfserving/*_pb2.py from the .proto files
+	@$(PYTHON) -m grpc_tools.protoc -I . --python_out="$(or $(OUT),.)" --pyi_out="$(or $(OUT),.)" tfserving/*.proto
+
+lint: $(VENV)/.installed-dev ## run ruff and pyright
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m pyright

@@ -1,4 +1,8 @@
-"""Counters and histograms in TF Serving's names, as Prometheus text."""
+"""Counters and histograms in TF Serving's names, as Prometheus text.
+
+Written out, since prometheus_client renames counters to `…_total`, and writes labels and numbers
+otherwise than TF Serving.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,9 @@ import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-from devserver import protos
+from devserver import config_files
 from devserver.errors import Code
+from tfserving.config_files_pb2 import MonitoringConfig
 
 DEFAULT_PATH = "/monitoring/prometheus/metrics"
 
@@ -75,7 +80,7 @@ class Histogram:
 
 
 class Metrics:
-    """What this server measures. Times are microseconds, given in seconds."""
+    """This server's metrics. Times are given in seconds and exported in microseconds."""
 
     def __init__(self) -> None:
         serving, batching = ":tensorflow:serving:", ":tensorflow:serving:batching_session:"
@@ -125,20 +130,20 @@ class Metrics:
     def record_request(
         self, model: str, code: Code, seconds: float, api: str, entrypoint: str
     ) -> None:
-        """Counts a request; its latency enters only when it succeeded, as in the original."""
+        """Counts a request, and its latency if it succeeded, as in TF Serving."""
         self._request_count.add(model, code.name)
         if code is Code.OK:
             self._request_latency.add(seconds * 1e6, model, api, entrypoint)
 
     def record_run(self, model: str, seconds: float) -> None:
-        """A request's successful run, the wait in the queue included."""
+        """A request's successful run, time in the queue included."""
         self._runtime_latency.add(seconds * 1e6, model, "Predict", "TF1")
 
     def record_queue_wait(self, seconds: float) -> None:
         self._queuing_latency.add(seconds * 1e6, "")
 
     def record_input_batch(self, rows: Sequence[int]) -> None:
-        """The rows of each input of a request that goes into the queue."""
+        """The rows of each input of a queued request."""
         for size in rows:
             self._input_batch_size.add(size)
 
@@ -174,14 +179,14 @@ def _escape(value: str) -> str:
 
 
 def monitoring_path(config_file: str) -> str | None:
-    """Where the metrics are served according to a MonitoringConfig file; None: nowhere.
+    """The path of the metrics page from a MonitoringConfig file, or None if disabled.
 
     Raises:
         StartError: the file cannot be read.
     """
     if not config_file:
         return None
-    message = protos.MonitoringConfig()
-    protos.read_text_file("monitoring_config_file", config_file, message)
+    message = MonitoringConfig()
+    config_files.read("monitoring_config_file", config_file, message)
     config = message.prometheus_config
     return (config.path or DEFAULT_PATH) if config.enable else None

@@ -1,6 +1,6 @@
 """Warm-up records: requests that TF Serving runs before a model counts as loaded.
 
-A replica is then warm before it is ready, and a broken model fails to load. Imports TensorFlow
+So a replica is warm before it is ready, and a damaged model fails to load. Imports TensorFlow
 inside the function.
 """
 
@@ -10,21 +10,21 @@ from pathlib import Path
 
 from model_export.spec import MAX_PROMPT_TOKENS, MODEL_NAME, ModelSpec
 from model_export.vocabulary import END_OF_TEXT, START_OF_TEXT
+from tfserving.prediction_log_pb2 import PredictionLog
 
 WARMUP_PATH = "assets.extra/tf_serving_warmup_requests"
 _QUICK_FAMILIES = ("demo",)
-"""Which draw a whole picture in seconds."""
+"""They draw a whole picture in seconds."""
 _PROMPT = b"a small red circle on a white background"
 
 
 def write_warmup_requests(version_folder: Path, spec: ModelSpec) -> None:
     """One PredictionLog for each signature, with one row and one step.
 
-    Where a step takes seconds there is one for `serving_default` alone: the signatures share their
-    networks, and every new replica would wait while each of them draws.
+    If a step takes seconds there is only one, for `serving_default`: the signatures share their
+    networks, and every new replica would have to wait for one picture per signature.
     """
     import tensorflow as tf
-    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
     empty_prompt = [[START_OF_TEXT] + [END_OF_TEXT] * (MAX_PROMPT_TOKENS - 1)]
     chosen = {
@@ -51,11 +51,11 @@ def write_warmup_requests(version_folder: Path, spec: ModelSpec) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, inputs in requests.items():
-            request = predict_pb2.PredictRequest()  # pyright: ignore[reportAttributeAccessIssue]
+            record = PredictionLog()
+            request = record.predict_log.request
             request.model_spec.name = MODEL_NAME
             request.model_spec.signature_name = signature
             for name, value in inputs.items():
-                request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-            record = prediction_log_pb2.PredictionLog()  # pyright: ignore[reportAttributeAccessIssue]
-            record.predict_log.request.CopyFrom(request)
-            writer.write(record.SerializeToString())
+                tensor = tf.make_tensor_proto(value)
+                request.inputs[name].MergeFromString(tensor.SerializeToString())
+            writer.write(record.SerializeToString(deterministic=True))

@@ -1,11 +1,10 @@
-"""Problems that people hit on a cluster, and that the GKE stacks answer: a test for each."""
+"""Common problems on a cluster that the GKE stacks solve: a test for each."""
 
 from __future__ import annotations
 
 import pytest
 from google.protobuf import text_format
 
-from devserver import protos
 from model_export.resource import ModelExportProvider
 from policy import rules
 from render.recorder import Run
@@ -19,6 +18,7 @@ from tests.stacks import (
     run_of,
     server_flags,
 )
+from tfserving.config_files_pb2 import BatchingParameters
 
 
 @pytest.fixture(params=GKE_STACKS)
@@ -26,20 +26,20 @@ def run(request: pytest.FixtureRequest) -> Run:
     return run_of(request.param)
 
 
-def test_two_requests_at_once_run_one_after_the_other_and_too_many_are_refused(run: Run) -> None:
+def test_concurrent_requests_run_one_at_a_time_and_excess_ones_are_refused(run: Run) -> None:
     text = run.one("ConfigMap").inputs["data"]["batching.config"]
-    batching = text_format.Parse(text, protos.BatchingParameters())
+    batching = text_format.Parse(text, BatchingParameters())
     assert batching.num_batch_threads.value == 1
     assert batching.max_execution_batch_size.value == 1
     assert 1 <= batching.max_enqueued_batches.value <= 1000
     assert run.one("HorizontalPodAutoscaler").inputs["spec"]["maxReplicas"] > 1
 
 
-def test_a_half_uploaded_model_is_never_loaded_and_a_new_one_is_a_rolling_update() -> None:
+def test_a_partial_upload_is_never_loaded_and_a_new_model_is_a_rolling_update() -> None:
     before, after = run_of("dev"), run_of("dev", steps="25")
     old, new = before.one("ModelExport"), after.one("ModelExport")
     assert old.outputs["uri"] != new.outputs["uri"]
-    # The folder is complete before pods look for it, and goes after they have left it.
+    # The folder is complete before pods read it, and is deleted after them.
     assert goes_before(after, "Deployment", "ModelExport")
     diff = ModelExportProvider().diff("id", old.inputs, new.inputs)
     assert diff.replaces and diff.delete_before_replace is False
@@ -48,13 +48,13 @@ def test_a_half_uploaded_model_is_never_loaded_and_a_new_one_is_a_rolling_update
     assert server_flags(after)["file_system_poll_wait_seconds"] == "0"
 
 
-def test_going_back_to_the_old_model_is_the_same_graph_again() -> None:
+def test_going_back_to_the_old_model_gives_the_same_graph() -> None:
     again = run_of("dev", steps="30")
     assert again.one("ModelExport").inputs == run_of("dev").one("ModelExport").inputs
     assert again.one("ConfigMap").inputs == run_of("dev").one("ConfigMap").inputs
 
 
-def test_the_pod_can_read_the_bucket_and_that_bucket_only(run: Run) -> None:
+def test_pods_can_read_that_bucket_only(run: Run) -> None:
     grants = [r for r in run.resources if "IAM" in r.type and "member" in r.inputs]
     to_pods = [r for r in grants if "workloadIdentityPools" in r.inputs["member"]]
     (only,) = to_pods
@@ -89,13 +89,13 @@ def test_destroy_leaves_no_load_balancer_behind(run: Run) -> None:
         assert goes_before(run, one, "pulumi:providers:kubernetes")
 
 
-def test_the_server_that_ignores_sigterm_is_drained_and_ended_by_a_hook(run: Run) -> None:
+def test_a_hook_drains_and_stops_the_server_which_ignores_sigterm(run: Run) -> None:
     assert container(run)["lifecycle"]["preStop"]["exec"]["command"][0] == "/bin/bash"
     timeout = run.outputs["limits"]["requestTimeoutSeconds"]
     assert pod_spec(run)["terminationGracePeriodSeconds"] > timeout
 
 
-def test_the_server_that_ignores_cpu_limits_is_told_its_threads(run: Run) -> None:
+def test_threads_are_set_explicitly_since_the_server_ignores_cpu_limits(run: Run) -> None:
     found = server_flags(run)
     assert (
         found["tensorflow_intra_op_parallelism"] == container(run)["resources"]["requests"]["cpu"]
@@ -105,14 +105,14 @@ def test_the_server_that_ignores_cpu_limits_is_told_its_threads(run: Run) -> Non
     )
 
 
-def test_the_server_that_nested_json_can_end_is_reached_by_whom_you_say_only(run: Run) -> None:
+def test_only_given_ranges_reach_the_server_which_nested_json_can_crash(run: Run) -> None:
     assert rules.no_open_ranges(resources_of(run)) == []
     ranges = run.one("kubernetes:core/v1:Service").inputs["spec"]["loadBalancerSourceRanges"]
     (ingress,) = run.one("NetworkPolicy").inputs["spec"]["ingress"]
     assert [peer["ipBlock"]["cidr"] for peer in ingress["from"]] == ranges
 
 
-def test_a_pod_that_asks_for_more_than_a_node_has_is_refused_before_anything_is_made() -> None:
+def test_a_pod_larger_than_a_node_is_refused_before_anything_is_created() -> None:
     import pulumi
 
     with pytest.raises(pulumi.RunError, match=r"^memoryRequestGib: 16 GiB do not fit on n2-"):

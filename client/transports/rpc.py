@@ -1,7 +1,7 @@
 """TF Serving's gRPC API: one row to Predict and back, and the model's status.
 
-It answers and fails as REST does. One difference is the server's: over gRPC the client's timeout
-is the only limit, since the server's own request timeout holds for REST alone.
+Results and errors are those of REST. One difference is the server's: its own request timeout
+applies to REST only, so over gRPC the client's timeout is the only limit.
 """
 
 from __future__ import annotations
@@ -16,34 +16,45 @@ from urllib.parse import urlsplit
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its C core would write to standard error
 
 import grpc
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from client.errors import ClientError, UnreachableError, one_line
 from client.limits import PictureRequest
 from client.pictures import png
-from client.transports import rpc_messages
 from client.transports.endpoints import Protocol, is_loopback, normalize_endpoint
 from client.transports.failures import Failures
 from client.transports.transport import STATUS_TIMEOUT_SECONDS, Answer, ModelStatus, model_status_of
+from tfserving.model_status_pb2 import (
+    GetModelStatusRequest,
+    GetModelStatusResponse,
+    ModelVersionStatus,
+)
+from tfserving.predict_pb2 import PredictRequest, PredictResponse
+from tfserving.tensor_pb2 import (
+    DT_BOOL,
+    DT_FLOAT,
+    DT_INT32,
+    DT_INT64,
+    DT_STRING,
+    DataType,
+    TensorProto,
+)
 
 MAX_ANSWER_BYTES = 64 * 2**20
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 _STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
 
-# TensorFlow's types.proto.
-_FLOAT, _INT32, _STRING, _INT64, _BOOL = 1, 3, 7, 9, 10
 _VALUE_FIELDS = {
-    _FLOAT: "float_val",
-    _INT32: "int_val",
-    _STRING: "string_val",
-    _INT64: "int64_val",
-    _BOOL: "bool_val",
+    DT_FLOAT: "float_val",
+    DT_INT32: "int_val",
+    DT_STRING: "string_val",
+    DT_INT64: "int64_val",
+    DT_BOOL: "bool_val",
 }
-_CONTENT_FORMATS = {_INT32: "<i", _INT64: "<q", _BOOL: "<?"}
+_CONTENT_FORMATS = {DT_INT32: "<i", DT_INT64: "<q", DT_BOOL: "<?"}
 """How a server with --enable_serialization_as_tensor_content writes one number."""
 
-# get_model_status.proto, ModelVersionStatus.State.
-_STATES = {10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
+_STATES = {int(number): name for name, number in ModelVersionStatus.State.items()}
 
 
 class GrpcTransport:
@@ -57,26 +68,26 @@ class GrpcTransport:
             urlsplit(self.endpoint).netloc,
             options=[
                 ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
-                # A company's proxy, found in the environment, cannot reach this machine.
+                # A proxy from the environment cannot reach this machine's loopback.
                 ("grpc.enable_http_proxy", int(not is_loopback(self.endpoint))),
             ],
         )
 
     def predict(self, request: PictureRequest, timeout_seconds: float) -> Answer:
-        message = rpc_messages.PredictRequest()
+        message = PredictRequest()
         message.model_spec.name = self._model_name
         message.model_spec.signature_name = "serving_default"
         for alias, dtype, value in (
-            ("prompt", _STRING, request.prompt.encode()),
-            ("negative_prompt", _STRING, request.negative_prompt.encode()),
-            ("num_steps", _INT32, request.num_steps),
-            ("guidance_scale", _FLOAT, request.guidance_scale),
-            ("seed", _INT64, request.seed),
+            ("prompt", DT_STRING, request.prompt.encode()),
+            ("negative_prompt", DT_STRING, request.negative_prompt.encode()),
+            ("num_steps", DT_INT32, request.num_steps),
+            ("guidance_scale", DT_FLOAT, request.guidance_scale),
+            ("seed", DT_INT64, request.seed),
         ):
-            entry = message.inputs.add(key=alias)
-            entry.value.dtype = dtype
-            entry.value.tensor_shape.dim.add(size=1)
-            getattr(entry.value, _VALUE_FIELDS[dtype]).append(value)
+            tensor = message.inputs[alias]
+            tensor.dtype = dtype
+            tensor.tensor_shape.dim.add(size=1)
+            getattr(tensor, _VALUE_FIELDS[dtype]).append(value)
         deadline = time.monotonic() + timeout_seconds
         try:
             content = self._call(_PREDICT, message, timeout_seconds)
@@ -89,7 +100,7 @@ class GrpcTransport:
         return self._answer(content)
 
     def model_status(self, timeout_seconds: float = STATUS_TIMEOUT_SECONDS) -> ModelStatus:
-        message = rpc_messages.GetModelStatusRequest()
+        message = GetModelStatusRequest()
         message.model_spec.name = self._model_name
         try:
             content = self._call(_STATUS, message, timeout_seconds)
@@ -104,7 +115,7 @@ class GrpcTransport:
                 case _:
                     raise self._unexpected(f"{code.name} to a status request", error) from None
         try:
-            answer = rpc_messages.GetModelStatusResponse.FromString(content)
+            answer = GetModelStatusResponse.FromString(content)
             return model_status_of(
                 [
                     (entry.version, _STATES.get(entry.state, ""), entry.status.error_message)
@@ -117,27 +128,27 @@ class GrpcTransport:
     def close(self) -> None:
         self._channel.close()
 
-    def _call(self, method: str, message: Any, timeout_seconds: float) -> bytes:
+    def _call(self, method: str, message: Message, timeout_seconds: float) -> bytes:
         channel: Any = self._channel
         call: Callable[..., bytes] = channel.unary_unary(method)
         try:
             return call(message.SerializeToString(), timeout=timeout_seconds)
         except ValueError:
-            raise UnreachableError(f"the connection to {self.endpoint} has been closed") from None
+            raise UnreachableError(f"the client of {self.endpoint} is closed") from None
 
     def _answer(self, content: bytes) -> Answer:
         try:
-            answer = rpc_messages.PredictResponse.FromString(content)
-            row = {entry.key: entry.value for entry in answer.outputs}
-            image = _value(row["image_bytes"], _STRING)
+            # A dict: a protobuf map makes an entry for a key that is missing.
+            row = dict(PredictResponse.FromString(content).outputs)
+            image = _value(row["image_bytes"], DT_STRING)
             png.check(image)
             return Answer(
                 png=image,
-                seed=_value(row["seed"], _INT64),
-                num_steps=_value(row["num_steps"], _INT32),
-                prompt_tokens=_value(row["prompt_tokens"], _INT32),
-                truncated=_value(row["truncated"], _BOOL),
-                fingerprint=one_line(_value(row["fingerprint"], _STRING).decode()),
+                seed=_value(row["seed"], DT_INT64),
+                num_steps=_value(row["num_steps"], DT_INT32),
+                prompt_tokens=_value(row["prompt_tokens"], DT_INT32),
+                truncated=_value(row["truncated"], DT_BOOL),
+                fingerprint=one_line(_value(row["fingerprint"], DT_STRING).decode()),
                 endpoint=self.endpoint,
             )
         except (DecodeError, ValueError, LookupError, TypeError, struct.error):
@@ -146,7 +157,7 @@ class GrpcTransport:
             ) from None
 
     def _failure(self, error: grpc.RpcError) -> ClientError:
-        """The exception for a call that did not bring a picture."""
+        """The exception for a failed call."""
         message, code = _message(error), _code(error)
         match code:
             case (
@@ -160,7 +171,7 @@ class GrpcTransport:
                     return self._fail.too_long(MAX_ANSWER_BYTES)
                 return self._fail.full(message, code.name)
             case grpc.StatusCode.NOT_FOUND | grpc.StatusCode.UNAVAILABLE:
-                # A connection that fails is UNAVAILABLE as well: then so is the status.
+                # A failed connection is UNAVAILABLE as well: then the status request fails too.
                 return self._fail.not_served(
                     message,
                     code.name,
@@ -174,8 +185,8 @@ class GrpcTransport:
         return self._fail.unexpected(what, _message(error), _code(error).name)
 
 
-def _value(tensor: Any, dtype: int) -> Any:
-    """The one element of a tensor of this type. Raises ValueError where it is not so."""
+def _value(tensor: TensorProto, dtype: DataType) -> Any:
+    """The one element of a tensor of this type. Raises ValueError otherwise."""
     if tensor.dtype != dtype:
         raise ValueError(f"a tensor of type {tensor.dtype}, not {dtype}")
     if tensor.tensor_content and dtype in _CONTENT_FORMATS:
@@ -194,5 +205,5 @@ def _message(error: Any) -> str:
 
 
 def _cause(error: grpc.RpcError) -> str:
-    """The end of gRPC's chain of reasons, such as `Connection refused`."""
+    """The last part of gRPC's chain of causes, such as `Connection refused`."""
     return _message(error).rpartition(": ")[2].strip("[] ").lower()

@@ -1,8 +1,8 @@
 """TF Serving's batching parameters, and what they mean with one execution at a time.
 
-The original merges the rows of several clients into one batch. This server never does: a request
-runs alone, cut into executions of at most the execution batch size, and its rows are put together
-again. For a model whose rows do not depend on each other the answers are the same.
+TF Serving merges rows of several clients into one batch. This server never does: a request runs
+alone, split into executions of at most the execution batch size, whose outputs are then joined. For
+a model with independent rows the results are the same.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from devserver import protos
+from devserver import config_files
 from devserver.errors import Code, ServingError, StartError, invalid_argument
+from tfserving.config_files_pb2 import BatchingParameters
 
 DEFAULT_WAITING_REQUESTS = 8
 
@@ -22,7 +23,7 @@ Tensors = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Batching:
-    """The bounds of the queue. `enabled` tells whether the rules for rows apply."""
+    """The bounds of the queue. The rules for rows apply if `enabled`."""
 
     enabled: bool = False
     max_batch_size: int = 1
@@ -32,7 +33,7 @@ class Batching:
 
     @property
     def execution_rows(self) -> int:
-        """Rows of one execution at most."""
+        """The maximum number of rows per execution."""
         return self.max_execution_batch_size if self.splitting else self.max_batch_size
 
     @property
@@ -41,7 +42,7 @@ class Batching:
         return self.max_enqueued_batches * self.execution_rows
 
     def rows(self, inputs: Tensors) -> int:
-        """What one execution's inputs take of the capacity."""
+        """How much of the capacity one execution's inputs use."""
         if not self.enabled or not inputs:
             return 1
         return max(1, next(iter(inputs.values())).shape[0])
@@ -65,7 +66,7 @@ class Batching:
         """One set of inputs per execution.
 
         Raises:
-            ServingError: the inputs break the original's rules for batching.
+            ServingError: the inputs break TF Serving's rules for batching.
         """
         if not self.enabled:
             return [dict(inputs)]
@@ -124,9 +125,9 @@ def read(enabled: bool, path: str) -> Batching:
     """
     if not enabled:
         return Batching()
-    message = protos.BatchingParameters()
+    message = BatchingParameters()
     if path:
-        protos.read_text_file("batching_parameters_file", path, message)
+        config_files.read("batching_parameters_file", path, message)
 
     def value(name: str, default: Any) -> Any:
         return getattr(message, name).value if message.HasField(name) else default

@@ -1,9 +1,9 @@
 """A SavedModel in a TensorFlow session, as TF Serving holds it: finding, loading and running it.
 
 The session is TensorFlow's C++ `DirectSession`, called below Python's feed checks, so that shapes
-and types are judged, and errors worded, by the same code as in TF Serving. A time limit goes into
-the run's options: when it passes, the session cancels the run and waits until it has stopped,
-which a `tf.while_loop` does between two steps.
+and types are checked by the same code, with the same error messages, as in TF Serving. A time limit
+is set in the run's options: when it passes, the session cancels the run and waits until it has
+stopped; a `tf.while_loop` stops between two steps.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from devserver import config_files
 from devserver.errors import Code, ServingError, StartError
 from devserver.flags import Flags
 
@@ -71,7 +72,7 @@ class LoadedModel:
         """The outputs by alias, computed from the inputs by alias.
 
         Raises:
-            ServingError: what TensorFlow says, DEADLINE_EXCEEDED after the time limit.
+            ServingError: TensorFlow's error, or DEADLINE_EXCEEDED after the time limit.
         """
         import tensorflow as tf
 
@@ -98,7 +99,7 @@ class LoadedModel:
 
 
 def _array(value: Any, dtype: str) -> np.ndarray:
-    """Scalars come out of the session bare, strings as objects."""
+    """The session returns scalars bare and strings as objects."""
     return np.asarray(value, dtype=np.object_) if dtype == "string" else np.asarray(value)
 
 
@@ -135,7 +136,7 @@ def load(flags: Flags, version: int, path: Path) -> LoadedModel:
         signatures = {
             name: _signature(name, message) for name, message in meta_graph.signature_def.items()
         }
-        # The initialiser is listed among the signatures, but has no tensors to fetch.
+        # The initializer is listed among the signatures, but has no tensors to fetch.
         usable = {name: signature for name, signature in signatures.items() if signature}
         return LoadedModel(version, session, meta_graph.signature_def, usable)
     except (tf.errors.OpError, OSError, RuntimeError, ValueError, KeyError) as error:
@@ -143,7 +144,7 @@ def load(flags: Flags, version: int, path: Path) -> LoadedModel:
 
 
 def first_line(error: BaseException) -> str:
-    """An error as one line for a person."""
+    """An error as one line for the user."""
     lines = str(getattr(error, "message", None) or error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
@@ -151,11 +152,9 @@ def first_line(error: BaseException) -> str:
 def _session_config(flags: Flags) -> Any:
     import tensorflow as tf
 
-    from devserver import protos
-
     config = tf.compat.v1.ConfigProto()
     if flags.tensorflow_session_config_file:
-        protos.read_text_file(
+        config_files.read(
             "tensorflow_session_config_file", flags.tensorflow_session_config_file, config
         )
     both = flags.tensorflow_session_parallelism

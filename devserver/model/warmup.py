@@ -1,7 +1,7 @@
 """Warm-up records of a SavedModel: run before the model counts as available.
 
 They are PredictionLogs in a TFRecord file inside the version folder. A record that fails makes the
-load fail, which also makes them the smoke test of an upload.
+load fail, so they are also a smoke test of an upload.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from devserver import protos
+from google.protobuf.message import DecodeError
+
 from devserver.errors import ServingError, StartError
 from devserver.execution.predictor import Predictor, RequestNotes
 from devserver.model.loading import LoadedModel, first_line
 from devserver.rpc import tensor_proto
+from tfserving.prediction_log_pb2 import PredictionLog
 
 FILE_NAME = Path("assets.extra") / "tf_serving_warmup_requests"
 MAX_RECORDS = 1000
@@ -40,7 +42,7 @@ def run(model: LoadedModel, version_folder: Path, passes: int, predictor: Predic
     return len(logs)
 
 
-def _run_record(model: LoadedModel, log: Any, predictor: Predictor) -> None:
+def _run_record(model: LoadedModel, log: PredictionLog, predictor: Predictor) -> None:
     request = log.predict_log.request
     signature = tensor_proto.signature_of(model, request.model_spec.signature_name)
     inputs = tensor_proto.decode_inputs(signature, request)
@@ -48,15 +50,14 @@ def _run_record(model: LoadedModel, log: Any, predictor: Predictor) -> None:
     predictor.predict(model, signature, inputs, outputs, None, RequestNotes())
 
 
-def _read(path: Path) -> list[Any]:
+def _read(path: Path) -> list[PredictionLog]:
     import tensorflow as tf
-    from google.protobuf.message import DecodeError
 
-    prediction_log_pb2 = protos.published("prediction_log_pb2")
-    logs: list[Any] = []
+    logs: list[PredictionLog] = []
     try:
-        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            logs.append(prediction_log_pb2.PredictionLog.FromString(record))
+        dataset: Any = tf.data.TFRecordDataset(str(path))
+        for record in dataset.as_numpy_iterator():
+            logs.append(PredictionLog.FromString(record))
             if len(logs) > MAX_RECORDS:
                 raise StartError(f"{path} has more than {MAX_RECORDS} warm-up records")
     except (tf.errors.OpError, DecodeError) as error:

@@ -1,7 +1,7 @@
 """TF Serving's gRPC services: PredictionService, ModelService and the standard health service.
 
-Requests are taken as bytes and parsed in the handlers, because the published messages of the
-prediction service import TensorFlow, and the port must answer while that is still being imported.
+Requests are taken as bytes and parsed in the handlers, so that one which is no message of its type
+is counted, logged and refused like any other.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from devserver import protos
 from devserver.errors import Code, ServingError, StartError, invalid_argument
 from devserver.execution.predictor import Predictor, RequestNotes
 from devserver.flags import FlagError, Flags
@@ -26,21 +25,30 @@ from devserver.model.loading import LoadedModel
 from devserver.model.servable import Servable
 from devserver.rest.http_server import bind_message
 from devserver.rpc import tensor_proto
+from tfserving.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from tfserving.model_metadata_pb2 import (
+    GetModelMetadataRequest,
+    GetModelMetadataResponse,
+    SignatureDefMap,
+)
+from tfserving.model_pb2 import ModelSpec
+from tfserving.model_status_pb2 import GetModelStatusRequest, GetModelStatusResponse
+from tfserving.predict_pb2 import PredictRequest, PredictResponse
 
 log = logging.getLogger("devserver")
 
 _GRPC_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 _HEALTH_SERVICES = ("", "ModelService", "PredictionService")
-_SERVING, _NOT_SERVING = 1, 2
+_SIGNATURE_DEF_MAP_URL = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
 
 Handler = Callable[[bytes, grpc.ServicerContext, RequestNotes], bytes]
 
 
 class RpcServer(grpc.GenericRpcHandler):
-    """Listens from its construction on; `start` begins to answer.
+    """Listens once constructed; `start` begins handling requests.
 
     Raises:
-        StartError: the port is in use, or the address is not this machine's.
+        StartError: the port is in use, or the address is not one of this machine.
     """
 
     def __init__(
@@ -81,7 +89,7 @@ class RpcServer(grpc.GenericRpcHandler):
         self._server.start()
 
     def stop(self, deadline: float) -> None:
-        """Takes no new requests, then waits for those in flight."""
+        """Stops accepting requests, then waits for those in flight."""
         self._stopping = True
         self._server.stop(max(0.0, deadline - time.monotonic())).wait()
 
@@ -99,7 +107,7 @@ class RpcServer(grpc.GenericRpcHandler):
     def _bind(self, host: str, port: int) -> None:
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            # gRPC prints several lines of its own when it fails, so try it without gRPC first.
+            # gRPC prints several lines of its own if it fails, so try a plain socket first.
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             with socket.socket(family) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -147,10 +155,7 @@ class RpcServer(grpc.GenericRpcHandler):
             context.abort(_GRPC_CODES[failure.code], failure.grpc_details())
         return answer
 
-    def _model(self, head: Any) -> LoadedModel:
-        if not head.HasField("model_spec"):
-            raise invalid_argument("Missing ModelSpec")
-        spec = head.model_spec
+    def _model(self, spec: ModelSpec) -> LoadedModel:
         return self._servable.get(
             spec.name,
             spec.version.value if spec.HasField("version") else None,
@@ -158,18 +163,16 @@ class RpcServer(grpc.GenericRpcHandler):
         )
 
     def _predict(self, request: bytes, context: grpc.ServicerContext, notes: RequestNotes) -> bytes:
-        head = protos.RequestHead.FromString(request)
-        notes.model_name = head.model_spec.name
-        model = self._model(head)
-        predict_pb2 = protos.published("predict_pb2")
-        message = predict_pb2.PredictRequest.FromString(request)
+        message = PredictRequest.FromString(request)
+        notes.model_name = message.model_spec.name
+        model = self._model(_model_spec(message))
         signature = tensor_proto.signature_of(model, message.model_spec.signature_name)
         inputs = tensor_proto.decode_inputs(signature, message)
         aliases = tensor_proto.output_aliases(signature, message)
         outputs = self._predictor.predict(
             model, signature, inputs, aliases, context.time_remaining(), notes
         )
-        response = predict_pb2.PredictResponse()
+        response = PredictResponse()
         response.model_spec.name = message.model_spec.name
         response.model_spec.signature_name = signature.name
         response.model_spec.version.value = model.version
@@ -180,11 +183,8 @@ class RpcServer(grpc.GenericRpcHandler):
     def _get_model_metadata(
         self, request: bytes, context: grpc.ServicerContext, notes: RequestNotes
     ) -> bytes:
-        head = protos.RequestHead.FromString(request)
-        if not head.HasField("model_spec"):
-            raise invalid_argument("Missing ModelSpec")
-        get_model_metadata_pb2 = protos.published("get_model_metadata_pb2")
-        message = get_model_metadata_pb2.GetModelMetadataRequest.FromString(request)
+        message = GetModelMetadataRequest.FromString(request)
+        spec = _model_spec(message)
         if not message.metadata_field:
             raise invalid_argument(
                 "GetModelMetadataRequest must specify at least one metadata_field"
@@ -192,44 +192,55 @@ class RpcServer(grpc.GenericRpcHandler):
         for name in message.metadata_field:
             if name != "signature_def":
                 raise invalid_argument(f"Metadata field {name} is not supported")
-        model = self._model(head)
-        signatures = get_model_metadata_pb2.SignatureDefMap()
+        model = self._model(spec)
+        signatures = SignatureDefMap()
         for name, signature_def in model.signature_defs.items():
-            signatures.signature_def[name].CopyFrom(signature_def)
-        response = get_model_metadata_pb2.GetModelMetadataResponse()
-        response.model_spec.name = message.model_spec.name
+            # TensorFlow's own message, which has fields that ours does not declare.
+            signatures.signature_def[name].MergeFromString(signature_def.SerializeToString())
+        response = GetModelMetadataResponse()
+        response.model_spec.name = spec.name
         response.model_spec.version.value = model.version
-        response.metadata["signature_def"].Pack(signatures)
+        packed = response.metadata["signature_def"]
+        packed.type_url = _SIGNATURE_DEF_MAP_URL
+        packed.value = signatures.SerializeToString()
         return response.SerializeToString()
 
     def _get_model_status(
         self, request: bytes, context: grpc.ServicerContext, notes: RequestNotes
     ) -> bytes:
-        head = protos.RequestHead.FromString(request)
-        if not head.HasField("model_spec"):
-            raise invalid_argument("Missing ModelSpec")
-        spec = head.model_spec
+        spec = _model_spec(GetModelStatusRequest.FromString(request))
         version = spec.version.value if spec.HasField("version") else None
-        response = protos.GetModelStatusResponse()
+        response = GetModelStatusResponse()
         for status in self._servable.statuses(spec.name, version):
-            entry = response.model_version_status.add(version=status.version, state=status.state)
+            entry = response.model_version_status.add(
+                version=status.version, state=status.state.name
+            )
             entry.status.SetInParent()
         return response.SerializeToString()
 
     def _check_health(
         self, request: bytes, context: grpc.ServicerContext, notes: RequestNotes
     ) -> bytes:
-        service = protos.HealthCheckRequest.FromString(request).service
+        service = HealthCheckRequest.FromString(request).service
         if service not in _HEALTH_SERVICES:
             raise ServingError(Code.NOT_FOUND, "unknown service")
         serving = self._servable.is_available and not self._stopping
-        return protos.HealthCheckResponse(
-            status=_SERVING if serving else _NOT_SERVING
-        ).SerializeToString()
+        status = HealthCheckResponse.SERVING if serving else HealthCheckResponse.NOT_SERVING
+        return HealthCheckResponse(status=status).SerializeToString()
+
+
+def _model_spec(
+    message: PredictRequest | GetModelMetadataRequest | GetModelStatusRequest,
+) -> ModelSpec:
+    if not message.HasField("model_spec"):
+        raise invalid_argument("Missing ModelSpec")
+    return message.model_spec
 
 
 def _unimplemented(request: bytes, context: grpc.ServicerContext, notes: RequestNotes) -> bytes:
-    raise ServingError(Code.UNIMPLEMENTED, "This development server has no such call; use Predict")
+    raise ServingError(
+        Code.UNIMPLEMENTED, "This development server does not support this method; use Predict"
+    )
 
 
 def _options(channel_arguments: str) -> list[tuple[str, int | str]]:
@@ -237,7 +248,7 @@ def _options(channel_arguments: str) -> list[tuple[str, int | str]]:
     options: dict[str, int | str] = {
         "grpc.max_receive_message_length": -1,
         "grpc.max_send_message_length": -1,
-        # Otherwise a second server on the same port would start, and get half of the requests.
+        # Otherwise a second server could start on the same port, and get half of the requests.
         "grpc.so_reuseport": 0,
     }
     for argument in filter(None, channel_arguments.split(",")):
@@ -249,5 +260,5 @@ def _options(channel_arguments: str) -> list[tuple[str, int | str]]:
 
 
 def quiet_grpc() -> None:
-    """gRPC's C core logs to stderr by itself; errors that matter reach us as exceptions."""
+    """gRPC's C core logs to stderr on its own; errors that matter are raised as exceptions."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from devserver.errors import Code, ServingError, invalid_argument
 from devserver.model.loading import DEFAULT_SIGNATURE, LoadedModel, Signature
+from tfserving.predict_pb2 import PredictRequest
+from tfserving.tensor_pb2 import TensorProto
 
 MAX_ELEMENTS = 2**28
 MAX_FILLED_ELEMENTS = 2**22
@@ -45,6 +46,8 @@ _FIELDS: dict[str, _Field] = {
     "complex64": _Field("scomplex_val", np.float32, True),
     "complex128": _Field("dcomplex_val", np.float64, True),
 }
+_CONTENT_TYPES = _FIELDS.keys() - {"bool", "uint16", "string", "complex64", "complex128"}
+"""Those of which `tf.make_tensor_proto` writes more than one value as `tensor_content`."""
 
 
 def signature_of(model: LoadedModel, name: str) -> Signature:
@@ -59,11 +62,11 @@ def signature_of(model: LoadedModel, name: str) -> Signature:
     return model.signatures[wanted]
 
 
-def decode_inputs(signature: Signature, request: Any) -> dict[str, np.ndarray]:
+def decode_inputs(signature: Signature, request: PredictRequest) -> dict[str, np.ndarray]:
     """The arrays of a PredictRequest, with the signature's defaults filled in.
 
     Raises:
-        ServingError: INVALID_ARGUMENT in the original's words.
+        ServingError: INVALID_ARGUMENT with TF Serving's message.
     """
     sent, wanted = set(request.inputs), set(signature.inputs)
     if len(sent) > len(wanted) or (len(sent) < len(wanted) and not signature.defaults):
@@ -90,11 +93,11 @@ def decode_inputs(signature: Signature, request: Any) -> dict[str, np.ndarray]:
     return arrays
 
 
-def output_aliases(signature: Signature, request: Any) -> list[str]:
-    """What a PredictRequest wants back: its output filter, or everything.
+def output_aliases(signature: Signature, request: PredictRequest) -> list[str]:
+    """The outputs that a PredictRequest asks for: its output filter, or all of them.
 
     Raises:
-        ServingError: INVALID_ARGUMENT for an alias that is unknown or doubled.
+        ServingError: INVALID_ARGUMENT for an unknown or duplicate alias.
     """
     wanted = list(request.output_filter)
     for index, alias in enumerate(wanted):
@@ -108,18 +111,21 @@ def output_aliases(signature: Signature, request: Any) -> list[str]:
     return wanted or list(signature.outputs)
 
 
-def encode(array: np.ndarray, as_content: bool) -> Any:
+def encode(array: np.ndarray, as_content: bool) -> TensorProto:
     """A TensorProto with the values in its typed field, as TF Serving sends it by default."""
     import tensorflow as tf
 
-    field = _FIELDS.get("string" if array.dtype == np.object_ else array.dtype.name)
-    if as_content or field is None:
-        return tf.make_tensor_proto(array)
-    message = tf.compat.v1.make_tensor_proto([], array.dtype, shape=[0])
-    message.ClearField("tensor_shape")
-    message.ClearField("tensor_content")
+    name = "string" if array.dtype == np.object_ else array.dtype.name
+    field = _FIELDS.get(name)
+    if field is None:
+        return TensorProto.FromString(tf.make_tensor_proto(array).SerializeToString())
+    message = TensorProto(dtype=tf.dtypes.as_dtype(array.dtype).as_datatype_enum)
+    message.tensor_shape.SetInParent()
     for size in array.shape:
         message.tensor_shape.dim.add(size=size)
+    if as_content and array.size > 1 and name in _CONTENT_TYPES:
+        message.tensor_content = array.tobytes()
+        return message
     values = np.ascontiguousarray(array).ravel()
     getattr(message, field.name).extend(
         (values.view(field.type) if field.is_reinterpreted else values).tolist()
@@ -127,7 +133,7 @@ def encode(array: np.ndarray, as_content: bool) -> Any:
     return message
 
 
-def decode(alias: str, message: Any) -> np.ndarray:
+def decode(alias: str, message: TensorProto) -> np.ndarray:
     """The array of a TensorProto, read as TensorFlow's C++ code reads it.
 
     Values beyond the shape's number of elements are ignored; where some are missing, the last one
@@ -157,11 +163,13 @@ def decode(alias: str, message: Any) -> np.ndarray:
         raise refusal from None
 
 
-def _values(message: Any, field: _Field, dtype: np.dtype, count: int) -> np.ndarray | None:
+def _values(message: TensorProto, field: _Field, dtype: np.dtype, count: int) -> np.ndarray | None:
     """The first `count` values; None when the message does not hold or imply them."""
     if message.tensor_content:
         is_whole = len(message.tensor_content) == count * dtype.itemsize
         if dtype == np.object_ or not is_whole:
+            return None
+        if dtype == np.bool_ and set(message.tensor_content) - {0, 1}:
             return None
         return np.frombuffer(message.tensor_content, dtype).copy()
     sent = getattr(message, field.name)

@@ -10,11 +10,16 @@ from typing import Any
 
 import grpc
 
-from client.transports import rpc_messages
 from devserver.errors import HTTP_STATUS, Code
 from tests.client.fake_serving import FakeServing
+from tfserving.model_status_pb2 import GetModelStatusRequest, GetModelStatusResponse
+from tfserving.predict_pb2 import PredictRequest, PredictResponse
+from tfserving.tensor_pb2 import DT_BOOL as BOOL
+from tfserving.tensor_pb2 import DT_FLOAT as FLOAT
+from tfserving.tensor_pb2 import DT_INT32 as INT32
+from tfserving.tensor_pb2 import DT_INT64 as INT64
+from tfserving.tensor_pb2 import DT_STRING as STRING
 
-FLOAT, INT32, STRING, INT64, BOOL = 1, 3, 7, 9, 10
 FIELDS = {INT32: "int_val", STRING: "string_val", INT64: "int64_val", BOOL: "bool_val"}
 OUTPUT_TYPES = {
     "image_bytes": STRING,
@@ -24,7 +29,6 @@ OUTPUT_TYPES = {
     "truncated": BOOL,
     "fingerprint": STRING,
 }
-STATES = {"START": 10, "LOADING": 20, "AVAILABLE": 30, "UNLOADING": 40, "END": 50}
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 # The first of several codes with the same HTTP status is the one that the fake means.
 CODE_OF_HTTP = {http: CODES[code] for code, http in reversed(HTTP_STATUS.items())} | {
@@ -58,8 +62,8 @@ class FakeRpc(grpc.GenericRpcHandler):
         return None if handler is None else grpc.unary_unary_rpc_method_handler(handler)
 
     def _predict(self, content: bytes, context: grpc.ServicerContext) -> bytes:
-        request = rpc_messages.PredictRequest.FromString(content)
-        row = {entry.key: _python_value(entry.value) for entry in request.inputs}
+        request = PredictRequest.FromString(content)
+        row = {alias: _python_value(tensor) for alias, tensor in request.inputs.items()}
         body = {"signature_name": request.model_spec.signature_name, "instances": [row]}
         path = f"/v1/models/{request.model_spec.name}:predict"
         status, answer = self._fake.predict(path, json.dumps(body).encode())
@@ -69,9 +73,9 @@ class FakeRpc(grpc.GenericRpcHandler):
             (prediction,) = json.loads(answer)["predictions"]
         except (ValueError, LookupError, TypeError):
             return answer
-        response = rpc_messages.PredictResponse()
+        response = PredictResponse()
         for key, value in prediction.items():
-            tensor = response.outputs.add(key=key).value
+            tensor = response.outputs[key]
             tensor.dtype = OUTPUT_TYPES[key]
             getattr(tensor, FIELDS[tensor.dtype]).append(_wire_value(value))
         if self.edit is not None:
@@ -79,14 +83,14 @@ class FakeRpc(grpc.GenericRpcHandler):
         return response.SerializeToString()
 
     def _status(self, content: bytes, context: grpc.ServicerContext) -> bytes:
-        request = rpc_messages.GetModelStatusRequest.FromString(content)
+        request = GetModelStatusRequest.FromString(content)
         status, answer = self._fake.status(f"/v1/models/{request.model_spec.name}")
         if status != 200:
             context.abort(CODE_OF_HTTP[status], json.loads(answer)["error"])
-        response = rpc_messages.GetModelStatusResponse()
+        response = GetModelStatusResponse()
         for entry in json.loads(answer)["model_version_status"]:
             version = response.model_version_status.add(
-                version=int(entry["version"]), state=STATES[entry["state"]]
+                version=int(entry["version"]), state=entry["state"]
             )
             version.status.error_message = entry["status"]["error_message"]
         return response.SerializeToString()

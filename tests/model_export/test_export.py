@@ -1,4 +1,4 @@
-"""The exported folder: what is in it, and what must not be in its graph."""
+"""The exported folder: its contents, and what must not be in its graph."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_manifest_describes_the_folder(exported: ExportedModel) -> None:
     } <= set(present)
 
 
-def test_the_licences_travel_with_the_model(exported: ExportedModel) -> None:
+def test_the_licences_are_in_the_model_folder(exported: ExportedModel) -> None:
     extra = exported.folder / "1" / "assets.extra"
     assert "Apache License" in (extra / "LICENSE").read_text()
     notice = (extra / "NOTICE").read_text()
@@ -92,7 +92,17 @@ def test_there_is_one_working_warm_up_request_for_each_signature(exported: Expor
     assert sorted(seen) == ["prompt", "serving_default", "tokens"]
 
 
-def test_the_graph_asks_for_nothing_a_stock_server_refuses(nodes: list[Any]) -> None:
+def test_the_warm_up_records_are_the_same_bytes_in_every_export(exported: ExportedModel) -> None:
+    """protobuf writes a map in an order that differs from process to process, unless told."""
+    import tensorflow as tf
+    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
+    for record in tf.data.TFRecordDataset(str(exported.folder / "1" / WARMUP_PATH)):
+        content = record.numpy()
+        assert content == PredictionLog.FromString(content).SerializeToString(deterministic=True)
+
+
+def test_the_graph_uses_nothing_that_a_stock_server_refuses(nodes: list[Any]) -> None:
     assert not {node.op for node in nodes if "PyFunc" in node.op or node.op.startswith("Xla")}
     assert not [n for n in nodes if "_XlaMustCompile" in n.attr and n.attr["_XlaMustCompile"].b]
 
@@ -104,18 +114,19 @@ def test_no_seed_of_the_exporting_process_is_in_the_graph(nodes: list[Any]) -> N
         assert all(node.attr[name].i == 0 for name in ("seed", "seed2") if name in node.attr)
 
 
-def test_the_networks_are_in_the_file_once(nodes: list[Any]) -> None:
+def test_the_networks_are_in_the_file_only_once(nodes: list[Any]) -> None:
     assert [node.op for node in nodes].count("Conv2D") == 1
 
 
 def test_no_keras_object_is_saved(saved_model: Any) -> None:
     objects = saved_model.meta_graphs[0].object_graph_def.nodes
     identifiers = {node.user_object.identifier for node in objects}
+    assert "_generic_user_object" in identifiers
     assert not {name for name in identifiers if "keras" in name}
 
 
-def test_the_loop_is_a_real_one(nodes: list[Any]) -> None:
-    """So that a cancelled request stops within a step."""
+def test_the_loop_is_a_while_loop(nodes: list[Any]) -> None:
+    """So a cancelled request stops within a step."""
     assert {"While", "StatelessWhile"} & {node.op for node in nodes}
 
 
@@ -146,7 +157,7 @@ def test_every_family_of_the_spec_is_known() -> None:
         assert families.family(name)
 
 
-def test_the_manifest_tells_the_signatures(exported: ExportedModel) -> None:
+def test_the_manifest_describes_the_signatures(exported: ExportedModel) -> None:
     signatures = exported.manifest.signatures
     assert set(signatures) == {"serving_default", "prompt", "tokens"}
     assert signatures["prompt"].inputs == {"prompt": "string[B]"}

@@ -1,4 +1,4 @@
-"""The Kubernetes objects of the GKE stacks: what a pod is, how it starts, stops and is reached."""
+"""The Kubernetes objects of the GKE stacks: pods, their start and stop, and access to them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from google.protobuf import text_format
 
-from devserver import flags, protos
+from devserver import flags
 from infra.batching import batching_parameters
 from infra.gke_settings import PRIVATE_RANGES
 from infra.monitoring import monitoring_config
@@ -17,6 +17,7 @@ from render.recorder import ROOT, Run
 from serving import timing
 from serving.server_config import SPARE_THREADS
 from tests.stacks import GKE_STACKS, container, kubernetes_objects, pod_spec, run_of, server_flags
+from tfserving.config_files_pb2 import BatchingParameters, MonitoringConfig
 
 
 @pytest.fixture(params=[*GKE_STACKS, "dev over fuse"])
@@ -30,7 +31,7 @@ def seconds(text: str) -> int:
     return int(text[:-1])
 
 
-def test_the_image_is_pinned_to_the_version_that_the_exporter_writes_for(run: Run) -> None:
+def test_the_image_has_the_exporters_tensorflow_version(run: Run) -> None:
     image = container(run)["image"]
     (exporter,) = (
         line.removeprefix("tensorflow==")
@@ -45,37 +46,37 @@ def test_a_digest_is_appended_to_the_tag() -> None:
     assert container(run_of("dev", imageDigest=digest))["image"].endswith(f":2.20.0@{digest}")
 
 
-def test_every_flag_is_one_of_the_servers_and_has_its_type(run: Run) -> None:
+def test_every_flag_exists_in_the_server_and_has_its_type(run: Run) -> None:
     parsed, warnings = flags.parse([a for a in container(run)["args"] if "config_file" not in a])
     assert warnings == []
     assert (parsed.port, parsed.rest_api_port) == (8500, 8501)
 
 
-def test_the_batching_file_is_read_strictly_and_asks_for_one_execution(run: Run) -> None:
+def test_the_batching_file_is_valid_and_sets_one_execution(run: Run) -> None:
     text = run.one("ConfigMap").inputs["data"]["batching.config"]
-    parsed = text_format.Parse(text, protos.BatchingParameters())
+    parsed = text_format.Parse(text, BatchingParameters())
     assert parsed.num_batch_threads.value == 1
     assert parsed.max_execution_batch_size.value == 1
     assert parsed.enable_large_batch_splitting.value is True
     assert parsed.max_enqueued_batches.value == int(run.outputs["limits"]["queue"])
 
 
-def test_a_misspelt_field_of_the_batching_file_is_noticed() -> None:
+def test_a_misspelt_field_in_the_batching_file_is_detected() -> None:
     wrong = batching_parameters(8).replace("num_batch_threads", "num_batch_thread")
     with pytest.raises(text_format.ParseError, match="num_batch_thread"):
-        text_format.Parse(wrong, protos.BatchingParameters())
+        text_format.Parse(wrong, BatchingParameters())
 
 
-def test_the_monitoring_file_is_read_strictly_and_switches_metrics_on() -> None:
-    parsed = text_format.Parse(monitoring_config(), protos.MonitoringConfig())
+def test_the_monitoring_file_is_valid_and_enables_metrics() -> None:
+    parsed = text_format.Parse(monitoring_config(), MonitoringConfig())
     assert parsed.prometheus_config.enable is True
     assert parsed.prometheus_config.path == METRICS_PATH
 
 
-def test_a_misspelt_field_of_the_monitoring_file_is_noticed() -> None:
+def test_a_misspelt_field_in_the_monitoring_file_is_detected() -> None:
     wrong = monitoring_config().replace("path", "paht")
     with pytest.raises(text_format.ParseError, match="paht"):
-        text_format.Parse(wrong, protos.MonitoringConfig())
+        text_format.Parse(wrong, MonitoringConfig())
 
 
 def test_config_files_are_mounted_where_the_flags_say(run: Run) -> None:
@@ -89,11 +90,11 @@ def test_config_files_are_mounted_where_the_flags_say(run: Run) -> None:
 
 
 def test_tensorflow_chooses_its_kernels_by_the_processor(run: Run) -> None:
-    """oneDNN's, forced on one without AVX-512, take minutes for a convolution of the decoder."""
+    """Without AVX-512, forced oneDNN kernels take minutes for a convolution of the decoder."""
     assert {e["name"] for e in container(run)["env"]} == {"MODEL_NAME", "MODEL_PATH"}
 
 
-def test_a_changed_configuration_is_another_config_map_and_rolls_the_pods(run: Run) -> None:
+def test_a_changed_configuration_is_a_new_config_map_and_rolls_out_new_pods(run: Run) -> None:
     config = run.one("ConfigMap")
     assert config.inputs["immutable"] is True
     assert "name" not in config.inputs["metadata"]
@@ -118,7 +119,7 @@ def test_pods_read_the_model_from_the_bucket_or_from_its_mount() -> None:
     assert template["metadata"]["annotations"]["gke-gcsfuse/volumes"] == "true"
 
 
-def test_threads_are_those_of_the_cpu_request(run: Run) -> None:
+def test_the_thread_count_is_the_cpu_request(run: Run) -> None:
     requests = container(run)["resources"]["requests"]
     found = server_flags(run)
     assert found["tensorflow_intra_op_parallelism"] == requests["cpu"]
@@ -156,13 +157,13 @@ def test_a_bigger_model_has_longer_to_start() -> None:
     assert timing.startup_seconds(4e9, 60) - timing.startup_seconds(0, 60) == 800
 
 
-def test_a_model_that_does_not_load_ends_the_pod_at_once(run: Run) -> None:
+def test_a_model_that_fails_to_load_ends_the_pod_immediately(run: Run) -> None:
     found = server_flags(run)
     assert found["max_num_load_retries"] == "0"
     assert found["file_system_poll_wait_seconds"] == "0"
 
 
-def test_a_stopping_pod_has_time_for_every_request_it_took(run: Run) -> None:
+def test_a_stopping_pod_has_time_for_every_accepted_request(run: Run) -> None:
     timeout = int(run.outputs["limits"]["requestTimeoutSeconds"])
     grace = pod_spec(run)["terminationGracePeriodSeconds"]
     assert grace > timeout + timing.ENDPOINT_REMOVAL_SECONDS
@@ -171,7 +172,7 @@ def test_a_stopping_pod_has_time_for_every_request_it_took(run: Run) -> None:
         assert seconds(run.one(kind).custom_timeouts["delete"]) > grace
 
 
-def test_a_stopping_pod_drains_with_what_the_image_has(run: Run) -> None:
+def test_a_stopping_pod_drains_with_tools_in_the_image(run: Run) -> None:
     command = container(run)["lifecycle"]["preStop"]["exec"]["command"]
     assert command[:2] == ["/bin/bash", "-c"]
     assert "curl" not in command[2] and "$(" not in command[2].replace("$((", "")
@@ -218,14 +219,14 @@ def test_dev_scales_from_one_to_two_pods_at_60_percent_cpu() -> None:
     assert spec["metrics"][0]["resource"]["target"]["averageUtilization"] == 60
 
 
-def test_pods_are_taken_away_slower_than_requests_take(run: Run) -> None:
+def test_scaling_down_is_slower_than_any_request(run: Run) -> None:
     down = run.one("HorizontalPodAutoscaler").inputs["spec"]["behavior"]["scaleDown"]
     timeout = run.outputs["limits"]["requestTimeoutSeconds"]
     assert down["stabilizationWindowSeconds"] >= max(300, timeout)
     assert down["policies"][0]["value"] == 1
 
 
-def test_the_load_balancer_lets_in_the_given_ranges_only(run: Run) -> None:
+def test_the_load_balancer_lets_in_only_the_given_ranges(run: Run) -> None:
     spec = run.one("kubernetes:core/v1:Service").inputs["spec"]
     assert spec["type"] == "LoadBalancer"
     assert spec["loadBalancerSourceRanges"] == [SOURCE_RANGES]
@@ -244,7 +245,7 @@ def test_an_internal_service_has_an_address_of_the_vpc() -> None:
     assert service["spec"]["loadBalancerSourceRanges"] == list(PRIVATE_RANGES)
 
 
-def test_pods_talk_to_clients_names_tokens_and_storage_only(run: Run) -> None:
+def test_pods_reach_only_clients_dns_tokens_and_storage(run: Run) -> None:
     spec = run.one("NetworkPolicy").inputs["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     (ingress,) = spec["ingress"]
@@ -259,7 +260,7 @@ def test_pods_talk_to_clients_names_tokens_and_storage_only(run: Run) -> None:
     assert {("169.254.169.254/32", 80), ("169.254.169.252/32", 988), ("0.0.0.0/0", 443)} == out
 
 
-def test_everything_is_in_the_namespace_that_iam_knows(run: Run) -> None:
+def test_everything_is_in_the_namespace_of_the_iam_binding(run: Run) -> None:
     namespace = run.one("kubernetes:core/v1:Namespace").inputs["metadata"]["name"]
     account = run.one("kubernetes:core/v1:ServiceAccount").inputs["metadata"]["name"]
     for one in kubernetes_objects(run):

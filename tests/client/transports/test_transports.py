@@ -57,7 +57,9 @@ def failure(endpoint: str, **options: Any) -> ClientError:
     return raised.value
 
 
-def test_both_draw_the_same_picture_of_every_input(server: FakeServing, rpc: FakeRpc) -> None:
+def test_both_transports_give_the_same_picture_for_every_input(
+    server: FakeServing, rpc: FakeRpc
+) -> None:
     pictures = []
     for endpoint in (server.endpoint, rpc.endpoint):
         with Client(endpoint) as client:
@@ -70,7 +72,7 @@ def test_both_draw_the_same_picture_of_every_input(server: FakeServing, rpc: Fak
     assert server.rows[0] == server.rows[1]
 
 
-def test_both_tell_the_models_status(endpoint: str, server: FakeServing) -> None:
+def test_both_transports_report_the_models_status(endpoint: str, server: FakeServing) -> None:
     with Client(endpoint) as client:
         assert client.status() == ModelStatus(ModelState.READY, "1")
         server.state = "LOADING"
@@ -92,7 +94,7 @@ def test_both_tell_the_models_status(endpoint: str, server: FakeServing) -> None
         (403, "go away", UnexpectedAnswerError, {"403", "PERMISSION_DENIED"}),
     ],
 )
-def test_a_refusal_is_the_same_error_with_the_servers_words(
+def test_a_failure_is_the_same_error_with_the_servers_message(
     endpoint: str,
     server: FakeServing,
     status: int,
@@ -109,7 +111,7 @@ def test_a_refusal_is_the_same_error_with_the_servers_words(
 
 
 @pytest.mark.parametrize("state", ["START", "LOADING"])
-def test_a_model_on_its_way_is_loading(endpoint: str, server: FakeServing, state: str) -> None:
+def test_a_starting_model_is_loading(endpoint: str, server: FakeServing, state: str) -> None:
     server.state = state
     raised = failure(endpoint)
     assert type(raised) is ModelLoadingError
@@ -129,7 +131,7 @@ def test_a_model_that_failed_to_load_says_why(endpoint: str, server: FakeServing
     assert "bad warm-up" in str(failure(endpoint))
 
 
-def test_a_model_name_that_the_server_lacks_is_said(endpoint: str) -> None:
+def test_an_unknown_model_name_is_reported(endpoint: str) -> None:
     raised = failure(endpoint, model_name="other")
     assert type(raised) is ModelNotFoundError
     assert "serves no model 'other'" in str(raised)
@@ -146,7 +148,7 @@ def test_the_clients_own_timeout_is_a_timeout(endpoint: str, server: FakeServing
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"\xff\xfe\x00", b'{"predictions": []}'])
-def test_an_answer_that_is_no_picture_is_said(
+def test_a_response_without_a_picture_is_reported(
     endpoint: str, server: FakeServing, content: bytes
 ) -> None:
     server.predict_reply = (200, content)
@@ -155,7 +157,7 @@ def test_an_answer_that_is_no_picture_is_said(
     assert "no picture" in str(raised)
 
 
-def test_an_answer_without_end_is_not_read_to_the_end(
+def test_an_oversized_response_is_not_read_to_the_end(
     endpoint: str, server: FakeServing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("rest", "rpc"):
@@ -176,7 +178,7 @@ def test_a_server_that_is_down_is_unreachable(
         assert "`make status`" in ran.error_line
 
 
-def test_grpc_to_a_rest_port_and_rest_to_a_grpc_port_are_one_line(
+def test_the_wrong_protocol_for_a_port_is_a_one_line_error(
     run: CommandLine, server: FakeServing, rpc: FakeRpc
 ) -> None:
     rest_port, grpc_port = (text.rpartition(":")[2] for text in (server.endpoint, rpc.endpoint))
@@ -187,7 +189,7 @@ def test_grpc_to_a_rest_port_and_rest_to_a_grpc_port_are_one_line(
 
 
 @pytest.mark.parametrize("scheme", ["http", "grpc"])
-def test_a_server_that_hangs_up_is_unreachable(scheme: str) -> None:
+def test_a_dropped_connection_is_unreachable(scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         stopping = threading.Event()
 
@@ -210,7 +212,7 @@ def test_a_server_that_hangs_up_is_unreachable(scheme: str) -> None:
     assert type(raised) is UnreachableError
 
 
-def test_the_transport_option_says_what_a_bare_address_speaks(
+def test_the_transport_option_sets_the_protocol_of_a_bare_address(
     run: CommandLine, server: FakeServing, rpc: FakeRpc
 ) -> None:
     bare = {"rest": server.endpoint, "grpc": rpc.endpoint}
@@ -230,7 +232,7 @@ def test_a_scheme_that_contradicts_the_transport_is_refused(
 ) -> None:
     ran = run("generate", "x", "--endpoint", endpoint, "--transport", transport)
     assert ran.code == 3
-    assert f"is not for {transport}" in ran.error_line
+    assert f"is not a {transport} endpoint" in ran.error_line
 
 
 @pytest.mark.parametrize(
@@ -238,7 +240,7 @@ def test_a_scheme_that_contradicts_the_transport_is_refused(
     ["", "grpc://", "grpc://h", "grpc://h:0", "grpc://h:99999", "grpc://h:1/path", "grpc://u@h:1",
      "grpc://a b:1", "grpc://[::1", "grpc://h:1?x=y", "grpc://h\x1b[2J:1"],
 )  # fmt: skip
-def test_a_grpc_endpoint_that_is_none_is_refused(run: CommandLine, endpoint: str) -> None:
+def test_an_invalid_grpc_endpoint_is_rejected(run: CommandLine, endpoint: str) -> None:
     ran = run("generate", "x", "--endpoint", endpoint, "--transport", "grpc")
     assert ran.code == 3
     assert "grpc://127.0.0.1:8500" in ran.error_line
@@ -263,8 +265,8 @@ def test_a_proxy_in_the_environment_is_not_asked_for_the_loopback(
 
 
 def test_several_threads_may_use_one_client(endpoint: str, server: FakeServing) -> None:
-    everybody = threading.Barrier(6, timeout=20)
-    server.before_predict = lambda: (everybody.wait(), None)[1]
+    all_arrived = threading.Barrier(6, timeout=20)
+    server.before_predict = lambda: (all_arrived.wait(), None)[1]
     seeds: list[int] = []
     with Client(endpoint) as client:
         threads = [
@@ -278,19 +280,15 @@ def test_several_threads_may_use_one_client(endpoint: str, server: FakeServing) 
     assert sorted(seeds) == list(range(6))
 
 
-def test_outputs_of_the_wrong_type_are_not_believed(rpc: FakeRpc) -> None:
+def test_outputs_of_the_wrong_type_are_rejected(rpc: FakeRpc) -> None:
     def as_int64(response: Any) -> None:
-        for entry in response.outputs:
-            if entry.key == "num_steps":
-                entry.value.dtype = 9
+        response.outputs["num_steps"].dtype = 9
 
     def twice(response: Any) -> None:
-        for entry in response.outputs:
-            if entry.key == "seed":
-                entry.value.int64_val.append(4)
+        response.outputs["seed"].int64_val.append(4)
 
     def missing(response: Any) -> None:
-        del response.outputs[0]
+        del response.outputs["image_bytes"]
 
     edits: list[Callable[[Any], None]] = [as_int64, twice, missing]
     for edit in edits:
@@ -300,13 +298,13 @@ def test_outputs_of_the_wrong_type_are_not_believed(rpc: FakeRpc) -> None:
 
 def test_numbers_may_come_as_tensor_content(rpc: FakeRpc) -> None:
     def pack(response: Any) -> None:
-        for entry in response.outputs:
+        for tensor in response.outputs.values():
             name, form = {9: ("int64_val", "<q"), 3: ("int_val", "<i"), 10: ("bool_val", "<?")}.get(
-                entry.value.dtype, ("", "")
+                tensor.dtype, ("", "")
             )
             if name:
-                entry.value.tensor_content = struct.pack(form, getattr(entry.value, name)[0])
-                entry.value.ClearField(name)
+                tensor.tensor_content = struct.pack(form, getattr(tensor, name)[0])
+                tensor.ClearField(name)
 
     rpc.edit = pack
     with Client(rpc.endpoint) as client:
@@ -315,7 +313,7 @@ def test_numbers_may_come_as_tensor_content(rpc: FakeRpc) -> None:
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_picture_is_had_without_tensorflow(
+def test_generating_a_picture_does_not_import_tensorflow(
     server: FakeServing, rpc: FakeRpc, tmp_path: Any, transport: str
 ) -> None:
     """Nor with Pulumi, numpy, or the other transport's library."""
