@@ -1,1 +1,1 @@
-"""What the program declares beside the model: settings, and the resources of each target."""
+"""Settings, and the resources of each target except the model."""

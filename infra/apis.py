@@ -1,4 +1,4 @@
-"""The Google Cloud APIs that the program needs, switched on in the project."""
+"""Enables the Google Cloud APIs that the program needs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ApisArgs:
 
 
 class Apis(pulumi.ComponentResource):
-    """The enabled APIs. Destroying it leaves them on, since other programs may need them."""
+    """The enabled APIs. They stay enabled after a destroy, since other programs may need them."""
 
     def __init__(
         self, name: str, args: ApisArgs, opts: pulumi.ResourceOptions | None = None

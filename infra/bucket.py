@@ -1,4 +1,4 @@
-"""The bucket of models: private, in the region of the cluster."""
+"""The bucket for models: private, in the cluster's region."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNFINISHED_UPLOAD_DAYS = 1
 
 @dataclass(frozen=True)
 class ModelBucketArgs:
-    """protected: whether the bucket, and what is in it, is kept when the stack is destroyed."""
+    """protected: whether the bucket and its objects are protected from deletion."""
 
     region: str
     protected: bool
@@ -24,9 +24,9 @@ class ModelBucketArgs:
 
 
 class ModelBucket(pulumi.ComponentResource):
-    """Uniform access, no public access, a week in which deleted objects can be restored.
+    """Uniform access, no public access, and soft delete for a week.
 
-    There are no object versions: models are never overwritten.
+    Without object versioning, since models are never overwritten.
     """
 
     name: pulumi.Output[str]

@@ -1,4 +1,4 @@
-"""The GKE cluster: private nodes, VPC-native, workload identity, no node pool of its own."""
+"""The GKE cluster: private nodes, VPC-native, workload identity, no default node pool."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from infra.kubeconfig import kubeconfig, kubeconfig_command
 from infra.network import POD_RANGE_NAME, SERVICE_RANGE_NAME, Network
 
 OAUTH_SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
-"""Access is restricted by IAM roles, as Google advises, and not by scopes."""
+"""IAM roles restrict access, not scopes, as Google recommends."""
 _MAX_PODS_PER_NODE = 64
 _LABELS = {"app": "diffusion-serving"}
 
 
 @dataclass(frozen=True)
 class ClusterArgs:
-    """location: a zone, or a region for a control plane and nodes in several zones."""
+    """location: a zone, or a region for a control plane and nodes in several zones.
+
+    node_service_account: for the default node pool, which GKE creates before it is removed.
+    """
 
     project: str
     location: str
@@ -30,7 +33,7 @@ class ClusterArgs:
 
 
 class Cluster(pulumi.ComponentResource):
-    """A cluster without nodes, reached by its DNS endpoint."""
+    """A cluster without nodes, reached through its DNS endpoint."""
 
     resource: container.Cluster
     name: pulumi.Output[str]
@@ -51,7 +54,8 @@ class Cluster(pulumi.ComponentResource):
                 cluster_secondary_range_name=POD_RANGE_NAME,
                 services_secondary_range_name=SERVICE_RANGE_NAME,
             ),
-            # The pool that GKE insists on making first is removed, and runs as nobody else either.
+            # GKE always creates a default pool. It is removed, and until then it runs as our own
+            # service account, not as the project's default one.
             remove_default_node_pool=True,
             initial_node_count=1,
             node_config=container.ClusterNodeConfigArgs(
@@ -65,7 +69,7 @@ class Cluster(pulumi.ComponentResource):
                 workload_pool=f"{args.project}.svc.id.goog"
             ),
             release_channel=container.ClusterReleaseChannelArgs(channel="REGULAR"),
-            # Dataplane V2 enforces network policies by itself.
+            # Dataplane V2, which enforces network policies.
             datapath_provider="ADVANCED_DATAPATH",
             default_max_pods_per_node=_MAX_PODS_PER_NODE,
             private_cluster_config=container.ClusterPrivateClusterConfigArgs(
@@ -99,9 +103,9 @@ class Cluster(pulumi.ComponentResource):
                 parent=self,
                 protect=args.protected,
                 depends_on=[args.apis],
-                # The removed pool's own settings would ask for a replacement at every update.
+                # The removed default pool's settings would force a replacement at every update.
                 ignore_changes=["nodeConfig", "initialNodeCount"],
-                # Two clusters cannot share the secondary ranges.
+                # Two clusters cannot share secondary ranges.
                 delete_before_replace=True,
                 custom_timeouts=pulumi.CustomTimeouts(create="40m", update="60m", delete="40m"),
             ),
@@ -118,7 +122,7 @@ class Cluster(pulumi.ComponentResource):
 
 
 def _endpoints() -> container.ClusterControlPlaneEndpointsConfigArgs:
-    """Only the DNS endpoint: whoever calls needs the IAM permission, from wherever they call."""
+    """Only the DNS endpoint: reachable from anywhere, by callers with the IAM permission."""
     return container.ClusterControlPlaneEndpointsConfigArgs(
         dns_endpoint_config=container.ClusterControlPlaneEndpointsConfigDnsEndpointConfigArgs(
             allow_external_traffic=True

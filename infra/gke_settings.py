@@ -1,4 +1,4 @@
-"""The settings of a stack whose target is GKE, checked against each other."""
+"""The settings of a stack with target GKE, validated, also against each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infra.values import SettingsError, boolean, choice, integer, required
 
 NAMESPACE = "diffusion-serving"
 SERVICE_ACCOUNT = "model-server"
-"""Of the pods. IAM and Kubernetes both go by these two names."""
+"""Of the pods. Both names appear in IAM and in Kubernetes."""
 
 ModelAccess = Literal["gs", "fuse"]
 
@@ -39,12 +39,12 @@ KEYS = frozenset(
 )
 
 IMAGE = "tensorflow/serving:2.20.0"
-"""The minor version is that of the TensorFlow which exports the model."""
+"""The same minor version as the TensorFlow that exports the model."""
 PRIVATE_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 WIDEST_PREFIX_BITS = 8
-"""A range wider than a /8 is nobody's own network."""
+"""No private network is wider than a /8."""
 FUSE_SIDECAR = Room(millicpu=100, memory_mib=256)
-"""What the GCS FUSE sidecar of a pod requests, as its annotations say."""
+"""Resource requests of a pod's GCS FUSE sidecar, set by annotations."""
 
 _PROJECT = re.compile(r"([a-z0-9.-]+\.[a-z]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _LOCATION = re.compile(r"(?P<region>[a-z]+-[a-z]+[0-9]+)(-[a-z])?")
@@ -54,12 +54,12 @@ _REPLICAS = range(1, 1001)
 _DISK_GIB = range(30, 2001)
 _PERCENT = range(10, 96)
 _REQUEST = range(0, 1025)
-"""0 takes what the machine type leaves."""
+"""0 requests everything the machine type leaves for a pod."""
 
 
 @dataclass(frozen=True)
 class NodePoolSettings:
-    """The machines that serve."""
+    """The node pool."""
 
     machine: MachineType
     disk_gib: int
@@ -70,7 +70,7 @@ class NodePoolSettings:
 
 @dataclass(frozen=True)
 class PodSettings:
-    """One model server: its requests in whole CPUs and GiB, and how many of it run."""
+    """The model server's requests in CPUs and GiB, and its replicas. per_node: pods per node."""
 
     cpu: int
     memory_gib: int
@@ -82,7 +82,7 @@ class PodSettings:
 
 @dataclass(frozen=True)
 class GkeSettings:
-    """What a stack on GKE is made of. `source_ranges` are the clients' IPv4 ranges."""
+    """The settings of a stack on GKE. `source_ranges` are the clients' IPv4 ranges."""
 
     project: str
     location: str
@@ -97,15 +97,15 @@ class GkeSettings:
 
     @property
     def has_surge_room(self) -> bool:
-        """Whether one more pod fits when all replicas run on as many nodes as there may be."""
+        """Whether the nodes, at their maximum, fit one pod more than the most replicas."""
         return self.pod.per_node * self.nodes.max_nodes > self.pod.max_replicas
 
 
 def parse(values: Mapping[str, str], project: str | None) -> GkeSettings:
-    """Settings from configuration values. Raises SettingsError for the first that is wrong."""
+    """Settings from configuration values. Raises SettingsError for the first invalid one."""
     location = required(values, "location", "us-central1-c")
-    place = _LOCATION.fullmatch(location)
-    if place is None:
+    matched = _LOCATION.fullmatch(location)
+    if matched is None:
         raise SettingsError(
             "location",
             f"must be a zone like us-central1-c or a region like us-central1, not {location!r}",
@@ -117,7 +117,7 @@ def parse(values: Mapping[str, str], project: str | None) -> GkeSettings:
     return GkeSettings(
         project=_project(project),
         location=location,
-        region=place["region"],
+        region=matched["region"],
         deletion_protection=boolean(values, "deletionProtection"),
         nodes=nodes,
         pod=_pod(values, nodes, access),
@@ -133,7 +133,7 @@ def _project(project: str | None) -> str:
         raise SettingsError("gcp:project", "is missing", "YOUR_PROJECT_ID")
     if not _PROJECT.fullmatch(project):
         raise SettingsError(
-            "gcp:project", f"{project!r} is not the ID of a project", "YOUR_PROJECT_ID"
+            "gcp:project", f"{project!r} is not a valid project ID", "YOUR_PROJECT_ID"
         )
     return project
 
@@ -160,16 +160,16 @@ def _pod(values: Mapping[str, str], nodes: NodePoolSettings, access: ModelAccess
         room.millicpu // (cpu * 1000 + sidecar.millicpu),
         room.memory_mib // (memory * 1024 + sidecar.memory_mib),
     )
-    places = per_node * nodes.max_nodes
+    most_pods = per_node * nodes.max_nodes
     lowest = integer(values, "minReplicas", _REPLICAS, "1")
     highest = integer(values, "maxReplicas", range(lowest, _REPLICAS.stop), str(lowest))
-    if highest > places:
-        key = "minReplicas" if lowest > places else "maxReplicas"
+    if highest > most_pods:
+        key = "minReplicas" if lowest > most_pods else "maxReplicas"
         raise SettingsError(
             key,
             f"{highest} pods of {cpu} CPUs and {memory} GiB do not fit on {nodes.max_nodes} x "
-            f"{nodes.machine.name} (maxNodes), which hold {places} (estimate)",
-            str(places),
+            f"{nodes.machine.name} (maxNodes), which hold {most_pods} (estimate)",
+            str(most_pods),
         )
     return PodSettings(
         cpu=cpu,
@@ -189,7 +189,7 @@ def _fitting(
         raise SettingsError(
             key,
             f"{asked} {unit} do not fit on {machine.name}, which leaves {most} for a pod "
-            "(estimate); 0 takes that",
+            "(estimate); 0 requests all of that",
             str(most),
         )
     return asked or most
@@ -204,8 +204,8 @@ def _source_ranges(values: Mapping[str, str], internal: bool) -> tuple[str, ...]
     if not texts:
         raise SettingsError(
             key,
-            "is empty: say who may connect, as IPv4 ranges with commas between (or set internal "
-            "to true)",
+            "is empty: list who may connect as comma-separated IPv4 ranges (or set internal to "
+            "true)",
             example,
         )
     for text in texts:
@@ -214,12 +214,12 @@ def _source_ranges(values: Mapping[str, str], internal: bool) -> tuple[str, ...]
         except ValueError:
             raise SettingsError(key, f"{text!r} is not an address range", example) from None
         if network.version != 4:
-            raise SettingsError(key, f"{text} is not IPv4, as the load balancer is", example)
+            raise SettingsError(key, f"{text} is not IPv4, the load balancer's only kind", example)
         if network.prefixlen < WIDEST_PREFIX_BITS:
             raise SettingsError(
                 key,
-                f"{text} lets in too many: the server has no authentication, and no range may be "
-                f"wider than a /{WIDEST_PREFIX_BITS}",
+                f"{text} is too wide: the server has no authentication, so no range may be wider "
+                f"than a /{WIDEST_PREFIX_BITS}",
                 example,
             )
     return tuple(dict.fromkeys(str(ipaddress.ip_network(text)) for text in texts))

@@ -1,4 +1,4 @@
-"""Who nodes and pods are for Google Cloud, and what they may do: as little as they need."""
+"""Google Cloud identities of nodes and pods, with least privilege."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pulumi_gcp import organizations, projects, serviceaccount, storage
 from infra.apis import Apis
 
 NODE_ROLE = "roles/container.defaultNodeServiceAccount"
-"""What GKE's own agents on a node need: logs, metrics and nothing else."""
+"""The role that GKE's agents on a node need: only logs and metrics."""
 READER_ROLE = "roles/storage.objectViewer"
 
 
@@ -23,7 +23,7 @@ class NodeIdentityArgs:
 
 
 class NodeIdentity(pulumi.ComponentResource):
-    """The nodes' service account. Pods do not get it: they have workload identity."""
+    """The nodes' service account. Pods do not use it: they have workload identity."""
 
     email: pulumi.Output[str]
 
@@ -51,7 +51,7 @@ class NodeIdentity(pulumi.ComponentResource):
 class ModelReaderArgs:
     """Which Kubernetes service account may read which bucket.
 
-    cluster: the cluster whose creation brings the project's workload identity pool into being.
+    cluster: creating it creates the project's workload identity pool.
     """
 
     project: str
@@ -89,7 +89,7 @@ class ModelReader(pulumi.ComponentResource):
 
 
 def principal(number: str, project: str, namespace: str, service_account: str) -> str:
-    """The IAM principal of a Kubernetes service account: project number first, then its ID."""
+    """The IAM principal of a Kubernetes service account; it has the project's number and ID."""
     return (
         f"principal://iam.googleapis.com/projects/{number}/locations/global/"
         f"workloadIdentityPools/{project}.svc.id.goog/subject/ns/{namespace}/sa/{service_account}"

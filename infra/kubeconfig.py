@@ -1,6 +1,6 @@
-"""How to reach the cluster: by its DNS endpoint, with the caller's own Google credentials.
+"""The kubeconfig: the cluster's DNS endpoint, with the caller's own Google credentials.
 
-No credential is in it. The endpoint has a public certificate, so there is no authority either.
+It has no credentials, and no certificate authority, since the endpoint's certificate is public.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def kubeconfig(name: str, dns_endpoint: str) -> str:
 
 
 def kubeconfig_command(name: str, location: str, project: str) -> str:
-    """What a person types to point kubectl at the cluster."""
+    """The command that points kubectl at the cluster."""
     return (
         f"gcloud container clusters get-credentials {name} --location {location} "
         f"--project {project} --dns-endpoint"

@@ -1,8 +1,8 @@
 """The local target: `LocalModelServer`, a background server process as a Pulumi resource.
 
-The provider starts `python -m devserver` in a session of its own, so that it outlives the
-deployment, and writes down which process that is. A server that died or a machine that was
-restarted shows in `refresh` as a resource that is gone; the next `up` starts it again.
+The provider starts `python -m devserver` in its own session, so that it outlives the deployment,
+and records the process. After a crash or a reboot, `refresh` reports the resource as deleted, and
+the next `up` starts the server again.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ _LOOPBACK = "127.0.0.1"
 class LocalModelServerArgs:
     """What a local model server needs.
 
-    `model_uri` is the `file://` folder that holds the numbered version; `state_folder` is where the
-    log and the process record are kept.
+    `model_uri` is the `file://` folder with the numbered version; `state_folder` keeps the log and
+    the process record.
     """
 
     model_uri: pulumi.Input[str]
@@ -58,7 +58,7 @@ class LocalModelServerArgs:
 
 
 class LocalModelServerProvider(ResourceProvider):
-    """Starts, watches and stops the server. Holds nothing, since it is stored in the state."""
+    """Starts, checks and stops the server. Has no fields, since it is pickled into the state."""
 
     serialize_as_secret_always = False
 
@@ -130,13 +130,13 @@ class LocalModelServer(Resource, module="diffusion", name="LocalModelServer"):
 
 
 def _started(props: Mapping[str, Any]) -> dict[str, Any]:
-    """Stop what is recorded, start a server for `props`, and return the resource's outputs."""
+    """Stop the recorded server, start one for `props`, and return the resource's outputs."""
     options, process = _options(props), _process(props)
     process.stop()
     try:
         pid = process.start(options, progress=_show)
     except ServerStartError as error:
-        # Of a RuntimeError the embedded engine shows the message alone.
+        # For a RuntimeError, the embedded engine shows the message alone.
         raise RuntimeError(str(error)) from None
     return {
         **{key: props[key] for key in _INPUTS},
@@ -152,7 +152,7 @@ def _process(props: Mapping[str, Any]) -> ServerProcess:
 
 
 def _options(props: Mapping[str, Any]) -> ServerOptions:
-    # Numbers come as floats through the provider's protocol.
+    # The provider protocol sends numbers as floats.
     return ServerOptions(
         model_folder=Path(unquote(urlparse(cast(str, props["modelUri"])).path)),
         model_name=str(props["modelName"]),

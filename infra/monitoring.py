@@ -6,5 +6,5 @@ from model_export.spec import METRICS_PATH
 
 
 def monitoring_config() -> str:
-    """The text that switches Prometheus metrics on, at METRICS_PATH of the REST port."""
+    """The file's text: Prometheus metrics at METRICS_PATH on the REST port."""
     return f'prometheus_config {{ enable: true, path: "{METRICS_PATH}" }}\n'

@@ -1,4 +1,4 @@
-"""The VPC of the cluster: one subnetwork, and NAT for nodes that have no public address."""
+"""The cluster's VPC: one subnetwork, and NAT for the private nodes."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ SERVICE_RANGE_NAME = "services"
 
 @dataclass(frozen=True)
 class NetworkArgs:
-    """region: where the subnetwork and its NAT are."""
+    """region: of the subnetwork and its NAT."""
 
     region: str
     apis: Apis
 
 
 class Network(pulumi.ComponentResource):
-    """A VPC with secondary ranges for pods and services, whose nodes reach out through NAT."""
+    """A VPC with secondary ranges for pods and services, and NAT for outgoing traffic."""
 
     network_id: pulumi.Output[str]
     subnetwork_id: pulumi.Output[str]
     nat: compute.RouterNat
-    """What nodes need to pull an image. It has to outlive them."""
+    """Nodes need it to pull images, so it must outlive them."""
 
     def __init__(
         self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None

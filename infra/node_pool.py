@@ -1,4 +1,4 @@
-"""The nodes that serve: one autoscaled pool, replaced without an outage."""
+"""The autoscaled node pool, replaced without an outage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from infra.network import Network
 
 @dataclass(frozen=True)
 class NodePoolArgs:
-    """surge: whether an upgrade may make a node more than there may be otherwise."""
+    """surge: whether an upgrade may add a node beyond the maximum."""
 
     cluster: Cluster
     network: Network
@@ -27,7 +27,7 @@ class NodePoolArgs:
 class NodePool(pulumi.ComponentResource):
     """An autoscaled pool of shielded, private nodes.
 
-    It is named by Pulumi, so that a pool which has to be replaced is there before the old one goes.
+    It has an auto-generated name, so that its replacement is created before it is deleted.
     """
 
     resource: container.NodePool
@@ -76,7 +76,7 @@ class NodePool(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                # Without its role a node cannot report, and without NAT it cannot pull an image.
+                # A node needs its role to report metrics, and NAT to pull images.
                 depends_on=[args.identity, args.network.nat],
                 # The autoscaler owns the number of nodes.
                 ignore_changes=["initialNodeCount", "nodeCount"],

@@ -1,4 +1,4 @@
-"""Stack outputs that are computed from settings alone."""
+"""Stack outputs computed from settings alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from model_export.spec import MAX_GUIDANCE_SCALE, MAX_PROMPT_BYTES, MAX_PROMPT_T
 
 
 def limits(settings: Settings) -> dict[str, int | float | str]:
-    """What a client may ask of the service, and what it gets when it does not say."""
+    """The service's limits and defaults, for clients."""
     model = settings.model
     return {
         "maxSteps": model.max_steps,
@@ -24,7 +24,7 @@ def limits(settings: Settings) -> dict[str, int | float | str]:
 
 
 def curl_command(endpoint: str) -> str:
-    """A command to paste: it draws a picture into picture.png."""
+    """A command that saves a picture to picture.png."""
     return (
         f"curl -s {endpoint}/v1/models/{MODEL_NAME}:predict "
         '-d \'{"inputs": {"prompt": ["a small green square on white"]}, '

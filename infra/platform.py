@@ -1,4 +1,4 @@
-"""Everything in Google Cloud that the service stands on, in the order it is needed."""
+"""All Google Cloud resources of the service."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class PlatformArgs:
 
 
 class Platform(pulumi.ComponentResource):
-    """A cluster with nodes, a bucket that its pods may read, and the way to Kubernetes."""
+    """A cluster with nodes, a bucket that its pods can read, and a Kubernetes provider."""
 
     bucket: ModelBucket
     cluster: Cluster
     reader: ModelReader
     kubernetes: kubernetes.Provider
-    """It goes before the nodes do, so that whatever it made is deleted by a cluster that works."""
+    """Deleted before the nodes, so that its resources are deleted while the cluster works."""
 
     def __init__(
         self, name: str, args: PlatformArgs, opts: pulumi.ResourceOptions | None = None
@@ -87,7 +87,7 @@ class Platform(pulumi.ComponentResource):
         self.kubernetes = kubernetes.Provider(
             name,
             kubeconfig=self.cluster.kubeconfig,
-            # Without it, a changed kubeconfig would replace the provider and all that it made.
+            # Without it, a changed kubeconfig would replace the provider and all its resources.
             cluster_identifier=self.cluster.resource.id,
             enable_server_side_apply=True,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[pool]),

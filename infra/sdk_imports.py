@@ -1,9 +1,8 @@
-"""Importing of the cloud SDKs only what a program names.
+"""Imports only the used parts of the cloud SDKs.
 
-An SDK's package imports the module of each of its resources, hundreds of them, which takes most of
-the time in which a stack's graph is declared. While a stack of ours is declared, each package is
-stood in for by one that imports a resource's module when that resource is asked for. The classes
-are the SDK's own.
+An SDK's package imports hundreds of resource modules, which takes most of the program's time. So
+each package is replaced by a placeholder that imports a resource's module on first use. The
+classes are the SDK's own.
 """
 
 from __future__ import annotations
@@ -31,16 +30,16 @@ SDK_PACKAGES = (
 )
 
 _OUTPUTS = "outputs"
-"""A module that the others import by its name."""
+"""A module that the others import by name."""
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def import_on_demand(packages: tuple[str, ...] = SDK_PACKAGES) -> None:
-    """From here on, importing one of `packages` is cheap, and so is a name of it that is used."""
+    """Replace `packages` with placeholders that import each name on first use."""
     for name in packages:
         parent, _, own = name.rpartition(".")
         above = importlib.import_module(parent)
-        # Plain modules are imported already; the SDK's own placeholders are of another type.
+        # A plain module is already imported; the SDK's own lazy placeholders have another type.
         if type(sys.modules.get(name)) is not ModuleType:
             package = _OnDemand(name)
             sys.modules[name] = package
@@ -48,7 +47,7 @@ def import_on_demand(packages: tuple[str, ...] = SDK_PACKAGES) -> None:
 
 
 class _OnDemand(ModuleType):
-    """A package that imports the module of a name when the name is asked for."""
+    """A package that imports the module of a name on first use."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -70,10 +69,10 @@ class _OnDemand(ModuleType):
             if hasattr(found, name):
                 setattr(self, name, getattr(found, name))
                 return getattr(found, name)
-        return self._by_running_the_package(name)
+        return self._from_whole_package(name)
 
-    def _by_running_the_package(self, name: str) -> Any:
-        """For a name that is where no rule says: import all of the package after all."""
+    def _from_whole_package(self, name: str) -> Any:
+        """Import the whole package, for a name that follows no rule."""
         spec = self.__spec__
         assert spec is not None and spec.loader is not None, self.__name__
         spec.loader.exec_module(self)
@@ -83,7 +82,7 @@ class _OnDemand(ModuleType):
 
 
 def _module_name(package: str, name: str) -> str:
-    """The SDKs' rule: a module for each resource, and one for all arguments."""
+    """The SDKs' layout: a module for each resource, and one for all arguments."""
     if name.endswith("Args"):
         return "_inputs"
     if package.startswith("pulumi_kubernetes."):

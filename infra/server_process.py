@@ -1,8 +1,8 @@
-"""One background server on this machine: start it, recognise it later, stop it.
+"""A background server on this machine: starts it, finds it again, stops it.
 
-A record file names the process by id and start time, so that a process which merely got the same
-id later is never mistaken for the server. Used by the `LocalModelServer` resource, and by
-`python -m infra.server_process` for `make status`, `make logs` and the sweep after `make down`.
+A record file has the process's PID and start time, so that another process with a reused PID is
+never mistaken for the server. Used by the `LocalModelServer` resource, and through
+`python -m infra.server_process` by `make down`.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from infra.batching import batching_parameters
 from infra.monitoring import monitoring_config
 
 READY_TIMEOUT_SECONDS = 600.0
-"""Long, for busy machines: half a minute is usual. A server that ends is noticed at once."""
+"""Long, for busy machines: half a minute is usual. A server that exits is noticed immediately."""
 STOP_TIMEOUT_SECONDS = 20.0
 _POLL_SECONDS = 0.05
-_TELL_SECONDS = 4.0
+_PROGRESS_SECONDS = 4.0
 _USUAL_START_SECONDS = 25.0
-"""On two cores: importing TensorFlow takes 5 s, each signature's first run some 6 s."""
+"""On two cores: importing TensorFlow takes 5 s, each signature's first run about 6 s."""
 _PROBE_TIMEOUT_SECONDS = 5.0
 _START_TIME_TOLERANCE_SECONDS = 1.0
 _PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
 KEEP_WORD = b"keep\n"
-"""Written to the server's standard input once it is ready. A server whose input closes before that
-stops by itself: a deployment that is killed half-way leaves no server behind."""
+"""Written to the server's standard input once it is ready. If the input closes before that, the
+server exits: a killed deployment leaves no server behind."""
 
 
 class ServerStartError(Exception):
-    """The server could not be started; the text says why and what to do."""
+    """The server did not start; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """What to serve, where, and how much may wait."""
+    """The model, the address and the limits of the server."""
 
     model_folder: Path
     model_name: str
@@ -67,7 +67,7 @@ class _Record:
 
 
 class ServerProcess:
-    """The server that is recorded in a state folder, running or not."""
+    """The server recorded in a state folder, running or not."""
 
     def __init__(self, state_folder: Path) -> None:
         self._folder = state_folder
@@ -77,9 +77,9 @@ class ServerProcess:
         self._monitoring_file = state_folder / "monitoring.pbtxt"
 
     def start(self, options: ServerOptions, progress: Callable[[str], None]) -> int:
-        """Start a server and wait until it is ready; returns its process id.
+        """Start a server, wait until it is ready, and return its PID.
 
-        Raises ServerStartError when a port is taken, the model does not load, or time runs out.
+        Raises ServerStartError if a port is in use, the model does not load, or on a timeout.
         """
         for key, port in (("restPort", options.rest_port), ("grpcPort", options.grpc_port)):
             _require_free(options.host, port, key)
@@ -92,7 +92,7 @@ class ServerProcess:
         try:
             self._record(server.pid, options)
             self._wait_until_ready(server, options, progress)
-            self._let_it_live(server)
+            self._keep_running(server)
         except BaseException:
             _terminate(psutil.Process(server.pid) if server.poll() is None else None)
             server.wait()
@@ -101,12 +101,12 @@ class ServerProcess:
         return server.pid
 
     def stop(self) -> None:
-        """Stop the recorded server, if it runs, and wait until it is gone."""
+        """Stop the recorded server, if it runs, and wait until it has exited."""
         _terminate(self._running())
         self._record_file.unlink(missing_ok=True)
 
     def remove_files(self) -> None:
-        """Remove what `start` wrote, and the folder if nothing else is in it."""
+        """Remove the files of `start`, and the folder if it is then empty."""
         files = (self.log_file, self._record_file, self._batching_file, self._monitoring_file)
         for path in files:
             path.unlink(missing_ok=True)
@@ -114,7 +114,7 @@ class ServerProcess:
             self._folder.rmdir()
 
     def is_serving(self, options: ServerOptions) -> bool:
-        """Whether the recorded process lives and answers for this model on this port."""
+        """Whether the recorded process runs and serves this model on this port."""
         record = self._read_record()
         return (
             record is not None
@@ -183,12 +183,12 @@ class ServerProcess:
         options: ServerOptions,
         progress: Callable[[str], None],
     ) -> None:
-        started = told = time.monotonic()
+        started = reported = time.monotonic()
         while _state(options.host, options.rest_port, options.model_name) != "AVAILABLE":
             now = time.monotonic()
             if server.poll() is not None:
                 raise ServerStartError(
-                    f"the server ended while it was loading the model: {self._last_log_line()} "
+                    f"the server exited while loading the model: {self._last_log_line()} "
                     f"(log: {self.log_file})"
                 )
             if now - started > READY_TIMEOUT_SECONDS:
@@ -196,29 +196,29 @@ class ServerProcess:
                     f"the server was not ready after {READY_TIMEOUT_SECONDS:.0f} s "
                     f"(log: {self.log_file})"
                 )
-            if now - told > _TELL_SECONDS:
+            if now - reported > _PROGRESS_SECONDS:
                 spent, left = now - started, _USUAL_START_SECONDS - (now - started)
                 rest = f"about {left:.0f} s left" if left >= 1 else f"{spent:.0f} s so far"
                 progress(f"loading the model and warming up, {rest}")
-                told = now
+                reported = now
             time.sleep(_POLL_SECONDS)
         progress(f"ready after {time.monotonic() - started:.1f} s")
 
-    def _let_it_live(self, server: subprocess.Popen[bytes]) -> None:
+    def _keep_running(self, server: subprocess.Popen[bytes]) -> None:
         pipe = cast(IO[bytes], server.stdin)
         pipe.write(KEEP_WORD)
         pipe.close()
 
     def _last_log_line(self) -> str:
         lines = self.log_file.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else "no output"
 
 
 def main(arguments: list[str]) -> int:
-    """`python -m infra.server_process stop FOLDER`: end what an aborted deployment left."""
+    """`python -m infra.server_process stop FOLDER`: clean up after an aborted deployment."""
     parser = argparse.ArgumentParser(
         prog="python -m infra.server_process",
-        description="Stop the server that is recorded in a state folder, and remove its files.",
+        description="Stop the server recorded in a state folder, and remove its files.",
         epilog="example: python -m infra.server_process stop .state/server",
     )
     parser.add_argument("action", choices=["stop"])
@@ -231,7 +231,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _terminate(process: psutil.Process | None) -> None:
-    """SIGTERM, a while to finish the request in flight, SIGKILL; waits for the end."""
+    """Send SIGTERM, then SIGKILL if the process does not exit in time; wait for its exit."""
     if process is None:
         return
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -250,13 +250,13 @@ def _require_free(host: str, port: int, key: str) -> None:
             probe.bind((host, port))
         except OSError:
             raise ServerStartError(
-                f"port {port} is in use by another program: stop that program, or choose another "
+                f"port {port} is in use by another program: stop that program, or set another "
                 f"port with: pulumi config set {key} {port + 100} (or in Pulumi.local.yaml)"
             ) from None
 
 
 def _state(host: str, port: int, model_name: str) -> str | None:
-    """The model's state as TF Serving's status page tells it, or None without an answer."""
+    """The model's state from TF Serving's status endpoint; None without an answer."""
     import http.client
 
     connection = http.client.HTTPConnection(host, port, timeout=_PROBE_TIMEOUT_SECONDS)

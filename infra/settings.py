@@ -1,7 +1,7 @@
-"""The settings of a stack: typed, checked once, and the only reader of Pulumi's configuration.
+"""The settings of a stack: typed, validated once, and the only reader of Pulumi's config.
 
-Defaults and descriptions stand in Pulumi.yaml. A wrong value ends the program with one line that
-names the key, what it may be, and the command that sets it.
+Defaults and descriptions are in Pulumi.yaml. An invalid value ends the program with one line: the
+key, its valid values, and the command that sets it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _GIB = 2**30
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What any server, wherever it runs, takes on at once and for how long."""
+    """The limits of a server, on any target."""
 
     queue: int
     request_timeout_seconds: int
@@ -66,7 +66,7 @@ class ServerSettings:
 
 @dataclass(frozen=True)
 class LocalSettings:
-    """Where the server on this machine listens."""
+    """The ports of the server on this machine."""
 
     rest_port: int
     grpc_port: int
@@ -74,7 +74,7 @@ class LocalSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that a stack's configuration says. `gke` is there when that is the target."""
+    """A stack's settings. `gke` is set if that is the target."""
 
     target: Target
     model: ModelSpec
@@ -84,7 +84,7 @@ class Settings:
 
 
 def load() -> Settings:
-    """The settings of the stack that is being deployed."""
+    """The settings of the current stack."""
     project = pulumi.get_project()
     prefix = f"{project}:"
     config = runtime_config.CONFIG.get()
@@ -97,15 +97,15 @@ def load() -> Settings:
 
 
 def parse(values: Mapping[str, str], gcp_project: str | None = None) -> Settings:
-    """Settings from plain configuration values, keyed without the project's name.
+    """Settings from configuration values, keyed without the project's name.
 
-    Raises SettingsError for the first thing that is wrong.
+    Raises SettingsError for the first invalid one.
     """
     for key in sorted(values):
         if key not in KEYS:
             raise SettingsError(
                 key,
-                f"is not a setting of this project (there are: {', '.join(sorted(KEYS))})",
+                f"is not a setting of this project (known: {', '.join(sorted(KEYS))})",
                 None,
             )
     target = _target(values)
@@ -170,13 +170,13 @@ def _check_memory(model: ModelSpec, gke: GkeSettings) -> None:
         raise SettingsError(
             "memoryRequestGib",
             f"{gke.pod.memory_gib} GiB are too few: the {model.family} model at "
-            f"{model.image_size} px in {model.precision} takes {needed:.1f} GiB when it draws",
+            f"{model.image_size} px in {model.precision} needs {needed:.1f} GiB to draw a picture",
             str(math.ceil(needed)),
         )
 
 
 def _precision(values: Mapping[str, str], family: str) -> str:
-    """What is set, or what the machines that will serve are good at."""
+    """The precision setting; `auto` is the best one for the machines that serve."""
     asked = choice(values, "precision", (AUTO, *PRECISIONS))
     if asked != AUTO:
         return asked

@@ -1,4 +1,4 @@
-"""Configuration values as text, turned into typed ones; the error that a wrong one gives."""
+"""Parses configuration values; SettingsError reports an invalid one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pulumi
 
 
 class SettingsError(pulumi.RunError):
-    """A setting that is missing or wrong. Pulumi shows its text without a traceback."""
+    """A missing or invalid setting. Pulumi shows the message without a traceback."""
 
     def __init__(self, key: str, problem: str, example: str | None) -> None:
-        """`example` is a value that would do; without one the key is to be removed."""
+        """`example` is a valid value; None means that the key must be removed."""
         remedy = f"Set it with: pulumi config set {key} {example}"
         if example is None:
             remedy = f"Remove it with: pulumi config rm {key}"

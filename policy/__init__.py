@@ -1,1 +1,1 @@
-"""Rules over resources, as plain functions and as a CrossGuard pack."""
+"""Policy rules for resources, as plain functions and as a CrossGuard pack."""

@@ -1,1 +1,1 @@
-"""What a stack would create, found out without a cloud and without an engine."""
+"""Shows what a stack would create, without a cloud or an engine."""

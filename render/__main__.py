@@ -19,19 +19,23 @@ _NAMESPACE = "kubernetes:core/v1:Namespace"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prints the table; with --out also writes it as JSON, and the manifests as YAML files."""
+    """Print the table; with --out, also write it as JSON, and the manifests as YAML files."""
     parser = argparse.ArgumentParser(
         prog="python -m render",
-        description="Show what a stack would create, without a cloud and without an engine.",
+        description="Show what a stack would create, without a cloud or an engine.",
         epilog="example: python -m render --stack dev --out rendered",
     )
-    parser.add_argument("--stack", required=True, help="a committed stack, such as dev")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write files there too")
+    parser.add_argument(
+        "--stack", required=True, help="a stack with a Pulumi.STACK.yaml, such as dev"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="also write the table and the manifests there"
+    )
     options = parser.parse_args(arguments)
     stack: str = options.stack
     if not (ROOT / f"Pulumi.{stack}.yaml").is_file():
         return _complain(f"there is no stack {stack}: Pulumi.{stack}.yaml does not exist")
-    # The cloud SDKs deprecate parts of themselves that this program does not use.
+    # From parts of the cloud SDKs that this program does not use.
     warnings.simplefilter("ignore", DeprecationWarning)
     try:
         run = run_program(stack)
@@ -50,9 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def write(run: Run, folder: Path) -> int:
-    """Writes the table and the manifests, and returns how many files that were.
+    """Write the table and the manifests, and return the number of files.
 
-    The namespace has a folder of its own: a server-side dry run of the rest needs it to be there.
+    The namespace has its own folder: a server-side dry run of the rest needs it to exist.
     """
     kubernetes = [r for r in run.resources if r.type.startswith("kubernetes:")]
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,16 +64,16 @@ def write(run: Run, folder: Path) -> int:
     (folder / _TABLE_FILE).write_text(json.dumps(content, indent=2) + "\n")
     for resource in kubernetes:
         document = manifests.manifest(resource)
-        place = folder / ("namespace" if resource.type == _NAMESPACE else _MANIFEST_FOLDER)
-        place.mkdir(exist_ok=True)
-        (place / manifests.file_name(document)).write_text(manifests.to_yaml(document))
+        subfolder = folder / ("namespace" if resource.type == _NAMESPACE else _MANIFEST_FOLDER)
+        subfolder.mkdir(exist_ok=True)
+        (subfolder / manifests.file_name(document)).write_text(manifests.to_yaml(document))
     return 1 + len(kubernetes)
 
 
 def _notes(stack: str) -> list[str]:
     missing = placeholders.missing_settings(stack_config(stack), PROJECT)
     return [
-        f"{key.removeprefix(f'{PROJECT}:')} is not set; {value} stands in for it"
+        f"{key.removeprefix(f'{PROJECT}:')} is not set; using the placeholder {value}"
         for key, value in missing.items()
     ]
 

@@ -1,4 +1,4 @@
-"""Kubernetes manifests from recorded resources, as `kubectl apply` takes them."""
+"""Kubernetes manifests of recorded resources, for `kubectl apply`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _GROUP_OF_CORE = "core"
 
 
 def manifest(resource: Registered) -> dict[str, Any]:
-    """The object that the provider would send, with its name filled in."""
+    """The object that the provider would send, including its name."""
     _, group_version, kind = resource.type.split(":")
     group, _, version = group_version.rpartition("/")
     inputs = {k: v for k, v in resource.inputs.items() if k not in ("apiVersion", "kind")}
@@ -24,7 +24,7 @@ def manifest(resource: Registered) -> dict[str, Any]:
         "metadata": metadata,
         **inputs,
     }
-    return _whole(document)
+    return _with_integers(document)
 
 
 def file_name(document: dict[str, Any]) -> str:
@@ -35,17 +35,17 @@ def to_yaml(document: dict[str, Any]) -> str:
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=100)
 
 
-def _whole(value: Any) -> Any:
-    """Numbers come as floats through Pulumi's protocol; Kubernetes' own are whole."""
+def _with_integers(value: Any) -> Any:
+    """Pulumi's protocol turns numbers into floats; Kubernetes has integers."""
     if isinstance(value, dict):
-        return {k: _whole(v) for k, v in value.items()}
+        return {k: _with_integers(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [_whole(v) for v in value]
+        return [_with_integers(v) for v in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class _Dumper(yaml.SafeDumper):
-    """Texts of several lines as blocks, so that scripts and configuration can be read."""
+    """Writes multi-line strings as blocks, so that scripts and config files stay readable."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

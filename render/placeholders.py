@@ -1,4 +1,4 @@
-"""Stand-ins for what only a person, Pulumi or Google Cloud can say. The same ones every time."""
+"""Fixed placeholders for values that only a user, Pulumi or Google Cloud can provide."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from model_export.spec import WEIGHTS_LICENCE
 PROJECT_ID = "your-project-id"
 PROJECT_NUMBER = "000000000000"
 SOURCE_RANGES = "203.0.113.0/24"
-"""A range that RFC 5737 keeps for documentation."""
+"""A range reserved for documentation (RFC 5737)."""
 ADDRESS = "203.0.113.1"
 AUTO_NAME_SUFFIX = "-0000000"
 """Pulumi appends seven random hexadecimal digits."""
@@ -20,7 +20,7 @@ MODEL_BYTES = 20_000_000
 
 
 def missing_settings(config: Mapping[str, str], project: str) -> dict[str, str]:
-    """Values for the settings that a stack's file leaves to whoever deploys it."""
+    """Placeholders for the settings that the user must set."""
     if config.get(f"{project}:target") != "gke":
         return {}
     found: dict[str, str] = {}
@@ -36,7 +36,7 @@ def missing_settings(config: Mapping[str, str], project: str) -> dict[str, str]:
 
 
 def outputs(resource: mocks.MockResourceArgs) -> dict[str, Any]:
-    """What a provider would add to the state of a resource, its name first of all."""
+    """The outputs that a provider would add, above all the name."""
     kind, inputs = resource.typ, resource.inputs
     name = f"{resource.name}{AUTO_NAME_SUFFIX}"
     if kind.startswith("kubernetes:"):
@@ -62,7 +62,7 @@ def outputs(resource: mocks.MockResourceArgs) -> dict[str, Any]:
 
 
 def invoked(call: mocks.MockCallArgs) -> dict[str, Any]:
-    """What a provider would answer."""
+    """The result of an invoke."""
     if call.token == "gcp:organizations/getProject:getProject":
         return {"number": PROJECT_NUMBER, "projectId": call.args.get("projectId", PROJECT_ID)}
-    raise LookupError(f"the program invokes {call.token}, and there is no stand-in for its answer")
+    raise LookupError(f"the program invokes {call.token}, which has no placeholder")

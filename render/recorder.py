@@ -1,8 +1,8 @@
-"""Run the whole Pulumi program in this process, isolated, and record all that it registers.
+"""Runs the whole Pulumi program in this process, isolated, and records all registrations.
 
-Every run gets a fresh context (Pulumi keeps its settings in context variables), an event loop and
-an executor of its own, and freshly imported project packages, so that runs cannot leak into
-another. No CLI, no engine, no cloud.
+Every run gets its own context (Pulumi keeps its settings in context variables), event loop,
+executor and freshly imported project packages, so that runs cannot affect each other. No CLI, no
+engine, no cloud.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Registered:
     parent: str
     inputs: dict[str, Any]
     outputs: dict[str, Any]
-    """The inputs, and stand-ins for what a provider adds."""
+    """The inputs, and placeholders for what a provider adds."""
     secrets: frozenset[str]
-    """Inputs that are secret."""
+    """The names of secret inputs."""
     custom: bool
     protect: bool
     provider: str
@@ -56,7 +56,7 @@ class Registered:
 
 @dataclass
 class Run:
-    """What a program did."""
+    """The recorded run of a program."""
 
     resources: list[Registered] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
@@ -64,18 +64,18 @@ class Run:
     invoked: list[str] = field(default_factory=list)
 
     def of(self, type_: str) -> list[Registered]:
-        """The resources of a type, or of a type's last part: `Deployment`."""
+        """The resources of a type, which may be its last part only, such as `Deployment`."""
         return [r for r in self.resources if type_ in (r.type, r.type.rpartition(":")[2])]
 
     def one(self, type_: str, name: str | None = None) -> Registered:
-        """The only resource of a type, or the one of that name."""
+        """The only resource of a type, or the one with that name."""
         found = [r for r in self.of(type_) if name in (None, r.name)]
         assert len(found) == 1, f"{type_}: {[r.name for r in found]}"
         return found[0]
 
 
 def stack_config(stack: str) -> dict[str, str]:
-    """A committed stack's configuration with the project's defaults, as a program sees it."""
+    """A committed stack's config with the project's defaults, as the program gets it."""
     project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
     values = {
         f"{PROJECT}:{key}": declared["default"]
@@ -94,11 +94,11 @@ def run_program(
     first_preview: bool = False,
     **changes: str,
 ) -> Run:
-    """Run `__main__.py` with a stack's own configuration and some changed keys.
+    """Run `__main__.py` with a stack's config and some changed keys.
 
-    `outputs` are what a provider would add to a resource's state, by resource type. What a stack's
-    file leaves to whoever deploys it is filled in with stand-ins, unless `fill_in` is off. In the
-    `first_preview` of a stack nothing exists yet: all that a provider would add is unknown.
+    outputs: what a provider would add to a resource's state, by resource type.
+    fill_in: use placeholders for settings that the user must set.
+    first_preview: nothing exists yet, so everything that a provider would add is unknown.
     """
     run = Run()
     config = stack_config(stack) | {f"{PROJECT}:{key}": value for key, value in changes.items()}
@@ -109,14 +109,14 @@ def run_program(
         mocked = _Mocks(outputs or {}, run, first_preview)
         contextvars.Context().run(_run, run, config, stack, mocked)
     finally:
-        # Others hold classes of these modules: a second copy would not be equal to them.
+        # Restore the modules: importers keep their classes, which a second copy would not match.
         _take_fresh_packages()
         sys.modules.update(imported)
     return run
 
 
 def _take_fresh_packages() -> dict[str, ModuleType]:
-    """Take the project's packages out of the imported modules, so that they run again."""
+    """Remove the project's packages from sys.modules, so that they are imported afresh."""
     names = [n for n in sys.modules if n.split(".")[0] in FRESH_PACKAGES]
     return {name: sys.modules.pop(name) for name in names}
 
@@ -196,8 +196,8 @@ def _run(run: Run, config: dict[str, str], stack: str, mocked: _Mocks) -> None:
     loop.set_default_executor(executor)
     try:
         pulumi.runtime.set_all_config(config)
-        # set_mocks makes and finishes a stack of its own unless there is one, and exports after
-        # that are lost: something stands there while the mocks go in.
+        # Without a root resource, set_mocks creates and finishes a stack of its own, and later
+        # exports are lost. Hence the placeholder.
         settings.set_root_resource(object())  # pyright: ignore[reportArgumentType]
         pulumi.runtime.set_mocks(
             mocked,

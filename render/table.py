@@ -1,4 +1,4 @@
-"""A table of what a stack would create, for people and as JSON."""
+"""A table of the resources that a stack would create, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _COLUMNS = ("type", "name", "protected", "parent")
 
 @dataclass(frozen=True)
 class Row:
-    """One resource, with the name it would get in the cloud or in Kubernetes if it has one."""
+    """One resource, with its name in the cloud or in Kubernetes if it has one."""
 
     type: str
     name: str
@@ -33,12 +33,12 @@ class Row:
 
 
 def rows(run: Run) -> list[Row]:
-    """All resources, sorted: the order in which a program registers them is no property of it."""
+    """All resources, sorted, since their registration order can vary."""
     return sorted((_row(r) for r in run.resources), key=lambda row: (row.type, row.name))
 
 
 def as_text(table: list[Row]) -> str:
-    """Columns of equal width: type, name, whether it is protected, and its component."""
+    """Aligned columns: type, name, protection, and parent component."""
     lines: list[tuple[str, ...]] = [_COLUMNS]
     for row in table:
         lines.append((row.type, row.name, "yes" if row.protected else "", row.parent))
@@ -64,7 +64,7 @@ def _row(resource: Registered) -> Row:
 
 
 def _short(urn: str) -> str:
-    """Type and name of the resource with that URN; nothing for the stack itself."""
+    """The type and name in a URN; empty for the stack."""
     kinds, _, name = urn.rpartition("::")
     kind = kinds.rpartition("::")[2].rpartition("$")[2]
     return "" if kind == "pulumi:pulumi:Stack" else f"{kind} {name}"

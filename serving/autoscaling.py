@@ -1,4 +1,4 @@
-"""How many pods there are: as many as keep CPU use at the target."""
+"""Autoscaling: the number of pods follows their CPU use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SCALE_DOWN_PERIOD_SECONDS = 60
 
 @dataclass(frozen=True)
 class AutoscalingArgs:
-    """cpu_target_percent: of the pods' CPU request. One request takes all of a pod's CPUs."""
+    """cpu_target_percent: of the pods' CPU request. One request uses all of a pod's CPUs."""
 
     namespace: pulumi.Input[str]
     deployment_name: pulumi.Input[str]
@@ -25,7 +25,7 @@ class AutoscalingArgs:
 
 
 class Autoscaling(pulumi.ComponentResource):
-    """A HorizontalPodAutoscaler on CPU, slow to take pods away."""
+    """A HorizontalPodAutoscaler on CPU that scales down slowly."""
 
     def __init__(
         self, name: str, args: AutoscalingArgs, opts: pulumi.ResourceOptions | None = None

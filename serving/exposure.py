@@ -1,4 +1,4 @@
-"""How clients reach the pods: a load balancer that knows who they are, and a network policy."""
+"""How clients reach the pods: a load balancer and a network policy, for given source ranges."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from serving.names import GRPC_PORT, LABELS, REST_PORT
 
 _LOAD_BALANCER_TIMEOUT = "20m"
 _METADATA_SERVER = (("169.254.169.252/32", 988), ("169.254.169.254/32", 80))
-"""Workload identity's token source, without and with Dataplane V2 (GKE, "Network policies")."""
+"""Source of workload identity tokens, without and with Dataplane V2 (GKE, "Network policies")."""
 _NOT_GOOGLE = ("10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
 
 
 @dataclass(frozen=True)
 class ExposureArgs:
-    """source_ranges: IPv4 ranges of the clients; deployment: whose pods answer."""
+    """source_ranges: IPv4 ranges of the clients; deployment: the pods behind the Service."""
 
     namespace: pulumi.Input[str]
     source_ranges: Sequence[str]
@@ -28,9 +28,9 @@ class ExposureArgs:
 
 
 class Exposure(pulumi.ComponentResource):
-    """A LoadBalancer Service with the gRPC and REST ports, for the given ranges only.
+    """A LoadBalancer Service for gRPC and REST, open to the given ranges only.
 
-    It speaks plain HTTP and gRPC without authentication.
+    Plain HTTP and gRPC, without authentication.
     """
 
     address: pulumi.Output[str]
@@ -49,7 +49,7 @@ class Exposure(pulumi.ComponentResource):
                 type="LoadBalancer",
                 selector=LABELS,
                 load_balancer_source_ranges=list(args.source_ranges),
-                # Keeps the clients' addresses, so that they can be told apart.
+                # Preserves client addresses, for the network policy.
                 external_traffic_policy="Local",
                 ports=[
                     core.v1.ServicePortArgs(name=port_name, port=port, target_port=port_name)
@@ -75,7 +75,7 @@ class Exposure(pulumi.ComponentResource):
 
 
 def _network_policy(source_ranges: Sequence[str]) -> networking.v1.NetworkPolicySpecArgs:
-    """In: clients, and the node's own probes, which no policy stops. Out: names, tokens, models."""
+    """Ingress: clients (probes from the node always pass). Egress: DNS, tokens, storage."""
     return networking.v1.NetworkPolicySpecArgs(
         pod_selector=meta.v1.LabelSelectorArgs(match_labels=LABELS),
         policy_types=["Ingress", "Egress"],
@@ -94,7 +94,7 @@ def _network_policy(source_ranges: Sequence[str]) -> networking.v1.NetworkPolicy
                 for block, port in _METADATA_SERVER
             ),
             networking.v1.NetworkPolicyEgressRuleArgs(
-                # Google's storage API has no range of its own.
+                # Google's storage API has no address range of its own.
                 to=[_peer("0.0.0.0/0", _NOT_GOOGLE)],
                 ports=[_port("TCP", 443)],
             ),
@@ -113,7 +113,7 @@ def _port(protocol: str, port: int) -> networking.v1.NetworkPolicyPortArgs:
 
 
 def _address(status: Any) -> str:
-    """The load balancer's address, or nothing while it has none."""
+    """The load balancer's address; empty while it has none."""
     balancer = status.load_balancer if status is not None else None
     ingress = balancer.ingress if balancer is not None else None
     return str(ingress[0].ip) if ingress else ""

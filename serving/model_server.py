@@ -1,4 +1,4 @@
-"""The model server: its configuration, its Deployment, and how much of it may be away at once."""
+"""The model server: its configuration, its Deployment and its disruption budget."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from serving.timing import ROLLOUT_SECONDS, delete_timeout_seconds
 
 @dataclass(frozen=True)
 class ModelServerArgs:
-    """What is served, on how much of a node, and under which bounds.
+    """The model, the pods' resources and the server's limits.
 
-    surge: whether there is room for a pod more than the autoscaler's most;
-    after: what must be there first and go last, such as the right to read the bucket.
+    surge: whether the nodes have room for a pod beyond the autoscaler's maximum;
+    after: dependencies, such as the permission to read the bucket.
     """
 
     namespace: pulumi.Input[str]
@@ -46,7 +46,7 @@ class ModelServerArgs:
 class ModelServer(pulumi.ComponentResource):
     """TensorFlow Serving with one model. A changed model or setting is a rolling update.
 
-    How many pods there are is the autoscaler's affair.
+    The autoscaler sets the number of pods.
     """
 
     deployment: apps.v1.Deployment
@@ -70,7 +70,7 @@ class ModelServer(pulumi.ComponentResource):
         self.register_outputs({"deploymentName": self.deployment_name})
 
     def _config_map(self, name: str, args: ModelServerArgs) -> core.v1.ConfigMap:
-        # Named by Pulumi and immutable: another content is another ConfigMap, which rolls the pods.
+        # Auto-named and immutable: changed content is a new ConfigMap, which rolls out new pods.
         uri = pulumi.Output.from_input(args.model_uri)
         return core.v1.ConfigMap(
             name,

@@ -1,4 +1,4 @@
-"""How a pod gets at the model: over gs://, or from a GCS FUSE mount with a cache on disk."""
+"""How a pod reads the model: over gs://, or from a GCS FUSE mount with a disk cache."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from infra.gke_settings import FUSE_SIDECAR
 
 MOUNT_PATH = "/models"
 USER_ID = 65532
-"""Of the server's processes; any but root's."""
+"""User of the server's processes; any but root."""
 
 FUSE_ANNOTATIONS = {
     "gke-gcsfuse/volumes": "true",
@@ -19,14 +19,14 @@ FUSE_ANNOTATIONS = {
     "gke-gcsfuse/memory-limit": "0",
     "gke-gcsfuse/ephemeral-storage-limit": "0",
 }
-"""The sidecar's default limits slow it down and run its cache out of space; 0 lifts them."""
+"""The sidecar's default limits slow it down and are too small for its cache; 0 means no limit."""
 
 _CACHE_SIZE = "10Gi"
 _MOUNT_OPTIONS = (
     "implicit-dirs",
     f"uid={USER_ID}",
     f"gid={USER_ID}",
-    # Models are immutable: what was looked up once holds.
+    # Models are immutable, so cached metadata never expires.
     "metadata-cache:ttl-secs:-1",
     "metadata-cache:stat-cache-max-size-mb:-1",
     "metadata-cache:type-cache-max-size-mb:-1",
@@ -37,13 +37,13 @@ _MOUNT_OPTIONS = (
 
 
 def model_path(model_uri: str) -> str:
-    """Where a model of gs://bucket/path lies in the mount of its bucket."""
+    """The path of a model at gs://bucket/path in the bucket's mount."""
     _bucket, _, path = model_uri.removeprefix("gs://").partition("/")
     return f"{MOUNT_PATH}/{path}"
 
 
 def fuse_volumes(bucket: pulumi.Input[str]) -> list[core.v1.VolumeArgs]:
-    """The mounted bucket, and the place for its cache: the node's disk, not its memory."""
+    """The mounted bucket, and its cache on the node's disk, not in memory."""
     return [
         core.v1.VolumeArgs(
             name="models",

@@ -10,5 +10,5 @@ LABELS = {
     "app.kubernetes.io/name": "model-server",
     "app.kubernetes.io/part-of": "diffusion-serving",
 }
-"""Of the pods, and what every selector goes by."""
+"""Labels of the pods, matched by every selector."""
 STATUS_PATH = "/v1/models/stable-diffusion"

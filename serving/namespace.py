@@ -1,4 +1,4 @@
-"""The namespace of the service, and the service account its pods run as."""
+"""The namespace of the service, and the service account of its pods."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serving.timing import delete_timeout_seconds
 
 @dataclass(frozen=True)
 class NamespaceArgs:
-    """Both names are fixed, since IAM goes by them."""
+    """Both names are fixed, since IAM refers to them."""
 
     namespace: str
     service_account: str
@@ -21,7 +21,7 @@ class NamespaceArgs:
 
 
 class Namespace(pulumi.ComponentResource):
-    """A namespace that holds its pods to the baseline pod security standard."""
+    """A namespace that enforces the baseline pod security standard."""
 
     name: pulumi.Output[str]
     service_account: pulumi.Output[str]
@@ -42,7 +42,7 @@ class Namespace(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 protect=args.protected,
-                # It is gone when its last pod is, and that one may still be drawing.
+                # Deleting it waits for the last pod, which may still be drawing.
                 custom_timeouts=pulumi.CustomTimeouts(
                     delete=f"{delete_timeout_seconds(args.request_timeout_seconds)}s"
                 ),

@@ -29,8 +29,8 @@ _LIVENESS_FAILURES = 10
 class PodArgs:
     """One model server.
 
-    config_name: of the ConfigMap; cpus and memory_gib: requests; node_cpus: the machine's;
-    model_bytes: the size of what it loads; bucket: the model's, for GCS FUSE.
+    config_name: of the ConfigMap; cpus and memory_gib: requests; node_cpus: of the machine type;
+    model_bytes: the model's size; bucket: the model's, for GCS FUSE.
     """
 
     image: str
@@ -55,7 +55,7 @@ def pod_template(args: PodArgs) -> core.v1.PodTemplateSpecArgs:
         ),
         spec=core.v1.PodSpecArgs(
             service_account_name=args.service_account,
-            # Workload identity does not need it: nobody in the pod calls the Kubernetes API.
+            # Nothing in the pod calls the Kubernetes API; workload identity does not need it.
             automount_service_account_token=False,
             enable_service_links=False,
             termination_grace_period_seconds=grace_period_seconds(args.request_timeout_seconds),
@@ -110,8 +110,8 @@ def _container(args: PodArgs) -> core.v1.ContainerArgs:
         ],
         resources=core.v1.ResourceRequirementsArgs(
             requests={"cpu": str(args.cpus), "memory": memory},
-            # The threads are as many as the request; a limit of the same size would throttle the
-            # few that only wait and answer.
+            # The computing threads match the request; an equal limit would throttle the others,
+            # which only wait and answer.
             limits={"cpu": str(args.node_cpus), "memory": memory},
         ),
         startup_probe=_probe(
@@ -138,7 +138,7 @@ def _container(args: PodArgs) -> core.v1.ContainerArgs:
 
 
 def _probe(period: int, failures: pulumi.Input[int]) -> core.v1.ProbeArgs:
-    """The status page. It has threads of its own beside those that wait for pictures."""
+    """Probes the status endpoint, which has threads to spare while requests wait."""
     return core.v1.ProbeArgs(
         http_get=core.v1.HTTPGetActionArgs(path=STATUS_PATH, port="rest"),
         period_seconds=period,

@@ -9,13 +9,13 @@ BATCHING_FILE = "batching.config"
 MONITORING_FILE = "monitoring.config"
 
 SPARE_THREADS = 32
-"""Beyond those that a full queue holds: for probes, metrics, the event loop and refusals."""
+"""Beyond those held by a full queue: for probes, metrics, the event loop and 503 responses."""
 
 
 def server_arguments(*, cpus: int, queue: int, request_timeout: int) -> list[str]:
-    """The server's command line; $(NAME) is filled in by Kubernetes from the environment.
+    """The server's command line; Kubernetes expands $(NAME) from the environment.
 
-    The server sees the node's CPUs and not the pod's share of them, so every thread count is said.
+    The server sees the node's CPUs, not the pod's, so every thread count is set explicitly.
     """
     threads = server_threads(queue)
     flags = {
@@ -31,8 +31,8 @@ def server_arguments(*, cpus: int, queue: int, request_timeout: int) -> list[str
         "enable_batching": "true",
         "batching_parameters_file": f"{CONFIG_FOLDER}/{BATCHING_FILE}",
         "monitoring_config_file": f"{CONFIG_FOLDER}/{MONITORING_FILE}",
-        # Models are immutable, so there is nothing to look for twice, and a load that failed once
-        # fails again: the pod ends, and its log says why.
+        # Models are immutable: polling finds nothing new, and retrying a failed load fails again.
+        # The pod exits, and its log says why.
         "file_system_poll_wait_seconds": 0,
         "max_num_load_retries": 0,
         "enable_grpc_healthcheck_service": "true",

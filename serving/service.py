@@ -1,4 +1,4 @@
-"""The whole of the service in Kubernetes: pods, their number, and the way to them."""
+"""All Kubernetes resources of the service: pods, autoscaling, load balancer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from serving.namespace import Namespace, NamespaceArgs
 
 @dataclass(frozen=True)
 class ServiceArgs:
-    """after: what the pods need beside the model, such as the right to read the bucket."""
+    """after: dependencies of the pods, such as the permission to read the bucket."""
 
     settings: GkeSettings
     server: ServerSettings

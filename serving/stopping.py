@@ -1,8 +1,8 @@
-"""How a pod stops: the stock server ignores SIGTERM, so a preStop hook ends it once it is idle.
+"""How a pod stops: the stock server ignores SIGTERM, so a preStop hook stops it once it is idle.
 
-The image has bash and coreutils, no curl. A server that computes uses CPU or has threads that want
-it, and an idle one does not, which /proc tells. Bash is process 1 of the container and ends with
-the server.
+The image has bash and coreutils but no curl. The hook reads /proc: a busy server uses CPU or has
+runnable threads, an idle one does not. Bash is process 1 of the container and exits with the
+server.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ kill -TERM "$server"
 def pre_stop_script(
     *, lag_seconds: float = ENDPOINT_REMOVAL_SECONDS, process_name: str = "tensorflow_mode"
 ) -> str:
-    """Waits until no new requests come, then until none is computed, and ends the server.
+    """Waits until no new requests arrive, then until the server is idle, and stops it.
 
-    process_name: as in /proc, which cuts names after fifteen characters.
+    process_name: as in /proc, which truncates names to fifteen characters.
     """
     return _SCRIPT.format(
         name=process_name, lag=lag_seconds, sample=_SAMPLE_SECONDS, idle=_IDLE_TICKS

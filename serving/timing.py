@@ -1,36 +1,36 @@
-"""How long a model server takes to start, to drain and to be rolled out, in seconds."""
+"""Time limits for starting, draining and rolling out a model server."""
 
 from __future__ import annotations
 
 import math
 
 ENDPOINT_REMOVAL_SECONDS = 15
-"""For this long after a pod is told to stop, load balancers still send it requests."""
+"""How long load balancers keep sending requests to a stopping pod."""
 _STOP_MARGIN_SECONDS = 60
 _DELETE_MARGIN_SECONDS = 600
 
 PROBE_PERIOD_SECONDS = 10
 _SLOWEST_READ_BYTES_PER_SECOND = 5_000_000
-"""TensorFlow from gs:// without a cache: an order of magnitude below a local disk's speed
+"""TensorFlow from gs:// without a cache: an order of magnitude slower than a local disk
 (tensorflow/serving#1700, tensorflow/tensorflow#36505)."""
 _START_MARGIN_SECONDS = 120
 
 ROLLOUT_SECONDS = 3600
-"""A new node, the image, the slowest start, for one pod after another."""
+"""Allows for a new node, pulling the image and the slowest start, one pod after another."""
 
 
 def grace_period_seconds(request_timeout: int) -> int:
-    """What a pod gets to finish every request that it has taken, the last one included."""
+    """The time for a stopping pod to finish all accepted requests."""
     return request_timeout + ENDPOINT_REMOVAL_SECONDS + _STOP_MARGIN_SECONDS
 
 
 def delete_timeout_seconds(request_timeout: int) -> int:
-    """How long Pulumi waits for pods to be gone; longer than they may take."""
+    """How long Pulumi waits for the deletion of pods: longer than their grace period."""
     return grace_period_seconds(request_timeout) + _DELETE_MARGIN_SECONDS
 
 
 def startup_seconds(model_bytes: float, request_timeout: int) -> int:
-    """The longest start to put up with: read the model, then warm up each signature once."""
+    """The longest acceptable start: read the model, then warm up each signature once."""
     read = model_bytes / _SLOWEST_READ_BYTES_PER_SECOND
     return math.ceil(_START_MARGIN_SECONDS + read + request_timeout)
 
@@ -41,5 +41,5 @@ def startup_failure_threshold(model_bytes: float, request_timeout: int) -> int:
 
 
 def scale_down_window_seconds(request_timeout: int) -> int:
-    """For how long fewer pods must do before one goes: longer than any request."""
+    """The scale-down stabilization window: longer than any request."""
     return min(3600, max(300, request_timeout))

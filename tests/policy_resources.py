@@ -1,4 +1,4 @@
-"""Recorded resources as the policy rules take them."""
+"""Converts recorded resources for the policy rules."""
 
 from __future__ import annotations
 

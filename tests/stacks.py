@@ -1,4 +1,4 @@
-"""Committed stacks, run once each, and questions about the graphs they make."""
+"""Committed stacks, each run once, and queries on their resource graphs."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from render.recorder import ROOT, Registered, Run, run_program, stack_config
 
 STACKS = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
 GKE_STACKS = [s for s in STACKS if stack_config(s)["diffusion-serving:target"] == "gke"]
+# Of an empty list pytest skips the tests.
+assert {"local", "dev", "prod"} <= set(STACKS) and {"dev", "prod"} <= set(GKE_STACKS)
 
 
 @functools.cache
 def run_of(stack: str, **changes: str) -> Run:
-    """What a stack's program registers, with some settings changed."""
+    """The run of a stack's program, with some settings changed."""
     return run_program(stack, outputs=None, fill_in=True, **changes)
 
 
 def needs(run: Run, resource: Registered) -> set[str]:
-    """URNs of all that must be there before `resource`, and go after it, directly or not."""
+    """The URNs of all direct and indirect dependencies of `resource`."""
     by_urn = {r.urn: r for r in run.resources}
     found: set[str] = set()
     left = [resource]
@@ -35,14 +37,16 @@ def needs(run: Run, resource: Registered) -> set[str]:
 
 
 def goes_before(run: Run, first: str | Registered, then: str | Registered) -> bool:
-    """Whether destroying takes `first` away before `then`: whether it depends on it."""
+    """Whether a destroy deletes `first` before `then`: whether `first` depends on it."""
     one = run.one(first) if isinstance(first, str) else first
     other = run.one(then) if isinstance(then, str) else then
     return other.urn in needs(run, one)
 
 
 def kubernetes_objects(run: Run) -> list[Registered]:
-    return [r for r in run.resources if r.type.startswith("kubernetes:")]
+    found = [r for r in run.resources if r.type.startswith("kubernetes:")]
+    assert found
+    return found
 
 
 def pod_spec(run: Run) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the tests take for granted of the processes they start."""
+"""What the tests rely on in the processes they start."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ def test_children_can_be_interrupted() -> None:
 
 
 @pytest.mark.skipif(ASKED in os.environ, reason="this is that run")
-def test_children_can_be_interrupted_where_the_test_run_itself_cannot() -> None:
+def test_children_can_be_interrupted_even_if_the_test_run_ignores_interrupts() -> None:
     ignoring = (
         "import os, signal, sys\n"
         f"signal.signal({int(signal.SIGINT)}, signal.SIG_IGN)\n"

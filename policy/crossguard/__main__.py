@@ -1,4 +1,4 @@
-"""What the Pulumi CLI runs for `--policy-pack policy/crossguard`: it serves until it is ended."""
+"""The policy pack's server, run by the Pulumi CLI for `--policy-pack policy/crossguard`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pulumi_policy import PolicyPack
 
-# The CLI starts it in this folder, and the rules are a package of the checkout.
+# The CLI starts it in this folder; the rules are in the checkout's root.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from policy.crossguard.pack import policies

@@ -1,7 +1,6 @@
-"""Every rule as a policy of the stack, for `pulumi preview --policy-pack`.
+"""Every rule as a stack policy, for `pulumi preview --policy-pack`.
 
-Importing this starts nothing. It needs the package pulumi-policy, which the program itself does
-without.
+Importing it starts no server. It needs the package pulumi-policy, which the program does not.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from policy.rules import EVERYWHERE, Resource, Rule, protected
 
 
 def policies() -> list[StackValidationPolicy]:
-    """Rules for every stack end a deployment. `protected` only warns: a stack for trials is not."""
+    """All rules are mandatory except `protected`, which is advisory: a trial stack may be not."""
     return [
         *(_policy(rule, EnforcementLevel.MANDATORY) for rule in EVERYWHERE),
         _policy(protected, EnforcementLevel.ADVISORY),

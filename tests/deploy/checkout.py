@@ -1,4 +1,4 @@
-"""Copies of a checkout with ports of their own, so that tests leave a running stack alone."""
+"""Copies of the checkout with their own ports, so that tests do not affect a running stack."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Checkout:
     engine: str
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-        """`make …`, running in a process group of its own."""
+        """`make …`, running in its own process group."""
         return subprocess.Popen(
             ["make", *arguments],
             cwd=self.folder,
@@ -43,7 +43,7 @@ class Checkout:
         )
 
     def make(self, *arguments: str, code: int = 0, **variables: str) -> str:
-        """What `make …` printed; fails the test if it did not exit with `code`."""
+        """The output of `make …`; fails the test unless it exits with `code`."""
         process = self.start(*arguments, **variables)
         try:
             output, _ = process.communicate(timeout=COMMAND_TIMEOUT_SECONDS)
@@ -55,7 +55,7 @@ class Checkout:
         return output
 
     def set(self, key: str, value: object) -> None:
-        """Change a setting of the local stack, as `pulumi config set` does."""
+        """Change a setting of the local stack, like `pulumi config set`."""
         path = self.folder / "Pulumi.local.yaml"
         content: dict[str, Any] = yaml.safe_load(path.read_text())
         content["config"][f"diffusion-serving:{key}"] = value
@@ -89,7 +89,7 @@ class Checkout:
         return int(record["pid"])
 
     def processes(self) -> list[psutil.Process]:
-        """Every living process that works in this checkout."""
+        """The running processes with this checkout as working directory."""
         found: list[psutil.Process] = []
         for process in psutil.process_iter():
             try:
@@ -101,7 +101,7 @@ class Checkout:
         return found
 
     def models(self) -> list[str]:
-        """The model folders that are published, complete or not."""
+        """The published model folders, complete or not."""
         folder = self.folder / ".state/models"
         return sorted(p.name for p in folder.glob("*")) if folder.exists() else []
 
@@ -142,7 +142,7 @@ def _packages(folder: Path) -> list[Path]:
 
 
 def free_ports() -> tuple[int, int]:
-    """Two ports that nothing listens on."""
+    """Two free ports."""
     with socket.socket() as one, socket.socket() as two:
         one.bind(("127.0.0.1", 0))
         two.bind(("127.0.0.1", 0))

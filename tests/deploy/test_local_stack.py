@@ -1,4 +1,4 @@
-"""Whole deployments of the stack `local`: from `make up` to `make down`, with real parts."""
+"""Whole deployments of the stack `local`, from `make up` to `make down`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def checkout(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Checkou
 
 
 def ask(checkout: Checkout, prompt: str) -> Image.Image:
-    """The picture for a prompt, through the REST API as the README's curl line does it."""
+    """The picture for a prompt, through the REST API like the README's curl command."""
     body = json.dumps({"inputs": {"prompt": [prompt]}, "signature_name": "prompt"})
     url = f"http://127.0.0.1:{checkout.rest_port}/v1/models/stable-diffusion:predict"
     with urllib.request.urlopen(url, data=body.encode(), timeout=60) as answer:
@@ -101,7 +101,7 @@ def test_a_port_in_use_is_one_clear_error_and_the_next_up_works(checkout: Checko
     ask(checkout, "a circle")
 
 
-def test_another_stack_without_the_official_cli_is_one_line_that_says_how(
+def test_another_stack_without_the_official_cli_is_refused_in_one_line_with_the_remedy(
     checkout: Checkout,
 ) -> None:
     output = checkout.make("up", code=2, STACK="dev", ENGINE="embedded")
@@ -112,7 +112,7 @@ def test_another_stack_without_the_official_cli_is_one_line_that_says_how(
 
 
 def interrupt_and_converge(checkout: Checkout, times: int, seed: int) -> None:
-    """Stop `make up` at random moments, by Ctrl-C and SIGKILL in turn; then it must converge."""
+    """Stop `make up` at random times, by Ctrl-C and SIGKILL in turn; then it must converge."""
     rng = random.Random(seed)
     for turn in range(times):
         process = checkout.start("up")

@@ -1,4 +1,4 @@
-"""One running local stack, two engines: either one takes over what the other has deployed."""
+"""One running local stack, two engines: either one can continue from the other's deployment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
 
 
 @pytest.mark.parametrize(("first", "second"), [("embedded", "pulumi"), ("pulumi", "embedded")])
-def test_a_running_stack_goes_to_the_other_engine_and_back(
+def test_a_running_stack_can_switch_engines_and_back(
     checkout: Checkout, first: str, second: str
 ) -> None:
     checkout.make("up", ENGINE=first)

@@ -1,4 +1,4 @@
-"""The provider of `LocalModelServer`: what is a change, what is refused, what a refresh sees."""
+"""The provider of `LocalModelServer`: check, diff, read and failures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROPS: dict[str, Any] = {
 }
 
 
-def test_the_provider_is_stored_by_name_and_holds_nothing() -> None:
+def test_the_provider_is_pickled_by_name_and_has_no_fields() -> None:
     stored = pickle.dumps(LocalModelServerProvider())
     assert b"infra.local" in stored
     assert len(stored) < 100
@@ -36,7 +36,7 @@ def test_equal_inputs_are_no_change() -> None:
 
 
 @pytest.mark.parametrize("key", ["modelUri", "restPort", "grpcPort", "queue"])
-def test_a_changed_input_moves_the_server_without_replacing_it(key: str) -> None:
+def test_a_changed_input_updates_the_server_in_place(key: str) -> None:
     result = LocalModelServerProvider().diff("id", PROPS, {**PROPS, key: "other"})
     assert result.changes is True
     assert not result.replaces
@@ -62,20 +62,26 @@ def test_a_wrong_input_is_refused_before_anything_starts(
     assert [(f.property, f.reason) for f in result.failures or []] == [failure]
 
 
-def test_an_unknown_model_is_accepted_in_a_preview() -> None:
+def test_a_model_that_is_unknown_in_a_preview_is_accepted() -> None:
     assert not LocalModelServerProvider().check({}, {**PROPS, "modelUri": _Unknown()}).failures
 
 
-def test_a_server_that_is_not_there_is_gone_for_a_refresh(tmp_path: Path) -> None:
+def test_refresh_reports_a_stopped_server_as_deleted(tmp_path: Path) -> None:
     result = LocalModelServerProvider().read("id", {**PROPS, "stateFolder": str(tmp_path)})
     assert result.id == ""
 
 
-def test_deleting_a_server_that_is_not_there_does_no_harm(tmp_path: Path) -> None:
-    LocalModelServerProvider().delete("id", {**PROPS, "stateFolder": str(tmp_path / "gone")})
+def test_deleting_a_stopped_server_does_no_harm(tmp_path: Path) -> None:
+    mine = tmp_path / "notes"
+    mine.write_text("mine")
+    for folder in (tmp_path, tmp_path / "gone"):
+        LocalModelServerProvider().delete("id", {**PROPS, "stateFolder": str(folder)})
+    assert list(tmp_path.iterdir()) == [mine]
 
 
-def test_a_failed_start_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_failed_start_is_reported_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def fail(*_: Any, **__: Any) -> int:
         raise local.ServerStartError("port 8501 is in use")
 

@@ -1,4 +1,4 @@
-"""What the GKE stacks make in Google Cloud, and in which order it goes again."""
+"""The Google Cloud resources of the GKE stacks, and the order of their deletion."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_every_committed_stack_runs_and_exports_its_outputs(stack: str) -> None:
     assert not ran.secret_outputs
 
 
-def test_the_local_stack_asks_no_cloud_anything() -> None:
+def test_the_local_stack_makes_no_cloud_calls() -> None:
     assert run_of("local").invoked == []
 
 
@@ -45,11 +45,11 @@ def test_every_resource_belongs_to_a_component_and_has_a_short_name(run: Run) ->
     components = {r.urn for r in run.resources if not r.custom}
     roots = [r for r in run.resources if r.parent not in components]
     assert {r.type.rpartition(":")[2] for r in roots} == {"Platform", "Service", "ModelExport"}
-    # GKE cuts nothing: a cluster's name, Pulumi's suffix of eight included, may have 40 characters.
+    # A cluster's name may have 40 characters, including Pulumi's suffix of eight.
     assert all(len(r.name) <= 32 for r in run.resources)
 
 
-def test_kubernetes_objects_go_before_nodes_cluster_and_network(run: Run) -> None:
+def test_kubernetes_objects_are_deleted_before_nodes_cluster_and_network(run: Run) -> None:
     for one in kubernetes_objects(run):
         for then in ("pulumi:providers:kubernetes", "gcp:container/nodePool:NodePool"):
             assert goes_before(run, one, then), one.urn
@@ -58,7 +58,9 @@ def test_kubernetes_objects_go_before_nodes_cluster_and_network(run: Run) -> Non
         assert goes_before(run, one, "gcp:compute/routerNat:RouterNat")
 
 
-def test_the_load_balancer_goes_before_the_pods_and_the_pods_before_their_rights(run: Run) -> None:
+def test_the_load_balancer_is_deleted_before_the_pods_and_the_pods_before_their_permissions(
+    run: Run,
+) -> None:
     service = run.one("kubernetes:core/v1:Service")
     assert goes_before(run, service, "Deployment")
     assert goes_before(run, "Deployment", "BucketIAMMember")
@@ -66,12 +68,12 @@ def test_the_load_balancer_goes_before_the_pods_and_the_pods_before_their_rights
     assert goes_before(run, "Deployment", run.one("kubernetes:core/v1:Namespace"))
 
 
-def test_the_model_goes_after_the_pods_and_before_its_bucket(run: Run) -> None:
+def test_the_model_is_deleted_after_the_pods_and_before_its_bucket(run: Run) -> None:
     assert goes_before(run, "Deployment", "ModelExport")
     assert goes_before(run, "ModelExport", "Bucket")
 
 
-def test_nodes_go_before_their_role_and_their_way_out(run: Run) -> None:
+def test_nodes_are_deleted_before_their_role_and_their_nat(run: Run) -> None:
     pool = run.one("gcp:container/nodePool:NodePool")
     assert run.one("gcp:projects/iAMMember:IAMMember").urn in needs(run, pool)
     assert run.one("RouterNat").urn in needs(run, pool)
@@ -79,10 +81,12 @@ def test_nodes_go_before_their_role_and_their_way_out(run: Run) -> None:
 
 def test_everything_waits_for_the_apis(run: Run) -> None:
     apis = {r.urn for r in run.of("gcp:projects/service:Service")}
+    assert apis
     for kind in ("Network", "Bucket", "Account", "Cluster"):
-        for one in run.of(kind):
-            if one.custom:
-                assert apis <= needs(run, one), one.urn
+        made = [one for one in run.of(kind) if one.custom]
+        assert made, kind
+        for one in made:
+            assert apis <= needs(run, one), one.urn
     assert all(not r.inputs["disableOnDestroy"] for r in run.of("gcp:projects/service:Service"))
 
 
@@ -110,7 +114,7 @@ def test_the_cluster_has_what_the_service_relies_on(run: Run) -> None:
     assert cluster["costManagementConfig"]["enabled"] is True
 
 
-def test_what_changes_by_itself_is_ignored_in_updates(run: Run) -> None:
+def test_updates_ignore_what_changes_by_itself(run: Run) -> None:
     cluster = run.one("gcp:container/cluster:Cluster")
     assert set(cluster.ignore_changes) == {"nodeConfig", "initialNodeCount"}
     assert cluster.delete_before_replace
@@ -118,14 +122,14 @@ def test_what_changes_by_itself_is_ignored_in_updates(run: Run) -> None:
     assert set(pool.ignore_changes) == {"initialNodeCount", "nodeCount"}
 
 
-def test_a_replaced_pool_is_there_before_the_old_one_goes(run: Run) -> None:
+def test_a_replacement_pool_is_created_before_the_old_one_is_deleted(run: Run) -> None:
     pool = run.one("gcp:container/nodePool:NodePool")
     assert not pool.delete_before_replace
     assert not pool.protect
     assert "name" not in pool.inputs
 
 
-def test_nodes_are_shielded_and_run_as_an_account_of_their_own(run: Run) -> None:
+def test_nodes_are_shielded_and_have_their_own_service_account(run: Run) -> None:
     config = run.one("gcp:container/nodePool:NodePool").inputs["nodeConfig"]
     assert config["shieldedInstanceConfig"]["enableSecureBoot"] is True
     assert config["workloadMetadataConfig"]["mode"] == "GKE_METADATA"
@@ -166,7 +170,7 @@ def test_the_kubeconfig_holds_no_credential(run: Run) -> None:
     assert document == json.loads(kubeconfig("diffusion-0000000", "gke-0000000.gke.goog"))
 
 
-def test_the_principal_has_the_projects_number_first_and_its_id_in_the_pool() -> None:
+def test_the_principal_has_the_projects_number_and_its_id_in_the_pool() -> None:
     assert principal("12", "my-project", "ns-1", "sa-1") == (
         "principal://iam.googleapis.com/projects/12/locations/global/"
         "workloadIdentityPools/my-project.svc.id.goog/subject/ns/ns-1/sa/sa-1"
@@ -191,7 +195,7 @@ def test_a_first_preview_in_which_nothing_is_known_has_the_same_graph(stack: str
 
     preview = run_program(stack, first_preview=True)
     assert edges(preview) == edges(run_of(stack))
-    # What the program itself knows is there, and what a provider would add is not.
+    # Values of the program are known, those that a provider would add are not.
     unknown = {key for key, value in preview.outputs.items() if isinstance(value, Unknown)}
     assert {"endpoint", "bucket", "modelUri", "kubeconfigCommand"} <= unknown
     assert preview.outputs["limits"] == run_of(stack).outputs["limits"]

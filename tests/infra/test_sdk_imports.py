@@ -1,4 +1,4 @@
-"""Importing a cloud SDK on demand: the same classes, fewer modules, and nothing is hidden."""
+"""Importing a cloud SDK on demand: the same classes and names, fewer modules."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SETUP = (
 
 
 def python(code: str) -> str:
-    """What `code` prints, in a fresh interpreter after the setup."""
+    """What `code` prints in a fresh interpreter, after the setup."""
     command = [sys.executable, "-W", "ignore", "-c", SETUP + code]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
 
-def test_a_resource_brings_its_own_module_and_not_its_neighbours() -> None:
+def test_a_resource_imports_its_own_module_only() -> None:
     shown = python(
         "serviceaccount.Account; policy.v1.PodDisruptionBudgetSpecArgs;"
         "print(sorted(m for m in sys.modules if m.startswith('pulumi_gcp.serviceaccount.')))"
@@ -41,18 +41,18 @@ def test_the_classes_are_the_sdks_own() -> None:
     ) == str(True)
 
 
-def test_a_name_that_no_rule_finds_comes_from_the_whole_package() -> None:
+def test_a_name_that_follows_no_rule_comes_from_the_whole_package() -> None:
     assert python("print(serviceaccount.AccountArgs.__name__)") == "AccountArgs"
     assert python("print(serviceaccount.get_account_output.__name__)") == "get_account_output"
 
 
-def test_a_name_that_does_not_exist_is_an_error_as_ever() -> None:
+def test_an_unknown_name_is_still_an_attribute_error() -> None:
     with pytest.raises(subprocess.CalledProcessError) as failed:
         python("serviceaccount.Acount")
     assert "AttributeError" in failed.value.stderr
 
 
-def test_a_package_that_is_imported_already_is_left_alone() -> None:
+def test_an_already_imported_package_is_not_replaced() -> None:
     assert python(
         "import pulumi_gcp.projects as before; before.Service;"
         "import_on_demand(('pulumi_gcp.projects',));"

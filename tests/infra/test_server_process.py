@@ -1,4 +1,4 @@
-"""The background server: started, recognised, stopped, and never confused with another process."""
+"""The background server: started, stopped, and never confused with another process."""
 
 from __future__ import annotations
 
@@ -66,6 +66,12 @@ def quiet(_line: str) -> None:
     pass
 
 
+def processes_that_serve(model_folder: Path) -> list[int]:
+    flag = f"--model_base_path={model_folder}"
+    processes = psutil.process_iter(["cmdline"])
+    return [one.pid for one in processes if flag in (one.info["cmdline"] or [])]
+
+
 @pytest.mark.slow
 def test_a_started_server_serves_until_it_is_stopped(
     process: ServerProcess, options: ServerOptions
@@ -74,6 +80,7 @@ def test_a_started_server_serves_until_it_is_stopped(
     pid = process.start(options, lines.append)
     assert psutil.pid_exists(pid)
     assert process.is_serving(options)
+    assert processes_that_serve(options.model_folder) == [pid]
     assert lines[-1].startswith("ready after ")
     assert not process.is_serving(replace(options, model_folder=Path("/elsewhere")))
     process.stop()
@@ -91,18 +98,19 @@ def test_a_killed_server_is_not_serving(process: ServerProcess, options: ServerO
 
 
 @pytest.mark.slow
-def test_a_model_that_does_not_load_is_an_error_and_leaves_no_process(
+def test_a_model_that_fails_to_load_is_an_error_and_leaves_no_process(
     process: ServerProcess, options: ServerOptions, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken"
     (broken / "1").mkdir(parents=True)
-    with pytest.raises(ServerStartError, match="ended while it was loading the model: "):
+    with pytest.raises(ServerStartError, match="exited while loading the model: "):
         process.start(replace(options, model_folder=broken), quiet)
-    assert not process.is_serving(options)
+    assert processes_that_serve(broken) == []
+    assert not (tmp_path / "server/server.json").exists()
 
 
 @pytest.mark.parametrize("which", ["restPort", "grpcPort"])
-def test_a_port_in_use_is_named_with_the_remedy(
+def test_a_port_in_use_is_reported_with_the_remedy(
     process: ServerProcess, options: ServerOptions, which: str
 ) -> None:
     port = options.rest_port if which == "restPort" else options.grpc_port
@@ -116,7 +124,7 @@ def test_a_port_in_use_is_named_with_the_remedy(
 
 
 @pytest.mark.slow
-def test_a_server_whose_deployment_is_killed_ends_by_itself(
+def test_a_server_exits_if_its_deployment_is_killed(
     process: ServerProcess, options: ServerOptions, tmp_path: Path
 ) -> None:
     code = (
@@ -139,7 +147,7 @@ def test_a_server_whose_deployment_is_killed_ends_by_itself(
     server.wait(60)
 
 
-def test_a_recorded_process_id_that_another_process_got_is_left_alone(tmp_path: Path) -> None:
+def test_a_process_with_a_reused_pid_is_not_stopped(tmp_path: Path) -> None:
     folder = tmp_path / "server"
     folder.mkdir()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
@@ -157,17 +165,21 @@ def test_a_recorded_process_id_that_another_process_got_is_left_alone(tmp_path: 
         other.kill()
 
 
-@pytest.mark.parametrize("record", ["", "{", "[]", '{"pid": 1}'])
-def test_a_damaged_record_is_no_server(tmp_path: Path, record: str) -> None:
+@pytest.mark.parametrize("record", ["", "{", "[]", '{"pid": PID}'])
+def test_a_damaged_record_counts_as_no_server(tmp_path: Path, record: str) -> None:
     folder = tmp_path / "server"
     folder.mkdir()
-    (folder / "server.json").write_text(record)
-    started = time.monotonic()
-    ServerProcess(folder).stop()
-    assert time.monotonic() - started < 5
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        (folder / "server.json").write_text(record.replace("PID", str(other.pid)))
+        started = time.monotonic()
+        ServerProcess(folder).stop()
+        assert time.monotonic() - started < 5
+        assert other.poll() is None
+        assert not (folder / "server.json").exists()
+        other.kill()
 
 
-def test_the_batching_file_asks_for_one_execution_and_the_given_queue() -> None:
+def test_the_batching_file_sets_one_execution_and_the_given_queue() -> None:
     text = batching_parameters(5)
     assert "num_batch_threads { value: 1 }" in text
     assert "max_execution_batch_size { value: 1 }" in text

@@ -1,4 +1,4 @@
-"""Settings: every key is checked, and every refusal says what to type."""
+"""Settings: every key is validated, and every error says how to fix it."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def test_the_project_file_names_every_sampler() -> None:
         ("target", "moon", "target: must be local or gke, not 'moon'"),
         ("modelFamily", "sd99", "modelFamily: must be one of demo, sd14, not 'sd99'"),
         ("precision", "float16", "precision: must be one of auto, float32, bfloat16"),
-        ("precision", "bfloat16", "precision: the demo model has float32 only"),
-        ("weights", "official", "weights: the demo model's are bundled, not 'official'"),
+        ("precision", "bfloat16", "precision: the demo model supports float32 only"),
+        ("weights", "official", "weights: must be bundled for the demo model, not 'official'"),
         ("profile", "slow", "profile: must be one of exact, fast, not 'slow'"),
         ("trace", "maybe", "trace: must be true or false, not 'maybe'"),
         ("imageSize", "512", "imageSize: the demo model draws at 64 px, not 512"),
@@ -62,7 +62,9 @@ def test_the_project_file_names_every_sampler() -> None:
         ("negativePrompt", "x" * 8193, "negativePrompt: is longer than 8192 bytes"),
     ],
 )
-def test_a_wrong_value_names_the_key_and_the_remedy(key: str, value: str, says: str) -> None:
+def test_an_invalid_value_is_reported_with_its_key_and_the_remedy(
+    key: str, value: str, says: str
+) -> None:
     with pytest.raises(SettingsError) as error:
         settings.parse(values(**{key: value}))
     text = str(error.value)
@@ -75,7 +77,7 @@ def sd14(**changes: str) -> dict[str, str]:
     return values(**{"modelFamily": "sd14", "acceptLicence": WEIGHTS_LICENCE} | changes)
 
 
-def test_auto_is_what_suits_the_family() -> None:
+def test_auto_depends_on_the_family() -> None:
     model = settings.parse(sd14()).model
     assert model == ModelSpec.for_family(
         "sd14", precision=model.precision, accept_licence=WEIGHTS_LICENCE
@@ -84,7 +86,7 @@ def test_auto_is_what_suits_the_family() -> None:
     assert model.negative_prompt.startswith("ugly, tiling")
 
 
-def test_what_is_set_goes_before_the_familys_own() -> None:
+def test_a_setting_overrides_the_familys_default() -> None:
     chosen = sd14(imageSize="512", guidanceScale="3", negativePrompt="", weights="random")
     model = settings.parse(chosen).model
     assert (model.image_size, model.guidance_scale) == (512, 3.0)
@@ -96,9 +98,7 @@ def test_the_official_weights_need_their_licence_accepted_by_name(licence: str) 
     with pytest.raises(SettingsError) as error:
         settings.parse(sd14(acceptLicence=licence))
     text = str(error.value)
-    assert text.startswith(
-        "acceptLicence: the weights are under the licence CreativeML Open RAIL-M"
-    )
+    assert text.startswith("acceptLicence: the weights have the licence CreativeML Open RAIL-M")
     assert 'pulumi config set acceptLicence "CreativeML Open RAIL-M"' in text
 
 
@@ -109,7 +109,7 @@ def test_random_weights_need_no_licence() -> None:
 @pytest.mark.parametrize(
     ("machine", "expected"), [("n2-standard-4", "float32"), ("c3-standard-8", "bfloat16")]
 )
-def test_auto_precision_is_what_the_machine_type_is_fast_in(machine: str, expected: str) -> None:
+def test_auto_precision_is_the_best_for_the_machine_type(machine: str, expected: str) -> None:
     on_gke = sd14(target="gke", machineType=machine, allowedSourceRanges="203.0.113.7/32")
     assert settings.parse(on_gke, "my-project").model.precision == expected
     assert (
@@ -117,7 +117,7 @@ def test_auto_precision_is_what_the_machine_type_is_fast_in(machine: str, expect
     )
 
 
-def test_a_missing_key_says_how_to_set_it() -> None:
+def test_a_missing_key_is_reported_with_the_command_to_set_it() -> None:
     given = values()
     del given["steps"]
     with pytest.raises(SettingsError, match=r"^steps: is missing. Set it with: pulumi"):

@@ -1,4 +1,4 @@
-"""The rules as a CrossGuard pack. The pack's SDK is not among the program's packages."""
+"""The rules as a CrossGuard pack. The program's environment lacks the pack's SDK."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACK = ROOT / "policy" / "crossguard"
 
 
 def violations(stack: str, **changes: str) -> dict[str, list[str]]:
-    """What each policy of the pack says about a stack, by its name."""
+    """The violations of each policy for a stack, by name."""
     sdk: Any = pytest.importorskip(
         "pulumi_policy",
         reason="pulumi-policy needs another protobuf than TensorFlow: the CLI installs it apart",
@@ -27,7 +27,7 @@ def violations(stack: str, **changes: str) -> dict[str, list[str]]:
     resources = [
         sdk.PolicyResource(
             resource_type=r.type,
-            # What the engine has of a resource, through JSON as over its protocol.
+            # The resource as the engine sends it, round-tripped through JSON.
             props=json.loads(json.dumps({**r.inputs, **r.outputs})),
             urn=r.urn,
             name=r.name,
@@ -55,14 +55,14 @@ def test_the_pack_has_a_policy_for_every_rule() -> None:
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
-def test_committed_stacks_keep_the_packs_policies(stack: str) -> None:
+def test_committed_stacks_comply_with_the_packs_policies(stack: str) -> None:
     found = violations(stack)
     warned = found.pop("protected")
     assert not any(found.values())
     assert bool(warned) is (stack == "dev")
 
 
-def test_the_pack_brings_its_own_environment() -> None:
+def test_the_pack_has_its_own_environment() -> None:
     options = yaml.safe_load((PACK / "PulumiPolicy.yaml").read_text())["runtime"]
     assert options == {"name": "python", "options": {"virtualenv": "venv"}}
     (pinned,) = (

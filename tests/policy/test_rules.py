@@ -1,4 +1,4 @@
-"""Policy rules: every committed stack keeps them, and each notices what it is for."""
+"""Policy rules: every committed stack complies, and each rule finds its violations."""
 
 from __future__ import annotations
 
@@ -55,23 +55,23 @@ AUTOSCALER = Resource(
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_every_committed_stack_keeps_the_rules(stack: str) -> None:
+def test_every_committed_stack_complies_with_the_rules(stack: str) -> None:
     resources = resources_of(run_of(stack))
     assert rules.violations(resources, must_be_protected=stack == "prod") == []
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
-def test_the_other_ways_to_configure_a_stack_keep_the_rules_too(stack: str) -> None:
+def test_other_configurations_of_a_stack_also_comply(stack: str) -> None:
     changed = run_of(stack, modelAccess="fuse", internal="true", deletionProtection="true")
     assert rules.violations(resources_of(changed), must_be_protected=True) == []
 
 
-def test_dev_is_not_protected_and_the_rule_says_so() -> None:
+def test_dev_is_not_protected_and_the_rule_reports_it() -> None:
     found = rules.protected(resources_of(run_of("dev")))
     assert {line.partition(" ")[0] for line in found} == {"Cluster", "Bucket", "Namespace"}
 
 
-def test_what_keeps_the_rules_is_left_in_peace() -> None:
+def test_compliant_resources_have_no_violations() -> None:
     good = [
         deployment(),
         AUTOSCALER,
@@ -89,14 +89,14 @@ def test_what_keeps_the_rules_is_left_in_peace() -> None:
         (
             rules.no_open_ranges,
             service(loadBalancerSourceRanges=["10.0.0.0/8", "0.0.0.0/0"]),
-            "0.0.0.0/0 lets in too many",
+            "0.0.0.0/0 is wider than a /8",
         ),
         (rules.no_open_ranges, policy({"ports": []}), "lets in everyone"),
-        (rules.no_open_ranges, policy({"from": [{"ipBlock": {"cidr": "::/0"}}]}), "::/0 lets in"),
+        (rules.no_open_ranges, policy({"from": [{"ipBlock": {"cidr": "::/0"}}]}), "::/0 is wider"),
         (
             rules.no_open_ranges,
             Resource("gcp:compute/firewall:Firewall", "f", {}),
-            "0.0.0.0/0 lets in too many",
+            "0.0.0.0/0 is wider than a /8",
         ),
         (rules.no_floating_images, deployment(image="tensorflow/serving"), "is not pinned"),
         (rules.no_floating_images, deployment(image="x.io:5000/a/b:latest"), "is not pinned"),
@@ -108,24 +108,32 @@ def test_what_keeps_the_rules_is_left_in_peace() -> None:
             "container c has no cpu in limits",
         ),
         (rules.buckets_are_private, bucket(publicAccessPrevention="inherited"), "not enforced"),
-        (rules.buckets_are_private, bucket(uniformBucketLevelAccess=False), "is not uniform"),
+        (
+            rules.buckets_are_private,
+            bucket(uniformBucketLevelAccess=False),
+            "BucketLevelAccess is not on",
+        ),
         (
             rules.buckets_are_private,
             Resource("gcp:storage/bucketIAMMember:BucketIAMMember", "m", {"member": "allUsers"}),
             "is granted to allUsers",
         ),
-        (rules.pods_are_locked_down, deployment(securityContext={}), "may gain privileges"),
+        (rules.pods_are_locked_down, deployment(securityContext={}), "can gain privileges"),
         (rules.protected, bucket(), "is not protected"),
-        (rules.protected, bucket(protect=True, forceDestroy=True), "with all that is in it"),
+        (
+            rules.protected,
+            bucket(protect=True, forceDestroy=True),
+            "forceDestroy deletes all its objects",
+        ),
     ],
 )
-def test_a_broken_rule_is_named(rule: rules.Rule, resource: Resource, says: str) -> None:
+def test_a_violation_is_reported(rule: rules.Rule, resource: Resource, says: str) -> None:
     assert any(says in line for line in rule([resource])), rule([resource])
 
 
-def test_replicas_beside_an_autoscaler_are_noticed() -> None:
+def test_replicas_beside_an_autoscaler_are_reported() -> None:
     found = rules.no_replicas_beside_an_autoscaler([deployment({"replicas": 2}), AUTOSCALER])
-    assert found == ["Deployment d: has replicas, which its autoscaler owns"]
+    assert found == ["Deployment d: sets replicas, which its autoscaler owns"]
     assert rules.no_replicas_beside_an_autoscaler([deployment({"replicas": 2})]) == []
 
 

@@ -1,4 +1,4 @@
-"""A real Kubernetes API server takes every manifest in a strict dry run, without a warning.
+"""A real Kubernetes API server accepts every manifest in a strict dry run, without warnings.
 
 Runs wherever `kube-apiserver` and `etcd` are on PATH; no node and no controller is needed. The pod
 security standard that the namespace asks for is among what the server checks.
@@ -49,7 +49,7 @@ class ApiServer:
         return answer.json()
 
     def create(self, document: dict[str, Any], *, dry_run: bool) -> requests.Response:
-        """What the server says to a new object; fields that it doesn't know are errors."""
+        """The server's response to a new object; unknown fields are errors."""
         version, kind = document["apiVersion"], document["kind"]
         group = f"/api/{version}" if "/" not in version else f"/apis/{version}"
         (found,) = (
@@ -118,7 +118,7 @@ def wait_until_ready(
     while time.monotonic() < deadline:
         assert all(process.poll() is None for process in processes), log.read_text()[-2000:]
         try:
-            # The default namespace is made last.
+            # The default namespace is created last.
             if server.get("/api/v1/namespaces/default"):
                 return
         except requests.RequestException:
@@ -131,7 +131,9 @@ def wait_until_ready(
 @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 @pytest.mark.parametrize("access", ["gs", "fuse"])
 @pytest.mark.parametrize("stack", GKE_STACKS)
-def test_an_api_server_takes_every_manifest(stack: str, access: str, api_server: ApiServer) -> None:
+def test_an_api_server_accepts_every_manifest(
+    stack: str, access: str, api_server: ApiServer
+) -> None:
     documents = [manifest(r) for r in kubernetes_objects(run_of(stack, modelAccess=access))]
     kinds = {document["kind"] for document in documents}
     assert {"Deployment", "Service", "HorizontalPodAutoscaler", "NetworkPolicy"} < kinds
@@ -143,7 +145,7 @@ def test_an_api_server_takes_every_manifest(stack: str, access: str, api_server:
 
 
 @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
-def test_it_would_refuse_a_field_that_does_not_exist(api_server: ApiServer) -> None:
+def test_an_api_server_refuses_an_unknown_field(api_server: ApiServer) -> None:
     document = manifest(run_of("dev").one("kubernetes:core/v1:Namespace"))
     document["spec"] = {"nonsense": True}
     answer = api_server.create(document, dry_run=True)

@@ -23,7 +23,7 @@ def script() -> str:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[list[str]]:
-    """The command of a program with the server's name, which waits for input when it is idle."""
+    """The command of a program with the server's name, which waits for input while idle."""
     copy = tmp_path / NAME
     shutil.copy2("/bin/bash", copy)
     yield [str(copy), "-c"]
@@ -37,7 +37,7 @@ def run(script: str) -> None:
     subprocess.run(["/bin/bash", "-c", script], check=True, timeout=240)
 
 
-def test_the_name_is_what_proc_shows_of_the_servers(tmp_path: Path) -> None:
+def test_the_process_name_is_the_servers_name_in_proc(tmp_path: Path) -> None:
     program = tmp_path / "tensorflow_model_server"
     shutil.copy2("/bin/bash", program)
     with start([str(program), "-c"], busy=0) as process:
@@ -49,7 +49,7 @@ def test_the_name_is_what_proc_shows_of_the_servers(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_idle_server_is_ended(script: str, server: list[str]) -> None:
+def test_an_idle_server_is_stopped(script: str, server: list[str]) -> None:
     with start(server, busy=0) as process:
         try:
             run(script)
@@ -59,7 +59,7 @@ def test_an_idle_server_is_ended(script: str, server: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_server_that_computes_is_waited_for(script: str, server: list[str]) -> None:
+def test_a_busy_server_is_waited_for(script: str, server: list[str]) -> None:
     with start(server, busy=8) as process:
         try:
             began = time.monotonic()
@@ -70,7 +70,7 @@ def test_a_server_that_computes_is_waited_for(script: str, server: list[str]) ->
             process.kill()
 
 
-def test_a_server_that_is_gone_needs_no_wait() -> None:
+def test_a_server_that_has_exited_needs_no_wait() -> None:
     began = time.monotonic()
     run(pre_stop_script(lag_seconds=60, process_name=NAME))
     assert time.monotonic() - began < 30
