@@ -12,6 +12,7 @@ import yaml
 from render import manifests, table
 from render.__main__ import main, write
 from render.placeholders import PROJECT_ID, SOURCE_RANGES
+from render.recorder import run_program
 from tests.stacks import GKE_STACKS, kubernetes_objects, run_of
 
 SUPPORTED_MINORS = ("1.33", "1.34", "1.35", "1.36")
@@ -28,7 +29,7 @@ def rendered(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_object_is_a_file_and_the_namespace_lies_apart(rendered: Path) -> None:
+def test_every_object_has_a_file_and_the_namespace_its_own_folder(rendered: Path) -> None:
     assert [p.name for p in (rendered / "namespace").iterdir()] == ["namespace.yaml"]
     kinds = {p.stem for p in (rendered / "kubernetes").iterdir()}
     assert kinds == {
@@ -43,13 +44,13 @@ def test_every_object_is_a_file_and_the_namespace_lies_apart(rendered: Path) -> 
 
 
 @pytest.mark.parametrize("minor", SUPPORTED_MINORS)
-def test_every_manifest_is_valid_strictly(rendered: Path, minor: str) -> None:
+def test_every_manifest_passes_strict_validation(rendered: Path, minor: str) -> None:
     kubernetes_validate = pytest.importorskip("kubernetes_validate")
     for document in documents(rendered):
         kubernetes_validate.validate(document, minor, strict=True)
 
 
-def test_manifests_name_each_other(rendered: Path) -> None:
+def test_manifests_refer_to_each_other(rendered: Path) -> None:
     by_kind = {document["kind"]: document for document in documents(rendered)}
     config = by_kind["ConfigMap"]["metadata"]["name"]
     volumes = by_kind["Deployment"]["spec"]["template"]["spec"]["volumes"]
@@ -66,30 +67,34 @@ def test_the_table_as_json_has_every_resource(rendered: Path) -> None:
     assert any(need.startswith("gcp:compute/network:Network") for need in cluster["needs"])
 
 
-def test_texts_of_several_lines_can_be_read() -> None:
+def test_multi_line_texts_are_readable() -> None:
     (config,) = (r for r in kubernetes_objects(run_of("dev")) if r.type.endswith(":ConfigMap"))
     text = manifests.to_yaml(manifests.manifest(config))
     assert "batching.config: |\n    max_batch_size" in text
 
 
-def test_the_table_is_the_same_every_time_and_shows_what_is_protected() -> None:
-    prod = table.as_text(table.rows(run_of("prod"))).splitlines()
+def test_the_table_is_deterministic_and_shows_protection() -> None:
+    text = table.as_text(table.rows(run_of("prod")))
+    assert text == table.as_text(table.rows(run_program("prod")))
+    prod = text.splitlines()
     (bucket,) = (line for line in prod if line.startswith("gcp:storage/bucket:Bucket "))
     assert bucket.split()[2] == "yes"
+    (network,) = (line for line in prod if line.startswith("gcp:compute/network:Network "))
+    assert network.split()[2] != "yes"
 
 
-def test_the_command_prints_the_table_and_says_what_stands_in(
+def test_the_command_prints_the_table_and_names_placeholders(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--stack", "dev", "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
     assert "kubernetes:apps/v1:Deployment" in printed
-    assert f"gcp:project is not set; {PROJECT_ID} stands in for it" in printed
-    assert f"allowedSourceRanges is not set; {SOURCE_RANGES} stands in for it" in printed
+    assert f"gcp:project is not set; using the placeholder {PROJECT_ID}" in printed
+    assert f"allowedSourceRanges is not set; using the placeholder {SOURCE_RANGES}" in printed
     assert "wrote 9 files to " in printed
 
 
-def test_an_unknown_stack_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_stack_is_reported_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--stack", "moon"]) == 1
     assert capsys.readouterr().err == (
         "error: there is no stack moon: Pulumi.moon.yaml does not exist\n"

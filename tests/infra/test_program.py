@@ -10,6 +10,7 @@ import pytest
 
 from model_export.spec import ModelSpec
 from render.recorder import ROOT, Run, run_program, stack_config
+from tests.stacks import STACKS
 
 MODEL = "pulumi-python:dynamic/diffusion:ModelExport"
 SERVER = "pulumi-python:dynamic/diffusion:LocalModelServer"
@@ -38,7 +39,7 @@ def test_the_server_listens_on_loopback_only(local: Run) -> None:
     assert local.one(SERVER).inputs["host"] == "127.0.0.1"
 
 
-def test_models_and_logs_lie_in_the_state_folder_of_the_checkout(local: Run) -> None:
+def test_models_and_logs_are_in_the_checkouts_state_folder(local: Run) -> None:
     assert local.one(MODEL).inputs["destination"] == (ROOT / ".state/models").as_uri()
     assert local.one(SERVER).inputs["stateFolder"] == str(ROOT / ".state/server")
 
@@ -64,11 +65,11 @@ def test_a_changed_spec_changes_the_fingerprint(local: Run) -> None:
     assert changed.one(MODEL).inputs["fingerprint"] != local.one(MODEL).inputs["fingerprint"]
 
 
-def test_the_defaults_of_the_stack_are_those_of_a_bare_model_spec(local: Run) -> None:
+def test_the_stacks_defaults_equal_those_of_a_model_spec(local: Run) -> None:
     assert local.one(MODEL).inputs["spec"] == ModelSpec().to_json()
 
 
-def test_a_wrong_setting_ends_the_program_with_one_line() -> None:
+def test_an_invalid_setting_ends_the_program_with_one_line() -> None:
     with pytest.raises(pulumi.RunError) as error:
         run_program("local", steps="99")
     assert str(error.value) == (
@@ -80,9 +81,9 @@ def test_a_wrong_setting_ends_the_program_with_one_line() -> None:
 def test_every_committed_stack_has_only_known_keys() -> None:
     from infra import settings
 
-    for path in sorted(ROOT.glob("Pulumi.*.yaml")):
-        keys = {k.partition(":")[2] for k in stack_config(path.suffixes[0][1:])}
-        assert keys <= settings.KEYS
+    for stack in STACKS:
+        keys = {k.partition(":")[2] for k in stack_config(stack)}
+        assert "target" in keys and keys <= settings.KEYS, stack
 
 
 @pytest.mark.slow
