@@ -109,6 +109,17 @@ def test_a_model_that_fails_to_load_is_an_error_and_leaves_no_process(
     assert not (tmp_path / "server/server.json").exists()
 
 
+@pytest.mark.slow
+def test_a_server_that_is_not_ready_in_time_is_stopped(
+    process: ServerProcess, options: ServerOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.server_process.READY_TIMEOUT_SECONDS", 0.0)
+    with pytest.raises(ServerStartError, match="not ready after 0 s"):
+        process.start(options, quiet)
+    assert processes_that_serve(options.model_folder) == []
+    assert not process.log_file.with_name("server.json").exists()
+
+
 @pytest.mark.parametrize("which", ["restPort", "grpcPort"])
 def test_a_port_in_use_is_reported_with_the_remedy(
     process: ServerProcess, options: ServerOptions, which: str
