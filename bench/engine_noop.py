@@ -3,7 +3,7 @@
     python bench/engine_noop.py [--runs 9]
 
 Deploys the stack `local` in a copy of this checkout, then runs `up --refresh`, as `make up` does,
-by both engines in turns, so that a busy machine slows both. The official CLI must be on PATH.
+with both engines in turn, so that a busy machine slows both. The official CLI must be on PATH.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--runs", type=int, default=9, help="of each engine")
+    parser.add_argument("--runs", type=int, default=9, help="runs of each engine [9]")
     runs = parser.parse_args().runs
     if shutil.which("pulumi") is None:
-        sys.exit("error: the official Pulumi CLI is not on PATH; there is nothing to compare with")
+        sys.exit("error: the official Pulumi CLI is not on PATH; install it to compare with it")
     with tempfile.TemporaryDirectory() as folder:
         checkout = copy_checkout(Path(folder) / "checkout", "embedded")
         checkout.make("up")
@@ -45,8 +45,8 @@ def main() -> None:
 
 
 def measure(checkout: Checkout, runs: int) -> dict[str, list[float]]:
-    """Seconds of each run, by engine. Which one begins changes from turn to turn."""
-    for engine in ENGINES:  # what is made the first time is made
+    """Seconds of each run, by engine. The engines alternate in going first."""
+    for engine in ENGINES:  # warm-up
         seconds_of_noop(checkout, engine)
     seconds: dict[str, list[float]] = {engine: [] for engine in ENGINES}
     for turn in range(runs):
@@ -78,7 +78,7 @@ def seconds_of_noop(checkout: Checkout, engine: str) -> float:
     seconds = time.monotonic() - started
     changed = any(word in ran.stdout for word in ("created", "updated", "replaced", "deleted"))
     if ran.returncode != 0 or changed or "unchanged" not in ran.stdout:
-        sys.exit(f"error: the {engine} engine had something to do, or failed:\n{ran.stdout}")
+        sys.exit(f"error: the {engine} engine changed something, or failed:\n{ran.stdout}")
     return seconds
 
 

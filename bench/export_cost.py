@@ -1,11 +1,11 @@
-"""What exporting, loading and running Stable Diffusion costs: seconds, memory, disk.
+"""The cost of exporting, loading and running Stable Diffusion: seconds, memory, disk.
 
     python -m bench.export_cost
     python -m bench.export_cost --sizes 256 --precisions float32 --steps 4
 
-Random weights, which cost what the real ones do, without the download. Each figure comes from a
-process of its own (its peak is the kernel's VmHWM) and stands beside its target. The last peak is
-that of a process that loads the model in TensorFlow's session and draws one picture.
+The weights are random, which cost as much as the real ones, without the download. Each figure comes
+from its own process (the peak is the kernel's VmHWM) and is printed next to its target. The last
+peak is that of a process that loads the model into a TensorFlow session and draws one picture.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ RANDOM_WEIGHTS = "random:7"
 
 @dataclass(frozen=True)
 class Usage:
-    """What one process took."""
+    """What one process used."""
 
     output: str
     seconds: float
@@ -44,7 +44,7 @@ class Usage:
 
 
 def measured(command: Sequence[str]) -> Usage:
-    """Runs a command to its end. Raises CalledProcessError if it fails."""
+    """Runs a command and waits for it. Raises CalledProcessError if it fails."""
     began = time.monotonic()
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output)
@@ -60,7 +60,7 @@ def measured(command: Sequence[str]) -> Usage:
 def export(
     base: Path, image_size: int, precision: str, *more: str, weights: str = RANDOM_WEIGHTS
 ) -> tuple[Path, Usage]:
-    """Exports a model below base; its folder, and what it took."""
+    """Exports a model under base; returns its folder, and what the export used."""
     usage = measured(
         [
             *(sys.executable, "-m", "model_export", "export", "--to", base.as_uri()),
@@ -74,7 +74,7 @@ def export(
 
 
 def draw(folder: Path, num_steps: int) -> dict[str, float]:
-    """Loads the model as a server does, and draws one picture: seconds of both."""
+    """Loads the model as a server does, and draws one picture. Returns the seconds of both."""
     from devserver import flags
     from devserver.model import loading
 
@@ -133,8 +133,10 @@ def main() -> None:
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--precisions", nargs="+", default=PRECISIONS)
-    parser.add_argument("--steps", type=int, default=2, help="of the picture")
-    parser.add_argument("--folder", type=Path, help="for the models, 9 GB; default the system's")
+    parser.add_argument("--steps", type=int, default=2, help="steps of the picture [2]")
+    parser.add_argument(
+        "--folder", type=Path, help="for the models, 9 GB; default: the system's temporary folder"
+    )
     options = parser.parse_args()
     for precision in options.precisions:
         for image_size in options.sizes:

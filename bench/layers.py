@@ -1,13 +1,13 @@
-"""What each rewrite of keras_cv's layers brings, and what was tried and left out.
+"""What each rewritten keras_cv layer gains, and what was tried and left out.
 
     python -m bench.layers
     python -m bench.layers --precision bfloat16 --rounds 0 --pictures 4 --only keras_cv exported
     TF_ENABLE_ONEDNN_OPTS=1 python -m bench.layers --only exported
 
-One process holds the U-Net and the decoder with random weights. Each variant is a graph of its own
-over the same weights, and the rounds go through all of them in turns. The next columns compare the
-variant's answers with those of keras_cv's own layers in float32, in decibels: higher is closer. So
-does the last, for whole pictures (PSNR over --pictures of them), where they are asked for.
+One process holds the U-Net and the decoder with random weights. Each variant has its own graph over
+the same weights, and in each round they take turns. After the seconds come decibels: how close the
+variant's outputs are to those of keras_cv's own layers in float32; higher is closer. With
+--pictures the last column compares whole pictures (PSNR).
 """
 
 from __future__ import annotations
@@ -35,34 +35,34 @@ from model_export.demo.compare import psnr
 NETWORKS = ("unet", "decoder")
 PICTURE = "picture"
 STEPS = 4
-"""Of a picture that is compared."""
+"""Steps of each compared picture."""
 A_TOKEN = 320
-"""Any token: random weights know no words."""
+"""An arbitrary token: random weights know no words."""
 KERAS_CV, EXPORTED = "keras_cv", "exported"
-WINOGRAD_CHANNELS, WINOGRAD_PLACES = 512, 32
-"""Where it was ahead when a convolution was timed alone: many channels, and rows of so many."""
+WINOGRAD_CHANNELS, WINOGRAD_WIDTH = 512, 32
+"""It was faster, timed in a single convolution, from this many channels and this width on."""
 
-MORE_PRODUCT_PLACES = 576
+MORE_PRODUCT_POSITIONS = 576
 
 
 @dataclass(frozen=True)
 class Variant:
-    """calls: what computes a layer of a type. max_score_bytes: of attention's scores held at once.
+    """calls: the `call` of each layer type. max_score_bytes: of attention scores held at once.
 
-    is_tried: tried and left out. is_told: what a picture's steps share is computed beforehand.
-    latents: how many, for the two texts.
+    is_tried: tried and left out. is_precomputed: what a picture's steps share is computed before
+    them. latents: how many, for the two texts.
     """
 
     what: str
     calls: Mapping[type, Callable[..., Any]]
     max_score_bytes: int
     is_tried: bool = False
-    is_told: bool = False
+    is_precomputed: bool = False
     latents: int = 2
 
 
 def variants() -> dict[str, Variant]:
-    """All of them by their names; the first is keras_cv's own."""
+    """All variants by name; the first is keras_cv's own."""
     import keras
     from keras_cv.src.models.stable_diffusion.attention_block import AttentionBlock
     from keras_cv.src.models.stable_diffusion.decoder import Decoder
@@ -90,95 +90,97 @@ def variants() -> dict[str, Variant]:
         KERAS_CV: some("keras_cv's layers"),
         "groups": some("only group normalization rewritten", groups),
         "convolution": some(
-            "only convolutions that pad themselves, and as one product for few places", PaddedConv2D
+            "only convolutions: padding inside, one matrix product for few positions", PaddedConv2D
         ),
         "swish": some(
-            "only residual blocks, where group normalization and swish are one",
+            "only residual blocks: group normalization and swish fused",
             ResBlock,
             ResnetBlock,
         ),
-        "doubling": some("only doublings as part of their convolutions", Decoder, Upsample),
+        "upsampling": some(
+            "only upsampling fused with the convolution after it", Decoder, Upsample
+        ),
         "attention": some("only attention rewritten", AttentionBlock, CrossAttention),
-        EXPORTED: some("all of them: what is exported", *CALLS),
-        "told": replace(
-            some("and what the steps of a picture share, computed before them", *CALLS),
-            is_told=True,
+        EXPORTED: some("all of these: the exported layers", *CALLS),
+        "precomputed": replace(
+            some("plus what all steps share, computed once before them", *CALLS),
+            is_precomputed=True,
         ),
         "one_latent": replace(
-            some("and one latent for both texts: a step of a picture", *CALLS),
-            is_told=True,
+            some("plus one latent for both texts: the exported step", *CALLS),
+            is_precomputed=True,
             latents=1,
         ),
         "one_pass": tried(
-            "and the variance as mean of squares less square of mean",
+            "plus variance as mean of squares minus square of mean",
             {groups: normalize_in_one_pass},
             MAX_SCORE_BYTES,
         ),
         "two_products": tried(
-            "and GEGLU as two products instead of one that is cut",
+            "plus GEGLU as two matrix products instead of one that is split",
             {GEGLU: gate_in_two_products},
             MAX_SCORE_BYTES,
         ),
         "short_gate": tried(
-            "and GEGLU's gate in fewer operations, in float32",
+            "plus GEGLU's gate in fewer operations, in float32",
             {GEGLU: gate_in_few_operations},
             MAX_SCORE_BYTES,
         ),
         "bias": tried(
-            "and fully connected layers with their bias added within the product",
+            "plus dense layers with the bias fused into the matrix product",
             {keras.layers.Dense: multiply_with_bias},
             MAX_SCORE_BYTES,
         ),
         "one_normalization": tried(
-            "and layer normalization as a pattern that TensorFlow could make one operation of",
+            "plus layer normalization in a form that TensorFlow can fuse",
             {keras.layers.LayerNormalization: normalize_as_a_batch},
             MAX_SCORE_BYTES,
         ),
         "more_products": tried(
-            f"and convolutions of up to {MORE_PRODUCT_PLACES} places as one product",
+            f"plus convolutions of up to {MORE_PRODUCT_POSITIONS} positions as one matrix product",
             {PaddedConv2D: convolve_more_as_products},
             MAX_SCORE_BYTES,
         ),
         "winograd": tried(
-            f"and convolutions of {WINOGRAD_CHANNELS} channels and more by Winograd's F(4, 3)",
+            f"plus Winograd's F(4, 3) for convolutions of {WINOGRAD_CHANNELS} channels or more",
             {PaddedConv2D: convolve_by_winograd},
             MAX_SCORE_BYTES,
         ),
-        "portions_of_queries": tried(
-            "and attention's scores in portions of some queries of every head, not by the head",
+        "query_slices": tried(
+            "plus attention sliced over the queries of all heads, not head by head",
             {
-                AttentionBlock: in_portions_of_queries(CALLS[AttentionBlock]),
-                CrossAttention: in_portions_of_queries(CALLS[CrossAttention]),
+                AttentionBlock: sliced_over_queries(CALLS[AttentionBlock]),
+                CrossAttention: sliced_over_queries(CALLS[CrossAttention]),
             },
             MAX_SCORE_BYTES,
         ),
-        "large_portions": tried("and attention's scores in portions of 192 MiB", {}, 192 * 2**20),
+        "large_slices": tried("plus attention in slices of 192 MiB", {}, 192 * 2**20),
     }
 
 
 @dataclass(frozen=True)
 class Found:
-    """Of one variant: seconds of its networks, and how close their answers and its pictures are."""
+    """One variant's seconds for each network, and how close its outputs and pictures are."""
 
     seconds: dict[str, list[float]] = field(default_factory=lambda: {one: [] for one in NETWORKS})
     decibels: dict[str, float] = field(default_factory=dict[str, float])
 
 
 def normalize_in_one_pass(layer: Any, inputs: Any) -> Any:
-    """GroupNormalization.call with both moments from one pass; it loses digits to cancellation."""
+    """GroupNormalization.call with both moments in one pass; loses digits to cancellation."""
     import tensorflow as tf
 
     channels = inputs.shape[-1]
-    places = list(range(1, len(inputs.shape) - 1))
+    axes = list(range(1, len(inputs.shape) - 1))
     wide = tf.cast(inputs, tf.float32)
     members = channels // layer.groups
 
     def group_mean(tensor: Any) -> Any:
-        by_channel = tf.reshape(tf.reduce_mean(tensor, places), [-1, layer.groups, members])
+        by_channel = tf.reshape(tf.reduce_mean(tensor, axes), [-1, layer.groups, members])
         return tf.reduce_mean(by_channel, axis=2, keepdims=True)
 
     def per_channel(grouped: Any) -> Any:
-        return tf.reshape(grouped, [-1, *[1] * len(places), channels])
+        return tf.reshape(grouped, [-1, *[1] * len(axes), channels])
 
     gamma, beta = (
         tf.reshape(tf.cast(weight, tf.float32), [layer.groups, members])
@@ -191,7 +193,7 @@ def normalize_in_one_pass(layer: Any, inputs: Any) -> Any:
 
 
 def gate_in_two_products(layer: Any, inputs: Any) -> Any:
-    """GEGLU.call without cutting one wide product in two."""
+    """GEGLU.call without splitting one wide product in two."""
     import tensorflow as tf
 
     dense, width = layer.dense, inputs.shape[-1]
@@ -202,14 +204,14 @@ def gate_in_two_products(layer: Any, inputs: Any) -> Any:
         tf.nn.bias_add(tf.matmul(flat, kernel), offset)
         for kernel, offset in zip(kernels, offsets, strict=True)
     )
-    answers = value * tf.nn.gelu(gate, approximate=True)
-    return tf.reshape(answers, [-1, inputs.shape[1], layer.output_dim])
+    outputs = value * tf.nn.gelu(gate, approximate=True)
+    return tf.reshape(outputs, [-1, inputs.shape[1], layer.output_dim])
 
 
 def gate_in_few_operations(layer: Any, inputs: Any) -> Any:
-    """GEGLU.call with the sigmoid of 2 z for (1 + tanh(z)) / 2.
+    """GEGLU.call with sigmoid(2 z) for (1 + tanh(z)) / 2.
 
-    z = sqrt(2 / pi) (x + 0.044715 x³) is the approximation of GELU by Hendrycks and Gimpel
+    z = sqrt(2 / pi) (x + 0.044715 x³) is Hendrycks and Gimpel's approximation of GELU
     (arXiv:1606.08415).
     """
     import tensorflow as tf
@@ -217,64 +219,65 @@ def gate_in_few_operations(layer: Any, inputs: Any) -> Any:
     value, gate = tf.split(layer.dense(inputs), 2, axis=-1)
     wide = tf.cast(gate, tf.float32)
     steepness = 2 * math.sqrt(2 / math.pi) * (1.0 + 0.044715 * tf.square(wide))
-    answers = tf.cast(value, tf.float32) * (wide * tf.sigmoid(wide * steepness))
-    return tf.cast(answers, inputs.dtype)
+    outputs = tf.cast(value, tf.float32) * (wide * tf.sigmoid(wide * steepness))
+    return tf.cast(outputs, inputs.dtype)
 
 
 def multiply_with_bias(layer: Any, inputs: Any, training: Any = None) -> Any:
-    """Dense.call of inputs [..., C] as rows of a matrix: between keras's product of them and its
-    bias stands a reshape, which keeps TensorFlow from making the two one operation.
+    """Dense.call with inputs [..., C] as the rows of a matrix.
+
+    keras puts a reshape between the product and the bias, so TensorFlow cannot fuse the two.
     """
     import tensorflow as tf
 
-    answers = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), layer.kernel)
+    outputs = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), layer.kernel)
     if layer.use_bias:
-        answers = tf.nn.bias_add(answers, layer.bias)
-    return layer.activation(tf.reshape(answers, [-1, *inputs.shape[1:-1], layer.units]))
+        outputs = tf.nn.bias_add(outputs, layer.bias)
+    return layer.activation(tf.reshape(outputs, [-1, *inputs.shape[1:-1], layer.units]))
 
 
 def normalize_as_a_batch(layer: Any, inputs: Any) -> Any:
-    """LayerNormalization.call as the formula of a batch's, for which oneDNN has an operation."""
+    """LayerNormalization.call in batch normalization's form, which oneDNN can fuse."""
     import tensorflow as tf
 
     wide = tf.cast(inputs, tf.float32)
     mean, variance = tf.nn.moments(wide, [-1], keepdims=True)
-    answers = tf.nn.batch_normalization(
+    outputs = tf.nn.batch_normalization(
         wide, mean, variance, layer.beta, layer.gamma, layer.epsilon
     )
-    return tf.cast(answers, layer.compute_dtype)
+    return tf.cast(outputs, layer.compute_dtype)
 
 
-def in_portions_of_queries(call: Callable[..., Any]) -> Callable[..., Any]:
-    """An attention layer's call, with so many queries of every head at a time that scores fit."""
+def sliced_over_queries(call: Callable[..., Any]) -> Callable[..., Any]:
+    """An attention layer's call, with each slice holding some queries of all heads."""
     import tensorflow as tf
 
     from model_export.sd14 import attention
 
-    def in_portions(queries: Any, keys: Any, values: Any, max_score_bytes: int) -> Any:
+    def sliced_attention(queries: Any, keys: Any, values: Any, max_score_bytes: int) -> Any:
         rows, heads, length, width = queries.shape
-        bytes_of_all = rows * heads * length * keys.shape[2] * queries.dtype.size
-        portions = attention.divisor_of(length, at_least=-(-bytes_of_all // max_score_bytes))
-        split = tf.reshape(queries, [rows, heads, portions, length // portions, width])
-        answers = tf.map_fn(
-            lambda portion: attention.answer(portion, keys, values),
+        all_bytes = rows * heads * length * keys.shape[2] * queries.dtype.size
+        slices = attention.divisor_of(length, at_least=-(-all_bytes // max_score_bytes))
+        split = tf.reshape(queries, [rows, heads, slices, length // slices, width])
+        outputs = tf.map_fn(
+            lambda some_queries: attention.softmax_attention(some_queries, keys, values),
             tf.transpose(split, [2, 0, 1, 3, 4]),
             parallel_iterations=2,
         )
-        return tf.reshape(tf.transpose(answers, [1, 2, 0, 3, 4]), [rows, heads, length, width])
+        return tf.reshape(tf.transpose(outputs, [1, 2, 0, 3, 4]), [rows, heads, length, width])
 
     def changed(*inputs: Any, **options: Any) -> Any:
-        with mock.patch.object(attention, "in_portions", in_portions):
+        with mock.patch.object(attention, "sliced_attention", sliced_attention):
             return call(*inputs, **options)
 
     return changed
 
 
 def convolve_more_as_products(layer: Any, inputs: Any) -> Any:
-    """PaddedConv2D.call as it is exported, with another bound."""
+    """PaddedConv2D.call as exported, with a higher bound."""
     from model_export.sd14 import layers
 
-    with mock.patch.object(layers, "MAX_PRODUCT_PLACES", MORE_PRODUCT_PLACES):
+    with mock.patch.object(layers, "MAX_PRODUCT_POSITIONS", MORE_PRODUCT_POSITIONS):
         return layers.convolve(layer, inputs)
 
 
@@ -282,7 +285,7 @@ def convolve_by_winograd(layer: Any, inputs: Any) -> Any:
     """PaddedConv2D.call with half the multiplications along a row, for 3 by 3 kernels.
 
     Lavin and Gray's F(4, 3) (arXiv:1509.09308), at the points 0, ±1, ±2 and infinity, in one
-    direction: six convolutions by columns of three on a quarter of the places.
+    dimension: six 3 by 1 convolutions over a quarter of the positions.
     """
     import tensorflow as tf
 
@@ -290,7 +293,7 @@ def convolve_by_winograd(layer: Any, inputs: Any) -> Any:
 
     kernel, width = tf.convert_to_tensor(layer.conv2d.kernel), inputs.shape[2]
     fits = kernel.shape[0] == 3 and tuple(layer.conv2d.strides) == (1, 1) and not width % 4
-    if not fits or min(kernel.shape[2:]) < WINOGRAD_CHANNELS or width < WINOGRAD_PLACES:
+    if not fits or min(kernel.shape[2:]) < WINOGRAD_CHANNELS or width < WINOGRAD_WIDTH:
         return convolve(layer, inputs)
     padded = tf.pad(inputs, [[0, 0], [0, 0], [1, 1], [0, 0]])
     d = [padded[:, :, start : start + width - 3 : 4] for start in range(6)]
@@ -301,7 +304,7 @@ def convolve_by_winograd(layer: Any, inputs: Any) -> Any:
         *(even + odd, even - odd, wide_even + wide_odd, wide_even - wide_odd),
         4.0 * d[1] - 5.0 * d[3] + d[5],
     ]
-    left, middle, right = (kernel[:, place : place + 1] for place in range(3))
+    left, middle, right = (kernel[:, column : column + 1] for column in range(3))
     sides, centre = (left + right) * (-1 / 6), middle * (1 / 6)
     wide_sides, wide_centre = left * (1 / 24) + right * (1 / 6), middle * (1 / 12)
     kernels = [
@@ -310,23 +313,23 @@ def convolve_by_winograd(layer: Any, inputs: Any) -> Any:
         right,
     ]
     m = [
-        tf.nn.conv2d(places, column, 1, [[0, 0], [1, 1], [0, 0], [0, 0]])
-        for places, column in zip(transformed, kernels, strict=True)
+        tf.nn.conv2d(one, column, 1, [[0, 0], [1, 1], [0, 0], [0, 0]])
+        for one, column in zip(transformed, kernels, strict=True)
     ]
     near, far = m[1] + m[2], m[3] + m[4]
     near_slope, far_slope = m[1] - m[2], m[3] - m[4]
-    answers = [
+    outputs = [
         m[0] + near + far,
         near_slope + 2.0 * far_slope,
         near + 4.0 * far,
         near_slope + 8.0 * far_slope + m[5],
     ]
     shape = [-1, inputs.shape[1], width, kernel.shape[3]]
-    return tf.nn.bias_add(tf.reshape(tf.stack(answers, 3), shape), layer.conv2d.bias)
+    return tf.nn.bias_add(tf.reshape(tf.stack(outputs, 3), shape), layer.conv2d.bias)
 
 
 class Bench:
-    """keras_cv's networks of one size and precision, and the same inputs for each of them."""
+    """keras_cv's networks of one size and precision, and inputs for them."""
 
     def __init__(self, image_size: int, precision: str) -> None:
         import tensorflow as tf
@@ -356,21 +359,26 @@ class Bench:
         }
 
     def graphs(self, variant: Variant) -> dict[str, Callable[[], Any]]:
-        """The networks computed as the variant does."""
+        """The networks' graphs, as the variant computes them."""
         import tensorflow as tf
 
-        from model_export.sd14 import once
+        from model_export.sd14 import precompute
 
         unet, decoder = (self._models[name] for name in NETWORKS)
         latents, embeddings, context = self._inputs["unet"]
         latents, embeddings = latents[: variant.latents], embeddings[: variant.latents]
 
         def predict() -> Any:
-            with once.given(unet, told) if told else contextlib.nullcontext():
+            provided = (
+                precompute.provided(unet, conditioning)
+                if conditioning
+                else contextlib.nullcontext()
+            )
+            with provided:
                 return unet([latents, embeddings, context], training=False)
 
         with self._computed_as(variant):
-            told = once.condition(unet, context) if variant.is_told else None
+            conditioning = precompute.condition(unet, context) if variant.is_precomputed else None
             calls = predict, lambda: decoder(self._inputs["decoder"], training=False)
             return {
                 name: tf.function(call).get_concrete_function()
@@ -378,7 +386,7 @@ class Bench:
             }
 
     def pictures(self, variant: Variant, number: int) -> np.ndarray:
-        """uint8 [number, H, W, 3], of a few steps, from the seeds 0, 1, ..."""
+        """uint8 [number, H, W, 3], of a few steps, with seeds 0, 1, ..."""
         import tensorflow as tf
 
         from model_export.pipeline import TextToImage
@@ -388,7 +396,7 @@ class Bench:
 
         with self._computed_as(variant):
             networks = as_networks(self._all, self._spec)
-            model = TextToImage(self._spec, networks, "")  # its functions need it alive
+            model = TextToImage(self._spec, networks, "")  # kept alive for its functions
             draw = model.tokens.get_concrete_function()
         shape = [number, MAX_PROMPT_TOKENS]
         prompt, nothing = tf.fill(shape, A_TOKEN), tf.fill(shape, END_OF_TEXT)
@@ -398,7 +406,7 @@ class Bench:
 
     @contextlib.contextmanager
     def _computed_as(self, variant: Variant) -> Iterator[None]:
-        """Whatever is traced within computes as the variant does."""
+        """Graphs that are traced inside compute as the variant does."""
         from model_export.sd14 import attention
         from model_export.sd14.layers import rewrite
 
@@ -419,7 +427,7 @@ def main() -> None:
         optimize_once()
     _say("making the networks")
     bench = Bench(options.image_size, "float32")
-    expected = {name: _answer(graph)[0] for name, graph in bench.graphs(known[KERAS_CV]).items()}
+    expected = {name: _run(graph)[0] for name, graph in bench.graphs(known[KERAS_CV]).items()}
     pictures = bench.pictures(known[KERAS_CV], options.pictures) if options.pictures else None
     if options.precision != "float32":
         del bench
@@ -436,8 +444,8 @@ def main() -> None:
             if options.first_runs and number:
                 graphs[name] = bench.graphs(chosen[name])
             for network in NETWORKS:
-                answer, took = _answer(graphs[name][network])
-                one.decibels[network] = signal_to_noise(expected[network], answer)
+                output, took = _run(graphs[name][network])
+                one.decibels[network] = signal_to_noise(expected[network], output)
                 if number or not options.rounds:
                     one.seconds[network].append(took)
     for name, variant in chosen.items() if pictures is not None else ():
@@ -467,13 +475,13 @@ def _to_json(variant: Variant, found: Found) -> dict[str, Any]:
 
 
 def signal_to_noise(expected: np.ndarray, found: np.ndarray) -> float:
-    """10 log10 of the mean square of what is expected over that of the difference, in dB."""
+    """In decibels: 10 log10 of the mean square of expected over that of the difference."""
     noise = float(np.mean(np.square(found - expected)))
     return 10 * float(np.log10(np.mean(np.square(expected)) / noise)) if noise else float("inf")
 
 
 def optimize_once() -> None:
-    """TensorFlow optimizes the graphs that this thread calls from now on once, and not twice."""
+    """Makes TensorFlow optimize the graphs that this thread calls once instead of twice."""
     import tensorflow as tf
     from tensorflow.python.eager import context
 
@@ -485,13 +493,13 @@ def optimize_once() -> None:
     eager.function_call_options = context.FunctionCallOptions(config_proto=config)
 
 
-def _answer(graph: Callable[[], Any]) -> tuple[np.ndarray, float]:
+def _run(graph: Callable[[], Any]) -> tuple[np.ndarray, float]:
     import tensorflow as tf
 
     began = time.monotonic()
-    answer = graph()
+    output = graph()
     took = time.monotonic() - began
-    return tf.cast(answer, tf.float32).numpy(), took
+    return tf.cast(output, tf.float32).numpy(), took
 
 
 def _say(line: str) -> None:
@@ -506,17 +514,19 @@ def parser(known: Mapping[str, Variant]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--rounds", type=int, default=3, help="after one that warms up [3]")
-    parser.add_argument("--pictures", type=int, default=0, help="to compare, of few steps [0]")
+    parser.add_argument("--rounds", type=int, default=3, help="after a warm-up round [3]")
+    parser.add_argument(
+        "--pictures", type=int, default=0, help="how many pictures of a few steps to compare [0]"
+    )
     parser.add_argument(
         "--first-runs",
         action="store_true",
-        help="a graph anew in each round: with the time in which TensorFlow optimizes it",
+        help="trace the graph again in each round, to include TensorFlow's optimization of it",
     )
     parser.add_argument(
-        "--optimize-once", action="store_true", help="and not twice, TensorFlow's default"
+        "--optimize-once", action="store_true", help="instead of twice, TensorFlow's default"
     )
-    parser.add_argument("--json", type=Path, help="write the figures there, a list of variants")
+    parser.add_argument("--json", type=Path, help="write the figures there as a list of variants")
     parser.add_argument("--only", nargs="+", choices=list(known), metavar="VARIANT", default=[])
     return parser
 

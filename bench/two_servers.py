@@ -1,13 +1,13 @@
-"""Throughput of two servers behind the client's least-loaded choice, against one of them.
+"""Throughput of two servers behind the client's least-loaded balancing, against one of them.
 
     python -m bench.two_servers
     python -m bench.two_servers --requests 60 --rounds 5
 
-Starts two servers of the demo model, each on a processor core of its own (set by affinity) with one
-TensorFlow thread. In every round one of them draws alone, and both together, in changing order, so
-that a busy machine slows both. A server gets as many requests either way, as many are in flight for
-it, and its own rate counts until its last picture. The client takes a little of the same cores: on
-a machine with more than two, it gets the others.
+Starts two servers of the demo model, each pinned to its own processor core, with one TensorFlow
+thread. In every round one server draws alone and both draw together, in alternating order, so that
+a busy machine slows both. Each server gets the same number of requests either way, with the same
+number in flight, and its rate counts until its last picture. The client uses a little of the same
+cores; on a machine with more than two, it gets the others.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ PROMPT = "a large blue star on a black background"
 IN_FLIGHT_PER_SERVER = 2
 TARGET_RATIO = 1.9
 TIMEOUT_SECONDS = 600
-"""Long, so that a busy machine gives a slow round rather than none."""
+"""Long, so that a busy machine gives a slow round rather than a failed one."""
 FLAGS = (
-    f"--model_name={MODEL_NAME}",  # of a flag that is given twice, the later one holds
+    f"--model_name={MODEL_NAME}",  # if a flag is given twice, the last one counts
     f"--rest_api_timeout_in_ms={TIMEOUT_SECONDS * 1000}",
     "--tensorflow_intra_op_parallelism=1",
     "--tensorflow_inter_op_parallelism=1",
@@ -53,9 +53,9 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--requests", type=int, default=40, help="for each server")
+    parser.add_argument("--requests", type=int, default=40, help="per server [40]")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--model", type=Path, help="its base path [the demo model, exported]")
+    parser.add_argument("--model", type=Path, help="base path of a model [exports the demo model]")
     options = parser.parse_args()
     if len(os.sched_getaffinity(0)) < 2:
         sys.exit("error: two servers need two processor cores")
@@ -67,9 +67,9 @@ def main() -> None:
 
 @contextmanager
 def two_servers(base: Path) -> Iterator[list[str]]:
-    """The endpoints of two ready servers of the model, each on a core of its own.
+    """The endpoints of two ready servers of the model, each on its own core.
 
-    This process gets the other cores for as long, if there are any.
+    Meanwhile this process runs on the other cores, if there are any.
     """
     before = os.sched_getaffinity(0)
     first, second, *others = sorted(before)
@@ -89,7 +89,7 @@ def two_servers(base: Path) -> Iterator[list[str]]:
 
 
 def export(folder: Path) -> Path:
-    """The demo model's base path, below which its version folder is."""
+    """Exports the demo model; returns its base path, which holds the version folder."""
     command = [sys.executable, "-m", "model_export", "export", "--to", folder.as_uri()]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     (manifest,) = folder.glob("*/manifest.json")
@@ -97,7 +97,7 @@ def export(folder: Path) -> Path:
 
 
 def start(base: Path, core: int) -> Server:
-    """A server whose every thread stays on one core: threads inherit their process's affinity."""
+    """A server pinned to one core with all its threads, which inherit its affinity."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -110,7 +110,7 @@ def start(base: Path, core: int) -> Server:
 
 def is_ready(server: Server, endpoint: str) -> bool:
     if server.process.poll() is not None:
-        sys.exit(f"error: a server ended: {server.output()}")
+        sys.exit(f"error: a server exited: {server.output()}")
     try:
         with Client(endpoint) as client:
             return client.status().state is ModelState.READY
@@ -121,15 +121,12 @@ def is_ready(server: Server, endpoint: str) -> bool:
 def measure(
     endpoints: Sequence[str], requests: int, rounds: int, num_steps: int | None = None
 ) -> list[tuple[float, float]]:
-    """Pictures per second of one server and of two, for each round.
-
-    requests are for each server.
-    """
-    for endpoint in endpoints:  # the first pictures are slower than the rest
+    """Pictures per second of one server and of two, for each round. requests: per server."""
+    for endpoint in endpoints:  # warm-up
         throughput([endpoint], 2, num_steps)
     found: list[tuple[float, float]] = []
     for turn in range(rounds):
-        alone = endpoints[turn // 2 % 2]  # each in either order
+        alone = endpoints[turn // 2 % 2]  # each server, in both orders
         runs = {1: [alone], 2: endpoints}
         order = (1, 2) if turn % 2 == 0 else (2, 1)
         rates = {count: throughput(runs[count], count * requests, num_steps) for count in order}
@@ -147,15 +144,15 @@ def throughput(endpoints: Sequence[str], requests: int, num_steps: int | None) -
         outcome = Load(client, at_a_time(pictures, workers)).run()
     summary = summarize(outcome)
     if summary.pictures != requests:
-        sys.exit(f"error: only {summary.pictures} of {requests} pictures: {summary.errors}")
+        sys.exit(f"error: got {summary.pictures} of {requests} pictures: {summary.errors}")
     return rate(outcome.results)
 
 
 def rate(results: Sequence[Result]) -> float:
-    """Pictures per second under lasting load: the sum of every server's own rate.
+    """Pictures per second under sustained load: the sum of every server's own rate.
 
-    A server's rate counts until its last picture. One of two that has no request left while the
-    other draws its last ones says how few requests were sent, not how fast two servers are.
+    A server's rate counts until its last picture. If one server idles while the other finishes,
+    that shows how few requests were sent, not how fast two servers are.
     """
     last: dict[str, float] = {}
     for result in results:

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What the U-Net is told of a text, and whatever else all steps of a picture have in common.
+    """The U-Net's conditioning on a text, and whatever else all steps of a picture share.
 
-    context: float32 [N, 77, C]. by_row: nests of tensors whose first axis is N too.
-    shared: nests of tensors that no row has to itself. What is in them is the networks' own.
+    context: float32 [N, 77, C]. by_row: nested tensors whose first axis is N too. shared: nested
+    tensors that all rows share. The networks decide what is in the last two.
     """
 
     context: tf.Tensor
@@ -23,7 +23,7 @@ class Conditioning:
     shared: Any = ()
 
     def rows(self, chosen: slice) -> Conditioning:
-        """The same of some of the rows."""
+        """The same for some of the rows."""
         import tensorflow as tf
 
         context, by_row = tf.nest.map_structure(
@@ -34,10 +34,10 @@ class Conditioning:
 
 @dataclass(frozen=True)
 class CachedUnet:
-    """A U-Net in two forms that share weights, cut at one of its features.
+    """A U-Net in two forms that share weights, cut at one of its feature maps.
 
-    whole: what `Networks.unet` takes → (ε, the feature [N, *feature_shape]).
-    above: the same and a feature → ε, by the layers above the cut only.
+    whole: inputs of `Networks.unet` → (ε, the feature map [N, *feature_shape]).
+    above: the same inputs and a feature map → ε, by the layers above the cut only.
     """
 
     whole: Callable[[tf.Tensor, tf.Tensor, Conditioning], tuple[tf.Tensor, tf.Tensor]]
@@ -52,12 +52,12 @@ class Networks:
 
     text_encoder: token ids int32 [N, 77] → context float32 [N, 77, C].
     unet: latent float32 [N, h, w, 4], timestep embedding float32 [N, D], conditioning of N rows
-        → the predicted noise ε, float32 [N, h, w, 4]. One latent and one embedding stand for N.
+        → the predicted noise ε, float32 [N, h, w, 4]. A single latent and embedding serve all N.
     decoder: latent float32 [N, h, w, 4] → image float32 [N, H, W, 3] in -1..1.
-    variables: every variable the three read. They, and no Keras object, go into the SavedModel.
+    variables: all that the three read. They go into the SavedModel, without any Keras object.
     latent_shape: (h, w, 4). timestep_embedding_width: D.
-    cached_unet: there for a profile that takes shortcuts.
-    condition: context [N, 77, C] → what unet is told, to be computed before a loop over steps.
+    cached_unet: set for a profile that takes shortcuts.
+    condition: context [N, 77, C] → the conditioning for unet, computed before the loop over steps.
     """
 
     text_encoder: Callable[[tf.Tensor], tf.Tensor]
@@ -72,7 +72,7 @@ class Networks:
 
 
 def repeated(one: tf.Tensor, conditioning: Conditioning) -> tf.Tensor:
-    """[1 or N, ...] → [N, ...], for networks that want as many of it as there are texts."""
+    """[1 or N, ...] → [N, ...], for networks that need one for each text."""
     import tensorflow as tf
 
     context = conditioning.context

@@ -1,14 +1,14 @@
 """Measures how fast Stable Diffusion draws here: this export, the tutorial's, and other engines.
 
-    python -m bench.speed             all of it; writes docs/benchmarks.md and docs/benchmarks/
-    python -m bench.speed --tried     and what was tried for speed; writes docs/tried/
-    python -m bench.speed --quick     few steps of small pictures, one server; prints only
+    python -m bench.speed             everything; writes docs/benchmarks.md and docs/benchmarks/
+    python -m bench.speed --tried     and the variants that were tried; writes docs/tried/
+    python -m bench.speed --quick     a few steps of small pictures, one server; only prints
     python -m bench.speed --replay docs/benchmarks/NAME.json     the tables of an earlier run
-    python -m bench.speed --resume    go on with a run that was broken off
+    python -m bench.speed --resume    continue an interrupted run
 
-Every contender draws with the same random weights, in a process of its own. Those that fit into
-memory together draw in turns, picture by picture, so that a busy machine slows all alike. Use a
-quiet one. The models are kept in --folder (some 10 GB for one size) and made once.
+Every contender draws with random weights in its own process. Contenders that fit into memory
+together take turns, picture by picture, so that a busy machine slows all of them alike. Use a quiet
+machine. The models are made once and kept in --folder (about 10 GB for each size).
 """
 
 from __future__ import annotations
@@ -37,21 +37,22 @@ from model_export.profiles import EXACT
 DOCUMENT, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
 _DEFAULT_FOLDER = ROOT / ".bench"
 SOME_STEPS = 5
-"""A picture of so many, less one of a single step, gives the seconds of a step."""
+"""The time of a picture of this many, minus that of a one-step picture, gives that of a step."""
 REPLICA_ROUNDS, REPLICA_REQUESTS = 6, 1
-"""Requests for each server, of pictures of one step."""
+"""Requests to each server, for pictures of one step."""
 UNFINISHED = "unfinished.json"
-"""In the folder, what a run that was broken off had measured: `--replay` reads it."""
+"""In the folder: what an interrupted run measured. `--replay` can read it."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured. Steps of whole pictures are cut by shorten; no prompts, no scores.
+    """How much is measured.
 
-    pictures: of a round, by each contender, the first of those that `drawn` names.
-    whole_rounds: how many of the rounds, from the first, draw everybody's whole pictures. The
-    others draw fast's, whose steps differ, and put the rest together from their steps, which are
-    alike.
+    shorten: the number of steps of a whole picture is divided by it. prompts: 0 for no scores.
+    pictures: how many of those that `drawn` lists each contender draws in a round.
+    whole_rounds: in this many rounds, from the first, every contender draws a whole picture. In the
+    others only `fast` does, whose steps differ; for the rest, whose steps are alike, the time of a
+    whole picture is computed from one step's.
     """
 
     image_size: int
@@ -69,7 +70,7 @@ class Plan:
         return contender.steps // self.shorten
 
     def drawn(self, contender: Contender, number: int) -> list[int]:
-        """The steps of the pictures that round `number`, from 1, draws."""
+        """The number of steps of each picture in round `number`, counted from 1."""
         is_whole = number <= self.whole_rounds or contender.profile != EXACT
         every = [1, self.steps(contender) if is_whole else SOME_STEPS, 1]
         return every[: self.pictures]
@@ -92,11 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         whole_rounds=options.whole_rounds,
         prompts=plan.prompts if options.prompts is None else options.prompts,
     )
-    before = _broken_off(plan, options.folder / UNFINISHED) if options.resume else None
+    before = _unfinished(plan, options.folder / UNFINISHED) if options.resume else None
     results = run(plan, options.folder, options.only, before)
     print(report.tables(results))
     for verdict in verdicts(results):
-        print(f"{verdict.verdict:20} {verdict.what}: {verdict.found} (asked: {verdict.asked})")
+        print(f"{verdict.verdict:20} {verdict.what}: {verdict.found} (target: {verdict.target})")
     if not options.quick and not options.only:
         publish(results, DOCUMENT, README)
     if options.tried:
@@ -105,9 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(plan: Plan, folder: Path, only: Sequence[str], before: Results | None = None) -> Results:
-    """Makes what is missing, then measures: contenders in turns, replicas, quality.
+    """Makes the missing models, then measures: contenders in turns, replicas, quality.
 
-    before is a run that was broken off, whose groups of contenders are not measured again.
+    before is an interrupted run, whose groups of contenders are not measured again.
     """
     machine = before.machine if before else replace(this_machine(), products=_products())
     obstacles = {
@@ -154,7 +155,7 @@ def run(plan: Plan, folder: Path, only: Sequence[str], before: Results | None = 
         left = sum(map(len, waiting))
         if left:
             each = (time.monotonic() - began) / (due - left)
-            _say(f"{left} more to measure, about {left * each / 60:.0f} minutes")
+            _say(f"{left} left to measure, about {left * each / 60:.0f} minutes")
     results = found()
     if not plan.is_quick:
         replicas = _replicas(plan, folder, machine, measurable)
@@ -166,22 +167,22 @@ def run(plan: Plan, folder: Path, only: Sequence[str], before: Results | None = 
     return results
 
 
-def _broken_off(plan: Plan, path: Path) -> Results:
-    """What a run of this plan had measured. Exits where there is nothing to go on with."""
+def _unfinished(plan: Plan, path: Path) -> Results:
+    """What an interrupted run of this plan measured. Exits if there is none to resume."""
     if not path.exists():
-        sys.exit(f"error: no run to go on with: {path} is missing; leave out --resume")
+        sys.exit(f"error: no run to resume: {path} is missing; leave out --resume")
     try:
         before = read(path)
     except ValueError as error:
         sys.exit(f"error: {error}, without --resume")
     if (before.image_size, before.is_quick) != (plan.image_size, plan.is_quick):
         size = f"{before.image_size} px{' with --quick' * before.is_quick}"
-        sys.exit(f"error: the run that was broken off is of {size}: leave out --resume")
+        sys.exit(f"error: the interrupted run is of {size}; leave out --resume")
     return before
 
 
 def publish(results: Results, document: Path, readme: Path) -> None:
-    """Writes the results and their plot into the document's folder, over this machine's last ones.
+    """Writes the results and their plot to the document's folder, in place of this machine's last.
 
     The document and the README quote what is in that folder.
     """
@@ -199,13 +200,13 @@ def publish(results: Results, document: Path, readme: Path) -> None:
 
 
 def published(document: Path) -> dict[str, Results]:
-    """What the document quotes: each machine's last run, by the name of its files."""
+    """What the document quotes: each machine's last run, by file name."""
     return {path.stem: read(path) for path in sorted(document.with_suffix("").glob("*.json"))}
 
 
 def _obstacle(contender: Contender, machine: Machine, only: Sequence[str]) -> str | None:
     if only and contender.key not in only:
-        return "not asked for"
+        return "not selected"
     return contender.obstacle(machine)
 
 
@@ -217,7 +218,7 @@ def _make_models(plan: Plan, folder: Path, measurable: Sequence[Contender]) -> N
         missing = models.missing(folder, plan.image_size, precision)
         with_openvino = convert and precision == "float32"
         if with_openvino or served & {one.key for one in missing}:
-            _say(f"making the models of {plan.image_size} px in {precision} (once; minutes)")
+            _say(f"making the {plan.image_size} px models in {precision} (once; takes minutes)")
             command = [*_python("bench.speed.models"), str(folder), str(plan.image_size), precision]
             subprocess.run([*command, *["openvino"] * with_openvino], cwd=ROOT, check=True)
 
@@ -234,7 +235,7 @@ def _last_line(command: Sequence[str]) -> str:
 def _measure(
     plan: Plan, folder: Path, group: Sequence[Contender]
 ) -> dict[Contender, list[Round] | str]:
-    """The rounds of each, all of whom are in memory and draw in turns, or why there are none."""
+    """Each contender's rounds, or why it has none. All are in memory and take turns."""
     rounds: dict[Contender, list[Round]] = {one: [] for one in group}
     failed: dict[Contender, str] = {}
     with contextlib.ExitStack() as stack:
@@ -249,7 +250,7 @@ def _measure(
                 continue
             stack.callback(drawer.close)
             drawers[contender] = drawer
-            _say(f"  the first picture after {drawer.ready_seconds:.0f} s")
+            _say(f"  first picture after {drawer.ready_seconds:.0f} s")
         together = tuple(one.key for one in group)
         for number in range(1, plan.rounds + 1):
             _say(f"round {number} of {plan.rounds}")
@@ -264,9 +265,9 @@ def _measure(
 def _round(
     plan: Plan, number: int, drawers: dict[Contender, Drawer], failed: dict[Contender, str]
 ) -> dict[Contender, dict[int, list[float]]]:
-    """The seconds of everybody's pictures by their steps, drawn one of each in turn.
+    """Each contender's seconds by number of steps. They take turns, one picture at a time.
 
-    Who fails is moved from drawers to failed.
+    A contender that fails is moved from drawers to failed.
     """
     seconds: dict[Contender, dict[int, list[float]]] = {one: {} for one in drawers}
     for turn in range(plan.pictures):
@@ -284,7 +285,7 @@ def _round(
 
 
 def _failure(error: subprocess.CalledProcessError) -> str:
-    why = f"it failed with exit code {error.returncode}"
+    why = f"failed with exit code {error.returncode}"
     _say(f"  {why}")
     return why
 
@@ -306,7 +307,7 @@ def _quality(plan: Plan, folder: Path) -> dict[str, Any]:
     _say("the demo model's pictures by profile")
     path = folder / "quality.json"
     command = [*_python("model_export.demo"), "compare", "--prompts", str(plan.prompts)]
-    # Exit code 1 is a score that fell: the verdict says so.
+    # Exit code 1 means that a score fell too far: the verdict shows it.
     subprocess.run([*command, "--json", str(path)], cwd=ROOT, check=False)
     return json.loads(path.read_text())
 
@@ -325,20 +326,20 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="few steps at 256 px, one round")
+    parser.add_argument("--quick", action="store_true", help="a few steps at 256 px, one round")
     parser.add_argument("--rounds", type=int, help=f"default {FULL.rounds}, quick {QUICK.rounds}")
     parser.add_argument(
         "--whole-rounds",
         type=int,
         default=0,
         metavar="N",
-        help="draw every contender's whole pictures in the first N rounds [0: only fast's]",
+        help="every contender draws a whole picture in the first N rounds [0: only fast]",
     )
     parser.add_argument("--image-size", type=int, help=f"default {FULL.image_size}")
     parser.add_argument(
         "--prompts",
         type=int,
-        help=f"to score the demo model's fast with, 0: not at all; default {FULL.prompts}, quick 0",
+        help=f"to score the demo model with; 0 for no scores; default {FULL.prompts}, quick 0",
     )
     parser.add_argument(
         "--only",
@@ -346,16 +347,18 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="KEY",
         choices=[one.key for one in CONTENDERS],
-        help=f"some of: {', '.join(one.key for one in CONTENDERS)}; writes no files",
+        help=f"only these of {', '.join(one.key for one in CONTENDERS)}; writes no files",
     )
     parser.add_argument(
         "--tried",
         action="store_true",
-        help="also what was tried for speed: docs/tried, about half an hour more",
+        help="also measure the variants that were tried: docs/tried, half an hour more",
     )
-    parser.add_argument("--folder", type=Path, default=_DEFAULT_FOLDER, help="for the models")
     parser.add_argument(
-        "--resume", action="store_true", help=f"go on after what FOLDER/{UNFINISHED} holds"
+        "--folder", type=Path, default=_DEFAULT_FOLDER, help="where models are kept"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help=f"continue the run in FOLDER/{UNFINISHED}"
     )
     parser.add_argument("--replay", type=Path, metavar="JSON", help="print an earlier run's tables")
     return parser

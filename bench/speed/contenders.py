@@ -1,4 +1,4 @@
-"""Who draws: each way to run Stable Diffusion that is compared, and what it needs of a machine."""
+"""The contenders: each way of running Stable Diffusion, and what it needs of a machine."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from bench.speed.machine import Machine
 from model_export.profiles import EXACT, FAST
 
 TUTORIAL_STEPS = 30
-"""What the published tutorial draws a picture with; keras_cv's loop gets the same."""
+"""The published tutorial's number of steps; keras_cv's loop takes the same."""
 DEFAULT_STEPS = 20
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
 
 
 @dataclass(frozen=True)
 class Contender:
-    """engine is the module of `bench.speed.engines` that draws; profile is our own export's."""
+    """engine is the module in `bench.speed.engines` that draws; profile is for our own export."""
 
     key: str
     label: str
@@ -75,13 +75,13 @@ _GROUPS = (
     ("openvino-bfloat16", "exact-bfloat16", "diffusers-bfloat16", "fast-bfloat16"),
     ("keras_cv",),
 )
-"""All of whom `verdicts` compares two are in one group."""
+"""Any two contenders that `verdicts` compares share a group."""
 _GROUP_BYTES, _GROUP_PIXELS = 25 * 10**9, 384
-"""Memory of a machine that holds any group's processes at once, up to such pictures."""
+"""This much memory holds all processes of any group, for pictures up to this size."""
 
 
 def each_once(some: Sequence[Sequence[Contender]]) -> list[list[Contender]]:
-    """The groups without who is in an earlier one: nobody is loaded twice, or meets all others."""
+    """The groups, each without the contenders of earlier ones, so that each is loaded once."""
     kept: list[list[Contender]] = []
     for group in some:
         before = {one.key for earlier in kept for one in earlier}
@@ -93,10 +93,10 @@ def each_once(some: Sequence[Sequence[Contender]]) -> list[list[Contender]]:
 def groups(
     machine: Machine, image_size: int, measurable: Sequence[Contender]
 ) -> list[list[Contender]]:
-    """Who is loaded at the same time and draws in turns; everybody alone where memory is short.
+    """Which contenders are loaded together and take turns; one at a time where memory is short.
 
-    In turns, because a machine is often slow for some minutes. Some are in two groups, unless they
-    would meet nobody in one of them whom they do not meet in the other.
+    They take turns because a machine is often slow for some minutes. A contender may be in two
+    groups, but a group that is a subset of another is left out.
     """
     if machine.memory_bytes < _GROUP_BYTES or image_size > _GROUP_PIXELS:
         return [[one] for one in measurable]

@@ -1,4 +1,4 @@
-"""A process that draws when it is told to, as `bench.speed.worker` does."""
+"""A process that draws on request, like `bench.speed.worker`."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Drawer:
         self.peak_bytes = 0
 
     def draw(self, steps: int) -> float:
-        """Seconds of a picture of so many steps."""
+        """Draws a picture of this many steps; returns its seconds."""
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # told by the missing answer
+        with contextlib.suppress(BrokenPipeError):  # the missing answer shows it
             self._process.stdin.write(f"{steps}\n")
             self._process.stdin.flush()
         answer = self._answer()

@@ -1,4 +1,4 @@
-"""What a measurement was made on."""
+"""The machine that a measurement was made on."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _MULTIPLY_BFLOAT16 = {"avx512_bf16", "amx_bf16"}
 
 @dataclass(frozen=True)
 class Machine:
-    """A processor, its memory, and the versions of what computes on it.
+    """A processor, its memory, and the versions of the packages that compute on it.
 
-    load is the run queue's average over the minute before the measurement. products are
-    `bench.speed.products`' 10⁹ operations a second by the type of the numbers.
+    load is the load average over the minute before the measurement. products are the GFLOP/s of
+    `bench.speed.products`, by number type.
     """
 
     processor: str
@@ -47,14 +47,14 @@ class Machine:
 
 
 def this_machine(cpu_info: Path = Path("/proc/cpuinfo")) -> Machine:
-    """What Linux says of it."""
-    said: dict[str, str] = {}
+    """What Linux reports about it."""
+    reported: dict[str, str] = {}
     for line in cpu_info.read_text().splitlines() if cpu_info.exists() else ():
         name, _, value = line.partition(":")
-        said.setdefault(name.strip(), value.strip())
-    flags = {*said.get("flags", "").split()}
+        reported.setdefault(name.strip(), value.strip())
+    flags = {*reported.get("flags", "").split()}
     return Machine(
-        processor=said.get("model name", platform.processor()),
+        processor=reported.get("model name", platform.processor()),
         cores=len(os.sched_getaffinity(0)),
         memory_bytes=psutil.virtual_memory().total,
         instructions=tuple(name for name in _INSTRUCTIONS if name in flags),

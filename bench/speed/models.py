@@ -1,8 +1,8 @@
-"""What the contenders load: SavedModels of one set of random weights, and OpenVINO's own files.
+"""The contenders' models: SavedModels with one set of random weights, and OpenVINO's own files.
 
     python -m bench.speed.models FOLDER IMAGE_SIZE PRECISION [openvino]
 
-One process makes everything of one precision, because making the networks takes longest.
+One process makes all models of a precision, because building the networks takes longest.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OPENVINO_PARTS = ("text_encoder", "unet", "decoder")
 
 
 def spec(contender: Contender, image_size: int) -> ModelSpec:
-    """What a served contender is exported from."""
+    """The spec that a served contender is exported from."""
     default = ModelSpec.for_family(
         "sd14",
         image_size=image_size,
@@ -37,7 +37,7 @@ def spec(contender: Contender, image_size: int) -> ModelSpec:
 
 
 def folder_of(contender: Contender, folder: Path, image_size: int) -> Path:
-    """Where a served contender's model is, or will be: named like any published model."""
+    """Where a served contender's model is, or will be. The name ends in its fingerprint."""
     from model_export.families import fingerprint
 
     return folder / f"{contender.key}-{fingerprint(spec(contender, image_size))}"
@@ -48,7 +48,7 @@ def openvino_folder(folder: Path, image_size: int) -> Path:
 
 
 def missing(folder: Path, image_size: int, precision: str) -> list[Contender]:
-    """The served contenders of a precision that are not exported yet."""
+    """The served contenders of this precision that are not exported yet."""
     return [
         contender
         for contender in (TUTORIAL, *EXPORTS)
@@ -63,7 +63,7 @@ def has_openvino(folder: Path, image_size: int) -> bool:
 
 
 def make(folder: Path, image_size: int, precision: str, *, with_openvino: bool) -> None:
-    """Exports what is missing. keras_cv's networks are converted as they are, before ours."""
+    """Exports what is missing. OpenVINO gets keras_cv's own layers, before they are rewritten."""
     from model_export.export import export
     from model_export.sd14 import networks, weights
     from model_export.sd14.layers import rewrite
@@ -91,7 +91,7 @@ def make(folder: Path, image_size: int, precision: str, *, with_openvino: bool) 
 
 
 def _share_variables(model: Path, other: Path | None) -> Path:
-    """Keeps equal shards of two models' variables on the disk once."""
+    """Stores shards that two models have in common only once, as hard links."""
     ours = model / "1" / "variables"
     if other is None:
         return model
@@ -103,10 +103,9 @@ def _share_variables(model: Path, other: Path | None) -> Path:
 
 
 def _convert(networks: Any, folder: Path) -> None:
-    """keras_cv's networks as OpenVINO models with every shape fixed: a pair of rows, one picture.
+    """keras_cv's networks as OpenVINO models with static shapes: a guidance pair, one picture.
 
-    OpenVINO computes in the precision it is asked for when it compiles them, so the files of
-    float32 serve for both.
+    OpenVINO's precision is chosen when it compiles them, so the float32 files serve both.
     """
     import openvino as ov
     import tensorflow as tf
@@ -135,5 +134,5 @@ def _convert(networks: Any, folder: Path) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    place, size, chosen_precision, *more = sys.argv[1:]
-    make(Path(place), int(size), chosen_precision, with_openvino=more == ["openvino"])
+    base, size, chosen_precision, *more = sys.argv[1:]
+    make(Path(base), int(size), chosen_precision, with_openvino=more == ["openvino"])

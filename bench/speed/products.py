@@ -1,10 +1,10 @@
-"""How fast the processor multiplies, by the type of the numbers.
+"""How fast the processor multiplies matrices, by number type.
 
     python -m bench.speed.products
 
-The last line of its output is a JSON object of types and 10⁹ operations a second, of which a
-product of N by N matrices has 2 N³. bfloat16 is worth having where its number is the larger one:
-AVX512_BF16 alone does not tell, for some processors take several cycles for its instruction.
+The last line of its output is a JSON object of types and GFLOP/s; a product of two N by N matrices
+is 2 N³ operations. bfloat16 pays off where its rate is the higher one. AVX512_BF16 alone does not
+guarantee that: on some processors its instruction takes several cycles.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 SIZE = 2048
 REPEATS = 5
 TYPES = ("float32", "bfloat16", "float16")
-"""Models are exported in the first two; float16 is here to show why not in it."""
+"""Models are exported in the first two; float16 is measured to show why it is not used."""
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     for precision in TYPES:
         matrix = tf.cast(tf.random.stateless_normal([SIZE, SIZE], seed=[0, 0]), precision)
         fastest = float("inf")
-        for _ in range(1 + REPEATS):  # the first makes ready
+        for _ in range(1 + REPEATS):  # the first warms up
             began = time.monotonic()
             tf.matmul(matrix, matrix).numpy()
             fastest = min(fastest, time.monotonic() - began)

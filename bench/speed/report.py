@@ -1,6 +1,6 @@
-"""Results as tables, verdicts and plots; and what docs/benchmarks.md and the README quote of them.
+"""Results as tables, verdicts and plots, and what docs/benchmarks.md and the README quote of them.
 
-Every machine that ran the benchmark has a file of its own, and a section of the document.
+Every machine that ran the benchmark has its own file, and its own section in the document.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from model_export.profiles import EXACT
 BEGIN, END = "<!-- made by make bench: begin -->", "<!-- made by make bench: end -->"
 _COLUMNS = (
     *("", "precision", "step", "decoder", "steps", "picture"),
-    *("pictures an hour", "peak memory", "loaded", "ready"),
+    *("pictures per hour", "peak memory", "loaded", "ready"),
 )
 _SERVED = {one.key for one in (TUTORIAL, *EXPORTS)}
 _UNEVEN = {one.key for one in EXPORTS if one.profile != EXACT}
-"""Whose first step is not like the others, so that the decoder cannot be told from it."""
-_NOT_MEASURED = "There is no measurement yet: `make bench` makes one."
+"""Their first step differs from the others, so the decoder's time cannot be separated from it."""
+_NOT_MEASURED = "Nothing has been measured yet: run `make bench`."
 
 
 def title(machine: Machine) -> str:
-    """A processor, its cores, and the newest of the instructions it has."""
+    """The processor, its cores, and its newest instruction set."""
     return ", ".join([machine.processor, f"{machine.cores} cores", *machine.instructions[-1:]])
 
 
 def name(machine: Machine) -> str:
-    """A machine's files are called so."""
+    """The name of the machine's files."""
     return "-".join(re.findall("[a-z0-9]+", title(machine).lower()))
 
 
 def sections(runs: Mapping[str, Results], folder: str) -> str:
-    """Markdown: a heading, the plot and the tables of each run, by the name of its files.
+    """Markdown: a heading, the plot and the tables of each run. runs: by file name.
 
-    folder: where the files are, as seen from the document.
+    folder: where the files are, relative to the document.
     """
     if not runs:
         return _NOT_MEASURED
@@ -66,9 +66,9 @@ def tables(results: Results) -> str:
         "|---" * len(_COLUMNS) + "|",
         *(_row(one) for one in results.contenders),
         "",
-        "| asked | at least | found | verdict |",
+        "| ratio | target | measured | verdict |",
         "|---|---|---|---|",
-        *(f"| {v.what} | {v.asked} | {v.found} | {v.verdict} |" for v in verdicts(results)),
+        *(f"| {v.what} | {v.target} | {v.found} | {v.verdict} |" for v in verdicts(results)),
     ]
     if results.quality is not None:
         lines += ["", *_quality(results.quality)]
@@ -76,7 +76,7 @@ def tables(results: Results) -> str:
 
 
 def summaries(runs: Mapping[str, Results]) -> str:
-    """Markdown for the README: this project and the tutorial, each precision by itself."""
+    """Markdown for the README: this project and the tutorial, in each precision."""
     return "\n\n".join(map(_summary, runs.values())) or _NOT_MEASURED
 
 
@@ -87,7 +87,7 @@ def _summary(results: Results) -> str:
             f"Pictures of {results.image_size} px on {results.machine.cores} cores "
             f"({results.machine.processor}, {', '.join(results.machine.instructions)}):",
             "",
-            "| | precision | a step | a picture | pictures an hour |",
+            "| | precision | step | picture | pictures per hour |",
             "|---|---|---|---|---|",
             *(
                 f"| {one.label}, {one.steps} steps | {one.precision} "
@@ -102,8 +102,8 @@ def _summary(results: Results) -> str:
 def _products(products: Mapping[str, float]) -> list[str]:
     if not products:
         return []
-    rates = ", ".join(f"{rate:.0f} in {name}" for name, rate in products.items())
-    return [f"Products of matrices run at 10⁹ operations a second times {rates}."]
+    rates = ", ".join(f"{rate:.0f} GFLOP/s in {name}" for name, rate in products.items())
+    return [f"Matrix products run at {rates}."]
 
 
 def _rounds(results: Results) -> str:
@@ -133,7 +133,7 @@ def _row(result: Result) -> str:
 
 
 def seconds(figure: Figure) -> str:
-    """The median, and the spread where there is one."""
+    """The median, and the spread if there is one."""
     if figure.lowest == figure.highest:
         return f"{figure.median:.2f}"
     return f"{figure.median:.2f} ({figure.lowest:.2f} to {figure.highest:.2f})"
@@ -143,8 +143,8 @@ def _quality(quality: dict[str, Any]) -> list[str]:
     percent, asked = quality["percent"], quality["asked"]
     return [
         f"The demo model's pictures, {quality['prompts']} prompts, {quality['steps']} steps: "
-        f"percent right, in brackets how many were asked for. fast computes "
-        f"{100 * quality['unet_share']:.0f} % of exact's U-Net rows in whole; its pictures are "
+        f"percent right, in brackets the number of requests. fast computes "
+        f"{100 * quality['unet_share']:.0f} % of exact's U-Net rows in full; its pictures are "
         f"{quality['psnr_decibels']:.1f} dB from exact's (PSNR).",
         "",
         f"| | {' | '.join(asked)} |",
@@ -159,14 +159,14 @@ def _quality(quality: dict[str, Any]) -> list[str]:
 
 
 def update_document(path: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
-    """Puts a text between two marks of a Markdown file."""
+    """Replaces the text between two marks in a Markdown file."""
     before, _, rest = path.read_text().partition(begin)
     _, _, after = rest.partition(end)
     path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
 def plot(results: Results, path: Path) -> None:
-    """Seconds of a whole picture for each contender that drew, as bars with their spread."""
+    """Seconds for a whole picture by each measured contender, as bars with their spread."""
     from matplotlib.figure import Figure as Canvas
 
     drawn = [one for one in results.contenders if one.rounds][::-1]

@@ -1,4 +1,4 @@
-"""What a run measured: kept as JSON, read back, and turned into figures with their spread."""
+"""What a run measured: stored as JSON, read back, and turned into figures with their spread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FORMAT = 4
 
 
 class Figure(NamedTuple):
-    """A measured number: the median of the rounds, the lowest and the highest."""
+    """The median of a measured number over the rounds, and its lowest and highest value."""
 
     median: float
     lowest: float
@@ -29,10 +29,10 @@ class Figure(NamedTuple):
 @dataclass(frozen=True)
 class Round:
     """One process: seconds from its start until the model was loaded, and until its first picture
-    was drawn; seconds of pictures by their steps; and its peak memory.
+    was drawn; seconds per picture, by number of steps; and its peak memory.
 
-    together: the keys of those who drew in turns, this one among them; number: of their rounds.
-    Of pictures of as many steps the fastest counts: what else a machine does only adds to it.
+    together: the keys of all contenders that took turns, this one included. number: of the round.
+    Of several pictures with the same number of steps the fastest counts: other load only adds time.
     """
 
     load_seconds: float
@@ -44,17 +44,17 @@ class Round:
 
     @property
     def step_seconds(self) -> float:
-        """A guidance step, the mean of the longest picture's but its first."""
+        """A guidance step: the mean over the longest picture's steps, without the first."""
         most = max(self.picture_seconds)
         return (self._fastest(most) - self._fastest(1)) / (most - 1)
 
     @property
     def decoder_seconds(self) -> float:
-        """All of a picture but its steps: the decoder, and the far smaller text encoder and PNG."""
+        """A picture without its steps: the decoder, and the much smaller text encoder and PNG."""
         return self._fastest(1) - self.step_seconds
 
     def seconds_for(self, steps: int) -> float:
-        """A picture of so many steps: as measured, or put together from equal steps."""
+        """A picture of this many steps: as measured, or computed from equal steps."""
         if steps in self.picture_seconds:
             return self._fastest(steps)
         return self.decoder_seconds + steps * self.step_seconds
@@ -65,7 +65,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Result:
-    """One contender's rounds, or the obstacle that there were none. steps: of its whole picture."""
+    """One contender's rounds, or why it has none. steps: of its whole picture."""
 
     key: str
     label: str
@@ -78,7 +78,7 @@ class Result:
         return Figure.of([of_round(one) for one in self.rounds])
 
     def beside(self, other: Result) -> list[tuple[Round, Round]]:
-        """Rounds of this one and the other that were drawn in turns; if none were, in order."""
+        """Pairs of rounds in which the two took turns; if there are none, pairs in order."""
         turns = {(one.together, one.number): one for one in other.rounds}
         pairs = [(one, turns.get((one.together, one.number))) for one in self.rounds]
         found = [(one, beside) for one, beside in pairs if beside]
@@ -90,9 +90,9 @@ class Result:
 
 @dataclass(frozen=True)
 class Results:
-    """A whole run. replicas: pictures per second by one server and by two, for each round.
+    """A whole run. replicas: pictures per second of one server and of two, for each round.
 
-    quality is `model_export.demo.compare`'s comparison of the profiles.
+    quality is the comparison of profiles by `model_export.demo.compare`.
     """
 
     is_quick: bool
@@ -119,10 +119,10 @@ class Results:
 
 
 def read(path: Path) -> Results:
-    """What `Results.write` wrote. Raises ValueError for another format."""
+    """Reads what `Results.write` wrote. Raises ValueError for another format."""
     document: dict[str, Any] = json.loads(path.read_text())
     if document.get("format") != FORMAT:
-        raise ValueError(f"{path} is of another format: run make bench again")
+        raise ValueError(f"{path} has another format; run make bench again")
     return Results(
         is_quick=document["isQuick"],
         image_size=document["imageSize"],

@@ -1,10 +1,10 @@
-"""What was tried for speed: each rewrite of a layer, and settings around the exported layers.
+"""What was tried for speed: each rewritten layer, and settings around the exported layers.
 
     python -m bench.speed.tried
     python -m bench.speed.tried --only "pages of 2 MB"     keeps the machine's other figures
 
-It writes this machine's file in docs/tried, and the tables of all machines into docs/benchmarks.md.
-Every run is a process of `bench.layers`, whose help says what its figures are.
+Writes this machine's file in docs/tried, and the tables of all machines to docs/benchmarks.md.
+Every run is a process of `bench.layers`, whose help explains the figures.
 `make bench ARGS=--tried` ends with this. It takes about half an hour.
 """
 
@@ -32,12 +32,12 @@ BEGIN, END = "<!-- made by bench.speed.tried: begin -->", "<!-- made by bench.sp
 LAYERS, ROUGH, BASELINE = "layers", "bfloat16", "as it is"
 TWICE, ONCE = "optimized twice, as it is", "optimized once"
 Found = Mapping[str, Sequence[Mapping[str, Any]]]
-"""For each run by its name, what `bench.layers --json` wrote. Not every machine has all of them."""
+"""What `bench.layers --json` wrote, by the run's name. Not every machine has all runs."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """Arguments of `bench.layers`, and what is set in its environment."""
+    """Arguments of `bench.layers`, and its extra environment variables."""
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     some = ", ".join(f'"{name}"' for name in RUNS)
-    parser.add_argument("--only", nargs="+", choices=list(RUNS), metavar="RUN", help=f"of: {some}")
+    parser.add_argument("--only", nargs="+", choices=list(RUNS), metavar="RUN", help=f"of {some}")
     only: Sequence[str] | None = parser.parse_args(arguments).only
     machine = this_machine()
     title, path = report.title(machine), FOLDER / f"{report.name(machine)}.json"
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(names: Sequence[str]) -> Found:
-    """These runs, one after the other."""
+    """These runs, one after another."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "found.json"
@@ -103,7 +103,7 @@ def measure(names: Sequence[str]) -> Found:
 
 
 def read() -> dict[str, Found]:
-    """What each machine wrote last, by the machine's title."""
+    """Each machine's last figures, by the machine's title."""
     files = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))]
     return {one["machine"]: one["runs"] for one in files}
 
@@ -111,12 +111,12 @@ def read() -> dict[str, Found]:
 def sections(machines: Mapping[str, Found]) -> str:
     """Markdown: a heading and the tables of each machine."""
     if not machines:
-        return "There is no measurement yet: `make bench ARGS=--tried` makes one."
+        return "Nothing has been measured yet: run `make bench ARGS=--tried`."
     return "\n\n".join(f"### Tried on {title}\n\n{tables(one)}" for title, one in machines.items())
 
 
 def tables(found: Found) -> str:
-    """Markdown: the layers' rewrites, the settings, and the layers in bfloat16, where measured."""
+    """Markdown: the rewritten layers, the settings, and the layers in bfloat16, where measured."""
 
     def rows(run: str) -> list[str]:
         return [_row(_name(one), [*_seconds(one), *_decibels(one)]) for one in found.get(run, ())]

@@ -1,4 +1,4 @@
-"""What is asked of the measured ratios, and whether it is met."""
+"""Targets for the measured ratios, and whether they are met."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def _decoder(one: Round) -> float:
 
 @dataclass(frozen=True)
 class Goal:
-    """How many times as fast the first contender is asked to be as the second, and in what.
+    """How many times as fast as the second contender the first should be, and at what.
 
-    of_round is None for the whole picture of each one's own number of steps.
+    of_round is None for a whole picture, with each contender's own number of steps.
     """
 
     what: str
@@ -66,16 +66,16 @@ REPLICAS_AT_LEAST = 1.95
 
 @dataclass(frozen=True)
 class Verdict:
-    """One line: what was asked, the ratio with its spread if there is one, and the verdict."""
+    """One line: the target, the ratio with its spread if there is one, and the verdict."""
 
     what: str
-    asked: str
+    target: str
     found: str
     verdict: str
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    """One for each thing that is asked for, in a fixed order."""
+    """One for each target, in a fixed order."""
     return [
         *(_speed(results, goal) for goal in GOALS),
         _replicas(results),
@@ -84,46 +84,46 @@ def verdicts(results: Results) -> list[Verdict]:
 
 
 def _speed(results: Results, goal: Goal) -> Verdict:
-    asked = f"at least {goal.at_least:g}×"
+    target = f"at least {goal.at_least:g}×"
     if results.is_quick and goal.of_round is None:
-        return Verdict(goal.what, asked, "quick pictures have too few steps", NOT_MEASURABLE)
+        return Verdict(goal.what, target, "quick pictures have too few steps", NOT_MEASURABLE)
     ours, theirs = results.of(goal.ours), results.of(goal.theirs)
     obstacles = [f"{one.label}: {one.obstacle}" for one in (ours, theirs) if one.obstacle]
     if obstacles:
-        return Verdict(goal.what, asked, obstacles[0], NOT_MEASURABLE)
+        return Verdict(goal.what, target, obstacles[0], NOT_MEASURABLE)
 
     def seconds(one: Round, steps: int) -> float:
         return goal.of_round(one) if goal.of_round else one.seconds_for(steps)
 
-    # Round by round: what slows one process down mostly slows the one after it too.
+    # Round by round: what slows one process usually slows the next one too.
     ratios = Figure.of(
         [seconds(b, theirs.steps) / seconds(a, ours.steps) for a, b in ours.beside(theirs)],
     )
-    return _judged(goal.what, asked, ratios, goal.at_least)
+    return _judged(goal.what, target, ratios, goal.at_least)
 
 
-def _judged(what: str, asked: str, ratios: Figure, at_least: float) -> Verdict:
+def _judged(what: str, target: str, ratios: Figure, at_least: float) -> Verdict:
     is_met = ratios.median >= at_least
-    # Two digits, but where they would read as the other verdict.
+    # Two digits, unless rounding would suggest the other verdict.
     digits = 2 if (round(ratios.median, 2) >= at_least) == is_met else 4
     spread = f"({ratios.lowest:.2f} to {ratios.highest:.2f})"
     found = f"{ratios.median:.{digits}f}× {spread}"
-    return Verdict(what, asked, found, MET if is_met else NOT_MET)
+    return Verdict(what, target, found, MET if is_met else NOT_MET)
 
 
 def _replicas(results: Results) -> Verdict:
-    what, asked = "pictures per hour, two replicas : one", f"at least {REPLICAS_AT_LEAST:g}×"
+    what, target = "pictures per hour, two replicas : one", f"at least {REPLICAS_AT_LEAST:g}×"
     if results.replicas is None:
-        return Verdict(what, asked, "not run: --quick, or only one core", NOT_MEASURABLE)
+        return Verdict(what, target, "not run: --quick, or only one core", NOT_MEASURABLE)
     pairs = zip(results.replicas["one"], results.replicas["two"], strict=True)
-    return _judged(what, asked, Figure.of([two / one for one, two in pairs]), REPLICAS_AT_LEAST)
+    return _judged(what, target, Figure.of([two / one for one, two in pairs]), REPLICAS_AT_LEAST)
 
 
 def _quality(results: Results) -> Verdict:
-    what, asked = "scores, fast : exact (demo model)", f"at most {MAX_POINTS:g} points lower"
+    what, target = "scores, fast : exact (demo model)", f"at most {MAX_POINTS:g} points lower"
     if results.quality is None:
-        return Verdict(what, asked, "not run: no prompts were asked for", NOT_MEASURABLE)
+        return Verdict(what, target, "not run: --prompts is 0", NOT_MEASURABLE)
     percent = results.quality["percent"]
     fallen = {name: percent["exact"][name] - percent["fast"][name] for name in percent["exact"]}
     found = ", ".join(f"{name} {-points:+.1f}" for name, points in fallen.items())
-    return Verdict(what, asked, found, MET if max(fallen.values()) <= MAX_POINTS else NOT_MET)
+    return Verdict(what, target, found, MET if max(fallen.values()) <= MAX_POINTS else NOT_MET)

@@ -1,10 +1,10 @@
-"""One contender in a process of its own: loads, draws once, then draws what it is told to.
+"""One contender in its own process: loads, draws once, then draws on request.
 
     echo 1 | python -m bench.speed.worker CONTENDER FOLDER IMAGE_SIZE
 
-Reads a number of steps from each line of its input. Every line of its output is a JSON object: the
-first tells the seconds from the start of the process until the model was loaded and until the first
-picture, of one step, was drawn; the others the seconds of a picture and the peak memory so far.
+Each line of its input is a number of steps. Each line of its output is a JSON object: the first has
+the seconds from the start of the process until the model was loaded, and until the first picture,
+of one step, was drawn; the others have the seconds for a picture, and the peak memory so far.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str], requests: Iterable[str], answers: TextIO) -> 
     engine = importlib.import_module(f"bench.speed.engines.{contender.engine}")
     draw: Callable[[int], None] = engine.load(contender, Path(folder), int(image_size))
     load_seconds = time.time() - psutil.Process().create_time()
-    draw(1)  # what happens at the first picture only
+    draw(1)  # includes what only the first picture costs
     ready_seconds = time.time() - psutil.Process().create_time()
 
     def answer(values: dict[str, float]) -> None:
@@ -49,5 +49,5 @@ if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     with os.fdopen(os.dup(1), "w") as output:
-        os.dup2(2, 1)  # what a library prints is not an answer
+        os.dup2(2, 1)  # so that a library's prints do not mix with the answers
         main(sys.argv[1:], sys.stdin, output)

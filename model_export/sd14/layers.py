@@ -1,7 +1,7 @@
 """keras_cv's layers, computed in fewer passes over memory.
 
 The mathematics is the layers' own; only the order of float operations differs. Each function here
-takes the place of one layer's `call` and keeps its arguments and answer.
+replaces one layer's `call`, with the same arguments and the same output.
 
 Imports TensorFlow at the top: import this module where it is needed.
 """
@@ -20,14 +20,14 @@ from keras_cv.src.models.stable_diffusion.diffusion_model import CrossAttention,
 from keras_cv.src.models.stable_diffusion.padded_conv2d import PaddedConv2D
 from keras_cv.src.models.stable_diffusion.resnet_block import ResnetBlock
 
-from model_export.sd14 import attention, once
+from model_export.sd14 import attention, precompute
 
-MAX_PRODUCT_PLACES = 144
-"""Convolutions that answer so many places of a picture at most are computed as one product."""
+MAX_PRODUCT_POSITIONS = 144
+"""Convolutions with at most this many output positions are computed as one matrix product."""
 
 
 def rewrite(*models: Any, calls: Mapping[type, Callable[..., Any]] | None = None) -> None:
-    """Makes the layers of keras_cv's U-Net and decoder compute the way `calls` does [CALLS]."""
+    """Replaces the `call` of the layers of keras_cv's U-Net and decoder by `calls` [CALLS]."""
     for model in models:
         for layer in model._flatten_layers():
             if call := (CALLS if calls is None else calls).get(type(layer)):
@@ -35,28 +35,27 @@ def rewrite(*models: Any, calls: Mapping[type, Callable[..., Any]] | None = None
 
 
 def normalize_groups(layer: Any, inputs: Any) -> Any:
-    """GroupNormalization.call: inputs [B, ..., C], normalized over all but B in groups of C.
+    """GroupNormalization.call: inputs [B, ..., C], normalized per row and group of channels.
 
-    (x - mean) / sqrt(variance + epsilon) * gamma + beta of Wu and He (arXiv:1803.08494) is one
-    scale and one shift per channel. The means are taken per channel first, which goes through the
-    inputs in the order in which they lie in memory, and averaged over a group's channels after
-    that.
+    (x - mean) / sqrt(variance + epsilon) * gamma + beta (Wu and He, arXiv:1803.08494) is one scale
+    and one shift per channel. The means are first taken per channel, which reads the inputs in
+    memory order, and then averaged over each group's channels.
     """
     return tf.cast(_normalized(layer, inputs), inputs.dtype)
 
 
 def _normalized(layer: Any, inputs: Any) -> Any:
-    """The layer's answer in float32."""
+    """The layer's output in float32."""
     channels = inputs.shape[-1]
-    places = list(range(1, len(inputs.shape) - 1))
+    axes = list(range(1, len(inputs.shape) - 1))
     wide = tf.cast(inputs, tf.float32)
 
     def group_mean(tensor: Any) -> Any:
-        by_channel = tf.reshape(tf.reduce_mean(tensor, places), [-1, layer.groups, members])
+        by_channel = tf.reshape(tf.reduce_mean(tensor, axes), [-1, layer.groups, members])
         return tf.reduce_mean(by_channel, axis=2, keepdims=True)
 
     def per_channel(grouped: Any) -> Any:
-        return tf.reshape(grouped, [-1, *[1] * len(places), channels])
+        return tf.reshape(grouped, [-1, *[1] * len(axes), channels])
 
     members = channels // layer.groups
     gamma, beta = (
@@ -71,46 +70,47 @@ def _normalized(layer: Any, inputs: Any) -> Any:
 
 
 def _activated(norm: Any, inputs: Any) -> Any:
-    """Group normalization and swish, rounded once."""
+    """Group normalization and swish, fused: rounded once."""
     return tf.cast(tf.nn.silu(_normalized(norm, inputs)), inputs.dtype)
 
 
-def compute_residual(layer: Any, inputs: Any) -> Any:
-    """ResBlock.call, the U-Net's: inputs are places [B, h, w, C] and an embedding [B, D]."""
-    places, embedding = inputs
+def unet_residual_block(layer: Any, inputs: Any) -> Any:
+    """ResBlock.call: inputs are a feature map [B, h, w, C] and an embedding [B, D]."""
+    features, embedding = inputs
     (norm, _, convolution), (last_norm, _, last_convolution) = layer.entry_flow, layer.exit_flow
     for one in layer.embedding_flow:
         embedding = one(embedding)
-    hidden = convolution(_activated(norm, places)) + embedding[:, tf.newaxis, tf.newaxis]
-    return last_convolution(_activated(last_norm, hidden)) + layer.residual_projection(places)
+    hidden = convolution(_activated(norm, features)) + embedding[:, tf.newaxis, tf.newaxis]
+    return last_convolution(_activated(last_norm, hidden)) + layer.residual_projection(features)
 
 
-def compute_decoders_residual(layer: Any, inputs: Any) -> Any:
-    """ResnetBlock.call, the decoder's: inputs [B, h, w, C]."""
+def decoder_residual_block(layer: Any, inputs: Any) -> Any:
+    """ResnetBlock.call: inputs [B, h, w, C]."""
     hidden = layer.conv1(_activated(layer.norm1, inputs))
     return layer.conv2(_activated(layer.norm2, hidden)) + layer.residual_projection(inputs)
 
 
-def convolve_doubled(layer: Any, inputs: Any) -> Any:
-    """PaddedConv2D.call, 3 by 3, of inputs [B, h, w, C] with every place doubled: [B, 2h, 2w, K].
+def convolve_upsampled(layer: Any, inputs: Any) -> Any:
+    """Upsampling by 2 and PaddedConv2D.call, 3 by 3, fused: [B, h, w, C] to [B, 2h, 2w, K].
 
-    Of the three places that a row of the kernel sees, two are copies of one another, so their
-    weights are added first: four convolutions, 2 by 2, one for each place of a doubled one, with
-    4/9 of the multiplications.
+    Of the three positions that a row of the kernel sees, two are copies of one input position, so
+    their weights are added first. This makes four 2 by 2 convolutions, one for each of the four
+    output positions of an input position, with 4/9 of the multiplications.
     """
-    answers: list[Any] = []
-    for place, kernel in enumerate(once.find(layer, lambda: kernels_of_doubling(layer))):
-        row, column = divmod(place, 2)
+    outputs: list[Any] = []
+    kernels = precompute.lookup(layer, lambda: upsampling_kernels(layer))
+    for position, kernel in enumerate(kernels):
+        row, column = divmod(position, 2)
         padding: Any = [[0, 0], [1 - row, row], [1 - column, column], [0, 0]]
         part = _convolved(inputs, kernel, (1, 1), padding)
-        answers.append(tf.nn.bias_add(part, layer.conv2d.bias))
-    rows = [tf.stack(answers[:2], axis=3), tf.stack(answers[2:], axis=3)]  # [B, h, w, 2, K]
-    _, height, width, channels = answers[0].shape
+        outputs.append(tf.nn.bias_add(part, layer.conv2d.bias))
+    rows = [tf.stack(outputs[:2], axis=3), tf.stack(outputs[2:], axis=3)]  # [B, h, w, 2, K]
+    _, height, width, channels = outputs[0].shape
     return tf.reshape(tf.stack(rows, axis=2), [-1, 2 * height, 2 * width, channels])
 
 
-def kernels_of_doubling(layer: Any) -> tuple[Any, ...]:
-    """A PaddedConv2D's weights summed for a doubling: four times [2, 2, C, K], in reading order."""
+def upsampling_kernels(layer: Any) -> tuple[Any, ...]:
+    """A PaddedConv2D's weights summed for upsampling: four [2, 2, C, K], row by row."""
     kernel = tf.cast(layer.conv2d.kernel, tf.float32)
     above, middle, below = tf.unstack(kernel)
     by_row = [tf.stack(pair) for pair in ((above, middle + below), (above + middle, below))]
@@ -124,11 +124,11 @@ def kernels_of_doubling(layer: Any) -> tuple[Any, ...]:
 
 def upsample(layer: Any, inputs: Any) -> Any:
     """Upsample.call, the U-Net's."""
-    return convolve_doubled(layer.conv, inputs)
+    return convolve_upsampled(layer.conv, inputs)
 
 
 def concatenate(layer: Any, inputs: Any) -> Any:
-    """Concatenate.call: an input of one row goes with every row of the others."""
+    """Concatenate.call: an input of one row is repeated for every row of the others."""
     others = [one for one in inputs if one.shape[0] != 1]
     if others:
         rows = others[0].shape[0] or tf.shape(others[0])[0]
@@ -137,43 +137,43 @@ def concatenate(layer: Any, inputs: Any) -> Any:
 
 
 def decode(model: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
-    """Decoder.call: each of its layers in turn, a doubling and the convolution after it as one."""
+    """Decoder.call: its layers in order, with each upsampling fused into the next convolution."""
     layers = iter(model.layers)
     for layer in layers:
-        is_doubling = isinstance(layer, keras.layers.UpSampling2D)
-        inputs = convolve_doubled(next(layers), inputs) if is_doubling else layer(inputs)
+        is_upsampling = isinstance(layer, keras.layers.UpSampling2D)
+        inputs = convolve_upsampled(next(layers), inputs) if is_upsampling else layer(inputs)
     return inputs
 
 
 def convolve(layer: Any, inputs: Any) -> Any:
-    """PaddedConv2D.call: the convolution pads, instead of a padded copy made before it."""
+    """PaddedConv2D.call: the convolution pads, instead of making a padded copy first."""
     convolution = layer.conv2d
     padding: Any = [[0, 0], *layer.padding2d.padding, [0, 0]]
-    answers = _convolved(inputs, convolution.kernel, convolution.strides, padding)
-    return tf.nn.bias_add(answers, convolution.bias)
+    outputs = _convolved(inputs, convolution.kernel, convolution.strides, padding)
+    return tf.nn.bias_add(outputs, convolution.bias)
 
 
 def _convolved(inputs: Any, kernel: Any, strides: tuple[int, int], padding: Any) -> Any:
     """inputs [B, h, w, C] convolved with kernel [a, b, C, K].
 
-    oneDNN packs a convolution's weights anew at every call. Where there are few places, that takes
-    longer than the convolution; a matrix product reads the weights as they lie in memory.
+    oneDNN packs a convolution's weights again at every call. With few positions, that takes longer
+    than the convolution itself; a matrix product uses the weights as they are.
     """
     height, width = (
         (inputs.shape[axis] + sum(padding[axis]) - kernel.shape[axis - 1]) // stride + 1
         for axis, stride in zip((1, 2), strides, strict=True)
     )
-    if height * width <= MAX_PRODUCT_PLACES:
-        return _as_one_product(tf.pad(inputs, padding), kernel, strides, height, width)
+    if height * width <= MAX_PRODUCT_POSITIONS:
+        return _as_matrix_product(tf.pad(inputs, padding), kernel, strides, height, width)
     if not any(sum(sides) for sides in padding):
         padding = "VALID"
     return tf.nn.conv2d(inputs, kernel, strides, padding)
 
 
-def _as_one_product(
+def _as_matrix_product(
     inputs: Any, kernel: Any, strides: tuple[int, int], height: int, width: int
 ) -> Any:
-    """The convolution of padded inputs: every place's neighbourhood, side by side, times weights.
+    """The convolution of padded inputs as one product: each position's neighbourhood × weights.
 
     Known as im2col (Chellapilla, Puri and Simard, 2006).
     """
@@ -193,12 +193,12 @@ def _as_one_product(
 
 
 CALLS: dict[type, Callable[..., Any]] = {
-    AttentionBlock: attention.attend_to_places,
-    CrossAttention: attention.attend,
+    AttentionBlock: attention.spatial_self_attention,
+    CrossAttention: attention.cross_attention,
     Decoder: decode,
     PaddedConv2D: convolve,
-    ResBlock: compute_residual,
-    ResnetBlock: compute_decoders_residual,
+    ResBlock: unet_residual_block,
+    ResnetBlock: decoder_residual_block,
     Upsample: upsample,
     keras.layers.Concatenate: concatenate,
     keras.layers.GroupNormalization: normalize_groups,

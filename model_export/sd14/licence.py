@@ -1,4 +1,4 @@
-"""What has to travel with Stable Diffusion's weights, by their licence's paragraph 4."""
+"""What must accompany Stable Diffusion's weights, by paragraph 4 of their licence."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def name(spec: ModelSpec) -> str:
 
 
 def files(spec: ModelSpec) -> dict[str, str]:
-    """The texts by file name. Of trained weights, `weights.fetch` must have brought the licence."""
+    """The texts by file name. For trained weights, `weights.fetch` must have been called."""
     if spec.random_seed is not None:
         notice = _RANDOM_NOTICE.format(seed=spec.random_seed)
         return {"LICENSE": _RANDOM_LICENCE, "NOTICE": notice}

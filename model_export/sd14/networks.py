@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from model_export.networks import Networks
 
 LATENT_SCALE = 8
-"""Pixels to a place of the latent, in each direction."""
+"""Pixels per latent position, in each direction."""
 LATENT_CHANNELS = 4
 TIMESTEP_EMBEDDING_WIDTH = 320
 
@@ -45,8 +45,8 @@ class Sd14Models:
 def load(spec: ModelSpec, on_progress: Callable[[float], None] = lambda _done: None) -> Networks:
     """The networks with the spec's weights, in its size and precision.
 
-    on_progress is told how much is done, from 0 to 1. Weights that have to be downloaded must be
-    in the cache already (`weights.fetch`).
+    on_progress gets the fraction that is done, from 0 to 1. Weights that need a download must be in
+    the cache already (`weights.fetch`).
     """
     from model_export.sd14.layers import rewrite
 
@@ -57,12 +57,12 @@ def load(spec: ModelSpec, on_progress: Callable[[float], None] = lambda _done: N
 
 
 def as_networks(models: Sd14Models, spec: ModelSpec, *, are_rewritten: bool = False) -> Networks:
-    """The models behind the exporter's interface, keras_cv's as they are or rewritten."""
+    """The models behind the exporter's interface, with keras_cv's layers or with rewritten ones."""
     import tensorflow as tf
 
     from model_export.cached_unet import cut_in_two
     from model_export.networks import Conditioning, Networks, repeated
-    from model_export.sd14 import once
+    from model_export.sd14 import precompute
 
     positions = tf.range(MAX_PROMPT_TOKENS, dtype=tf.int32)[tf.newaxis]
 
@@ -71,7 +71,9 @@ def as_networks(models: Sd14Models, spec: ModelSpec, *, are_rewritten: bool = Fa
         return _float32(models.text_encoder([tokens, rows], training=False))
 
     def condition(context: tf.Tensor) -> Conditioning:
-        return once.condition(models.unet, context) if are_rewritten else Conditioning(context)
+        return (
+            precompute.condition(models.unet, context) if are_rewritten else Conditioning(context)
+        )
 
     def run(
         model: Any,
@@ -81,7 +83,7 @@ def as_networks(models: Sd14Models, spec: ModelSpec, *, are_rewritten: bool = Fa
         *feature: tf.Tensor,
     ) -> Any:
         if are_rewritten:
-            with once.given(models.unet, conditioning):
+            with precompute.provided(models.unet, conditioning):
                 return model([latent, embedding, conditioning.context, *feature], training=False)
         inputs = [
             repeated(latent, conditioning),
@@ -119,7 +121,7 @@ def as_networks(models: Sd14Models, spec: ModelSpec, *, are_rewritten: bool = Fa
 
 
 def build(image_size: int, precision: str) -> Sd14Models:
-    """keras_cv's models with fresh weights. In bfloat16 they hold and compute in it."""
+    """keras_cv's models with fresh weights. In bfloat16 they store weights and compute in it."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     from keras_cv.src.models.stable_diffusion.decoder import Decoder
     from keras_cv.src.models.stable_diffusion.diffusion_model import DiffusionModel
@@ -146,7 +148,7 @@ def _dtype_policy(precision: str) -> Iterator[None]:
 
 
 def _float32(tensor: tf.Tensor) -> tf.Tensor:
-    """The sampler computes in float32 whatever the networks do."""
+    """The sampler computes in float32, whatever the networks' precision."""
     import tensorflow as tf
 
     return tf.cast(tensor, tf.float32)

@@ -1,7 +1,7 @@
 """Where Stable Diffusion 1.4's weights come from: the official files, a folder, or random numbers.
 
-Names, addresses and checksums of the official files are keras_cv 0.9.0's. They are checked before
-they are used, wherever they lie, so a folder of them and a download are the same model.
+Names, URLs and checksums of the official files are keras_cv 0.9.0's. The files are checked before
+use, wherever they are, so a folder of them and a download give the same model.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ PARTS = (
         ),
     ),
 )
-"""The sizes are what float32 makes of the parameters: estimates, for showing progress."""
+"""The sizes are estimates for showing progress: four bytes per parameter."""
 
 LICENCE_FILE = RemoteFile(
     "LICENSE",
@@ -68,10 +68,10 @@ LICENCE_FILE = RemoteFile(
     "be351ebe7ac01bcdbb018639aadcfd38f136b7dc3f2a3d4d3a24db51d1b210ef",
     14_385,
 )
-"""From the repository that published the weights; its text is not part of this project."""
+"""From the repository that published the weights. Its text is not part of this project."""
 
 _RANDOM_METHOD = "uniform-1"
-"""Part of the checksum: raise it when the same seed gives other numbers."""
+"""Part of the checksum: raise it when the same seed gives different numbers."""
 _RANDOM_SPREAD = 0.1
 
 
@@ -86,15 +86,15 @@ def checksum(spec: ModelSpec) -> str:
 
 
 def size_bytes(spec: ModelSpec) -> int:
-    """About how much room the weights take in the spec's precision."""
+    """About how much disk space the weights take in the spec's precision."""
     whole = sum(part.file.size_bytes for part in PARTS)
     return whole if spec.precision == "float32" else whole // 2
 
 
 def fetch(spec: ModelSpec, on_progress: Callable[[float], None] = lambda _done: None) -> None:
-    """Brings what the spec needs to this machine, and checks all of it. Raises WeightsError.
+    """Downloads what the spec needs, and checks all of it. Raises WeightsError.
 
-    What an interrupted run had downloaded is not downloaded again.
+    What an interrupted run downloaded is not downloaded again.
     """
     if spec.random_seed is not None:
         return
@@ -115,7 +115,7 @@ def fetch(spec: ModelSpec, on_progress: Callable[[float], None] = lambda _done: 
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: $DIFFUSION_SERVING_CACHE, or the user's own cache."""
+    """Where downloads are kept: $DIFFUSION_SERVING_CACHE, or the user's cache."""
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         return Path(chosen)
@@ -124,17 +124,17 @@ def cache_folder() -> Path:
 
 
 def is_cached(file: RemoteFile) -> bool:
-    """Whether a download has it in full. `fetch` checks what is in it."""
+    """Whether it has been downloaded completely. `fetch` checks its content."""
     return (cache_folder() / file.name).exists()
 
 
 def licence_text(spec: ModelSpec) -> str:
-    """The weights' licence. `fetch` must have brought it."""
+    """The weights' licence. `fetch` must have downloaded it."""
     return _path(spec, LICENCE_FILE).read_text()
 
 
 def fill(models: Sequence[Any], spec: ModelSpec, on_progress: Callable[[float], None]) -> None:
-    """Gives the models, in the order of PARTS, the spec's weights: one variable at a time."""
+    """Fills the models, in the order of PARTS, with the spec's weights, one variable at a time."""
     total = sum(part.file.size_bytes for part in PARTS)
     before = 0
     for part, model in zip(PARTS, models, strict=True):
@@ -165,9 +165,9 @@ def fill_randomly(
     seed: int,
     on_progress: Callable[[float], None] = lambda _done: None,
 ) -> None:
-    """Numbers that depend on the seed, the network's name and the variable's place only.
+    """Random numbers that depend only on the seed, the network's name and the variable's index.
 
-    Kernels get Glorot's range, so that signals keep their size through the network; offsets and
+    Kernels get Glorot's range, so that signals keep their magnitude through the network; biases and
     scales get their usual value and a little noise, so that each of them matters.
     """
     import numpy as np

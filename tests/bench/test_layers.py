@@ -1,4 +1,4 @@
-"""`bench.layers`: whatever is compared by its seconds computes the same networks."""
+"""`bench.layers`: all variants that are timed compute the same networks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from bench import layers
 
-PLACES, TOKENS = (2, 16, 16, 64), (2, 256, 64)
+FEATURE_MAP, TOKENS = (2, 16, 16, 64), (2, 256, 64)
 TOLERANCE = 1e-5
 """Relative to the largest number: Winograd's transform loses a digit."""
 
@@ -34,7 +34,7 @@ def layer_of(kind: str) -> Any:
     return build[kind]()
 
 
-def test_what_was_tried_answers_what_keras_cv_answers() -> None:
+def test_tried_variants_match_keras_cv() -> None:
     import tensorflow as tf
 
     from model_export.sd14 import attention
@@ -51,14 +51,14 @@ def test_what_was_tried_answers_what_keras_cv_answers() -> None:
     for kind, call in changed:
         layer = layer_of(kind.__name__)
         assert type(layer) is kind
-        shape = TOKENS if kind.__name__ in ("GEGLU", "CrossAttention") else PLACES
+        shape = TOKENS if kind.__name__ in ("GEGLU", "CrossAttention") else FEATURE_MAP
         inputs = tf.constant(random.normal(size=shape), tf.float32)
         layer(inputs)
         layer.set_weights([random.normal(size=one.shape) for one in layer.get_weights()])
         expected = np.asarray(layer(inputs))
         with (
             mock.patch.object(layers, "WINOGRAD_CHANNELS", 64),
-            mock.patch.object(layers, "WINOGRAD_PLACES", 16),
+            mock.patch.object(layers, "WINOGRAD_WIDTH", 16),
             mock.patch.object(attention, "MAX_SCORE_BYTES", 2**16),
         ):
             found = np.asarray(call(layer, inputs))
@@ -72,7 +72,7 @@ def test_the_signal_to_noise_ratio_is_in_decibels() -> None:
     assert layers.signal_to_noise(one, one) == float("inf")
 
 
-def test_graphs_are_optimized_once_where_that_is_asked_for() -> None:
+def test_graphs_are_optimized_once_on_request() -> None:
     from tensorflow.python.eager import context
 
     eager: Any = context.context()

@@ -1,4 +1,4 @@
-"""Rewritten layers answer what keras_cv's own answer."""
+"""Rewritten layers compute the same as keras_cv's own."""
 
 from __future__ import annotations
 
@@ -63,18 +63,18 @@ def cross_attention() -> Any:
 
 
 LAYERS: dict[str, tuple[Callable[[], Any], tuple[int, ...] | list[tuple[int, ...]]]] = {
-    "normalization of places": (group_normalization, SHAPE),
+    "normalization of a feature map": (group_normalization, SHAPE),
     "normalization of tokens": (group_normalization, (2, 48, 64)),
     "convolution": (padded_convolution(padding=1, strides=1, kernel_size=3), SHAPE),
     "convolution that halves": (padded_convolution(padding=1, strides=2, kernel_size=3), SHAPE),
-    "convolution of many places": (padded_convolution(1, 1, 3), (2, 16, 12, 8)),
-    "convolution of many places that halves": (padded_convolution(1, 2, 3), (2, 32, 24, 8)),
+    "convolution over many positions": (padded_convolution(1, 1, 3), (2, 16, 12, 8)),
+    "downsampling convolution over many positions": (padded_convolution(1, 2, 3), (2, 32, 24, 8)),
     "convolution after doubling": (upsampling, SHAPE),
-    "convolution after doubling of many places": (upsampling, (2, 16, 12, 8)),
+    "convolution after upsampling to many positions": (upsampling, (2, 16, 12, 8)),
     "the U-Net's residual": (residual_block, [SHAPE, (2, 16)]),
     "the decoder's residual": (decoders_residual_block(64), SHAPE),
     "the decoder's residual that projects": (decoders_residual_block(32), SHAPE),
-    "convolution of places": (padded_convolution(padding=0, strides=1, kernel_size=1), SHAPE),
+    "1 by 1 convolution": (padded_convolution(padding=0, strides=1, kernel_size=1), SHAPE),
     "the decoder's attention": (attention_block, SHAPE),
     "the U-Net's attention": (cross_attention, (2, 48, 64)),
 }
@@ -83,7 +83,7 @@ LAYERS: dict[str, tuple[Callable[[], Any], tuple[int, ...] | list[tuple[int, ...
 @pytest.mark.parametrize("precision", TOLERANCE)
 @pytest.mark.parametrize("mean", [0.0, 30.0])
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_rewritten_layer_answers_the_same(name: str, mean: float, precision: str) -> None:
+def test_a_rewritten_layer_computes_the_same(name: str, mean: float, precision: str) -> None:
     import keras
     import tensorflow as tf
 
@@ -110,9 +110,9 @@ def test_a_rewritten_layer_answers_the_same(name: str, mean: float, precision: s
     own_call = layer.call
     rewrite(mock.Mock(_flatten_layers=layer._flatten_layers))
     assert layer.call != own_call
-    answers = layer(inputs)
-    assert answers.dtype == precision
-    difference = np.abs(tf.cast(answers, tf.float32).numpy() - expected).max()
+    outputs = layer(inputs)
+    assert outputs.dtype == precision
+    difference = np.abs(tf.cast(outputs, tf.float32).numpy() - expected).max()
     assert difference <= TOLERANCE[precision] * max(mean, np.abs(expected).max())
 
 
@@ -125,11 +125,11 @@ def test_equal_numbers_are_normalized_to_beta() -> None:
     inputs = tf.fill(SHAPE, 1000.1)
     layer(inputs)
     layer.beta.assign(tf.fill([64], 0.25))
-    answers = normalize_groups(layer, inputs).numpy()
-    assert np.abs(answers - 0.25).max() < 0.05
+    outputs = normalize_groups(layer, inputs).numpy()
+    assert np.abs(outputs - 0.25).max() < 0.05
 
 
-def test_the_decoders_doublings_are_part_of_their_convolutions() -> None:
+def test_the_decoders_upsampling_is_fused_with_its_convolutions() -> None:
     import keras
     import tensorflow as tf
     from keras_cv.src.models.stable_diffusion.padded_conv2d import PaddedConv2D

@@ -1,6 +1,6 @@
-"""Stable Diffusion 1.4 at a tenth of its width: what holds for the code holds for the real size.
+"""Stable Diffusion 1.4 at a tenth of its width, with the same code as the real size.
 
-`test_full_size.py` repeats the most important of this with the real one.
+`test_full_size.py` repeats the most important tests at the real size.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PROMPT = [START_OF_TEXT, 320, 27111, 9038, 320] + [END_OF_TEXT] * 72
 
 @dataclass(frozen=True)
 class Narrow:
-    """The narrow model as written to a folder, and as loaded from it again."""
+    """The narrow model as written to a folder, and as reloaded from it."""
 
     folder: Path
     manifest: Manifest
@@ -125,15 +125,15 @@ def test_a_row_alone_equals_the_same_row_in_a_batch(exported: Narrow) -> None:
 
 
 @pytest.mark.slow
-def test_the_tutorials_way_is_an_eager_loop_over_its_formula(networks: Any) -> None:
-    """Guidance pair in one call, prompt first; its own grid of timesteps."""
+def test_the_tutorials_sampler_matches_an_eager_loop_over_its_formula(networks: Any) -> None:
+    """The guidance pair in one call, prompt first; its own grid of timesteps."""
     import tensorflow as tf
 
     from model_export.pipeline import TextToImage
     from model_export.samplers import alphas_cumprod
 
     steps, guidance, seed = 4, 7.5, 11
-    told = networks.condition(networks.text_encoder(tf.constant([PROMPT, EMPTY])))
+    conditioning = networks.condition(networks.text_encoder(tf.constant([PROMPT, EMPTY])))
     latent = tf.random.stateless_normal((1, *networks.latent_shape), [seed, 0], alg="philox")
     timesteps = np.arange(1, 1000, 1000 // steps)[:steps]
     alphas = [float(alphas_cumprod()[t]) for t in timesteps]
@@ -141,7 +141,7 @@ def test_the_tutorials_way_is_an_eager_loop_over_its_formula(networks: Any) -> N
     for i in reversed(range(steps)):
         angles = timesteps[i] * frequencies
         embedding = tf.constant([[*np.cos(angles), *np.sin(angles)]] * 2, tf.float32)
-        pair = networks.unet(tf.concat([latent, latent], 0), embedding, told)
+        pair = networks.unet(tf.concat([latent, latent], 0), embedding, conditioning)
         eps = pair[1:] + guidance * (pair[:1] - pair[1:])
         clean = (latent - math.sqrt(1 - alphas[i]) * eps) / math.sqrt(alphas[i])
         before = alphas[i - 1] if i else 1.0
@@ -217,7 +217,7 @@ def test_the_cut_unet_is_the_unet(precision: str, request: pytest.FixtureRequest
 
 
 def unet_inputs(networks: Any, latents: int, texts: int) -> Any:
-    """So many latents and timestep embeddings, and a context of so many texts."""
+    """Latents, timestep embeddings and a context, as many as given."""
     import tensorflow as tf
 
     random = np.random.default_rng(0)
@@ -226,38 +226,38 @@ def unet_inputs(networks: Any, latents: int, texts: int) -> Any:
 
 
 @pytest.mark.slow
-def test_one_latent_stands_for_every_text(networks: Any) -> None:
+def test_one_latent_serves_every_text(networks: Any) -> None:
     import tensorflow as tf
 
     latent, embedding, context = unet_inputs(networks, latents=1, texts=2)
-    told = networks.condition(context)
-    twice = networks.unet(tf.repeat(latent, 2, 0), tf.repeat(embedding, 2, 0), told)
-    np.testing.assert_allclose(networks.unet(latent, embedding, told), twice, atol=1e-5)
-    one, feature = networks.cached_unet.whole(latent, embedding, told)
+    conditioning = networks.condition(context)
+    twice = networks.unet(tf.repeat(latent, 2, 0), tf.repeat(embedding, 2, 0), conditioning)
+    np.testing.assert_allclose(networks.unet(latent, embedding, conditioning), twice, atol=1e-5)
+    one, feature = networks.cached_unet.whole(latent, embedding, conditioning)
     np.testing.assert_allclose(one, twice, atol=1e-5)
-    above = networks.cached_unet.above(latent, embedding, told, feature)
+    above = networks.cached_unet.above(latent, embedding, conditioning, feature)
     np.testing.assert_allclose(above, twice, atol=1e-5)
 
 
 @pytest.mark.slow
-def test_the_unet_computes_nothing_again_that_it_was_told(networks: Any) -> None:
-    """Keys, values and summed weights: with others in their place, it answers otherwise."""
+def test_the_unet_uses_what_was_precomputed(networks: Any) -> None:
+    """Keys, values and summed weights: other values in their place change its output."""
     import tensorflow as tf
 
     latent, embedding, context = unet_inputs(networks, latents=1, texts=1)
-    told = networks.condition(context)
-    expected = networks.unet(latent, embedding, told).numpy()
-    without_text = dataclasses.replace(told, context=tf.zeros_like(context))
+    conditioning = networks.condition(context)
+    expected = networks.unet(latent, embedding, conditioning).numpy()
+    without_text = dataclasses.replace(conditioning, context=tf.zeros_like(context))
     assert (networks.unet(latent, embedding, without_text).numpy() == expected).all()
-    nothing = tf.nest.map_structure(tf.zeros_like, (told.by_row, told.shared))
+    nothing = tf.nest.map_structure(tf.zeros_like, (conditioning.by_row, conditioning.shared))
     assert len(tf.nest.flatten(nothing[0])) == 2 * 16
     assert len(tf.nest.flatten(nothing[1])) == 4 * 3
     for name, zeros in zip(("by_row", "shared"), nothing, strict=True):
-        other = networks.unet(latent, embedding, dataclasses.replace(told, **{name: zeros}))
+        other = networks.unet(latent, embedding, dataclasses.replace(conditioning, **{name: zeros}))
         assert np.abs(other.numpy() - expected).max() > 1e-3
 
 
-def test_random_weights_are_said_loudly(exported: Narrow) -> None:
+def test_random_weights_are_marked_clearly(exported: Narrow) -> None:
     manifest = exported.manifest
     assert manifest.licence == "none (random weights)"
     assert b'"randomWeights": true' in manifest.to_bytes()
@@ -266,7 +266,7 @@ def test_random_weights_are_said_loudly(exported: Narrow) -> None:
 
 
 @pytest.mark.slow
-def test_a_start_runs_the_networks_once(exported: Narrow) -> None:
+def test_loading_runs_the_networks_once(exported: Narrow) -> None:
     import tensorflow as tf
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
@@ -276,7 +276,7 @@ def test_a_start_runs_the_networks_once(exported: Narrow) -> None:
     assert list(warmed[0].inputs["num_steps"].int_val) == [1]
 
 
-def test_every_answer_of_random_weights_says_so(exported: Narrow) -> None:
+def test_every_picture_from_random_weights_says_so(exported: Narrow) -> None:
     import tensorflow as tf
 
     answer = exported.reloaded.signatures["serving_default"](
@@ -314,7 +314,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(networks: 
 
 @pytest.fixture
 def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelSpec:
-    """A folder with small files in the form of the official ones, one layer each."""
+    """A folder with small files in the official files' format, one layer each."""
     import h5py
     from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 
@@ -364,14 +364,14 @@ def test_files_of_another_network_are_refused_in_one_line(trained: ModelSpec) ->
 
 @pytest.mark.parametrize("max_score_bytes", [1, 100_000, 300_000, 2**30])
 @pytest.mark.parametrize("rows", [1, 2])
-def test_attention_in_portions_is_attention(rows: int, max_score_bytes: int) -> None:
-    """And scores take no more at once, those of a portion a quarter, unless it is a single query.
+def test_sliced_attention_equals_attention(rows: int, max_score_bytes: int) -> None:
+    """And its scores stay within the bound, a slice's within a quarter, unless it is one query.
 
-    Queries of one row ask both rows of keys.
+    Queries of one row attend to both rows of keys.
     """
     import tensorflow as tf
 
-    from model_export.sd14.attention import in_portions
+    from model_export.sd14.attention import sliced_attention
 
     random = np.random.default_rng(0)
     queries, keys, values = (
@@ -381,8 +381,8 @@ def test_attention_in_portions_is_attention(rows: int, max_score_bytes: int) -> 
     weights = tf.nn.softmax(tf.einsum("bhnd,bhmd->bhnm", tf.repeat(queries, 2 // rows, 0), keys))
     expected = tf.einsum("bhnm,bhmd->bhnd", weights, values)
     with mock.patch.object(tf.nn, "softmax", wraps=tf.nn.softmax) as softmax:
-        answers = in_portions(queries, keys, values, max_score_bytes)
-    np.testing.assert_allclose(answers, expected, atol=1e-5)
+        outputs = sliced_attention(queries, keys, values, max_score_bytes)
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
     of_a_query = 256 * 4
     held = [call.args[0].numpy().nbytes for call in softmax.call_args_list]
     bound = max_score_bytes if len(held) == 1 else max_score_bytes // 4

@@ -1,7 +1,7 @@
 """diffusers' Stable Diffusion pipeline on torch, with random weights.
 
-The sizes are those of the published model's configuration; the sampler is DPM-Solver++ (2M) on
-trailing timesteps, as ours. torch draws in inference mode, on as many threads as there are cores.
+Its sizes are those of the published model's configuration. The sampler is DPM-Solver++ (2M) with
+trailing timesteps, like ours. torch runs in inference mode, with one thread per core.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def load(contender: Contender, _folder: Path, image_size: int) -> Callable[[int]
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     torch.set_default_dtype(getattr(torch, contender.precision))
     text_encoder = CLIPTextModel(CLIPTextConfig(**_TEXT)).eval()
-    # torch takes a minute to draw these weights its own way.
+    # torch's own initialization of these weights takes a minute.
     with torch.device("meta"):
         unet = UNet2DConditionModel(
             sample_size=image_size // 8,

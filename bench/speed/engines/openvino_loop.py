@@ -1,4 +1,4 @@
-"""keras_cv's networks compiled by OpenVINO, in this project's sampler written in NumPy."""
+"""keras_cv's networks compiled by OpenVINO, driven by this project's sampler in NumPy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A SavedModel as the development server holds it: prompt in, PNG out."""
+"""A SavedModel run as the local server runs it: prompt in, PNG out."""
 
 from __future__ import annotations
 
