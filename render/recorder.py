@@ -116,7 +116,7 @@ def run_program(
 
 
 def _take_fresh_packages() -> dict[str, ModuleType]:
-    """Remove the project's packages from sys.modules, so that they are imported afresh."""
+    """Remove the project's packages from sys.modules, so that they are imported again."""
     names = [n for n in sys.modules if n.split(".")[0] in FRESH_PACKAGES]
     return {name: sys.modules.pop(name) for name in names}
 

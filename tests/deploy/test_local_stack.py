@@ -73,9 +73,9 @@ def test_a_local_stack_from_up_to_down(checkout: Checkout) -> None:
     assert checkout.models() != old
     ask(checkout, "a star")
 
-    told = checkout.make("status")
-    assert "state        ready" in told
-    assert " s on average in the server" in told
+    status = checkout.make("status")
+    assert "state        ready" in status
+    assert " s on average in the server" in status
     drawn = checkout.make("generate", PROMPT='a "red" $circle')
     assert "seed" in drawn
     assert "3 of 3 sent (100.0 %)" in checkout.make("load", ARGS="-n 3 -c 2 --steps 2")

@@ -1,4 +1,4 @@
-"""One state, two engines: wherever the official CLI is on PATH, a stack goes back and forth."""
+"""One state, two engines: a stack switches between them, if the official CLI is on PATH."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_both_engines_produce_the_same_states(shared: PulumiProject, name: str) 
 
 
 def property_lines(text: str) -> list[str]:
-    """What a preview with --diff says of properties: the lines that add, change and remove."""
+    """The lines of a preview with --diff that add, change or remove properties."""
     lines = re.findall(r"^ +(?:[~+-] +|\[id=)\S.*$", text, re.MULTILINE)
     return sorted(line for line in lines if "pulumi-python:" not in line)
 
@@ -224,7 +224,7 @@ def test_both_engines_preview_the_same_changes(shared: PulumiProject) -> None:
             for state in (step.get("oldState") or {}, step.get("newState") or {}):
                 for key in ("created", "modified", "sourcePosition", "stackTrace"):
                     state.pop(key, None)
-                # Theirs names each property; one that depends on nothing says nothing.
+                # The official one lists properties without dependencies too.
                 state["propertyDependencies"] = {
                     key: value
                     for key, value in state.get("propertyDependencies", {}).items()

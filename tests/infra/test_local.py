@@ -91,4 +91,4 @@ def test_a_failed_start_is_reported_in_one_line(
 
 
 class _Unknown:
-    """Stands for pulumi.output.Unknown: anything that is not a string yet."""
+    """Stand-in for pulumi.output.Unknown: a value that is not a string yet."""

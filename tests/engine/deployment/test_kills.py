@@ -1,6 +1,6 @@
 """SIGKILL at random times: the next operation converges, and nothing is orphaned.
 
-ENGINE_KILLS says how many, ENGINE_SEED which: a failure names its seed and kill.
+ENGINE_KILLS sets their number, ENGINE_SEED the random seed: a failure names its seed and kill.
 """
 
 from __future__ import annotations
@@ -143,8 +143,8 @@ class Killing:
             start_new_session=True,
         )
         try:
-            is_due = self._moment(operation, started, calls)
-            while process.poll() is None and not is_due():
+            is_time = self._kill_time(operation, started, calls)
+            while process.poll() is None and not is_time():
                 time.sleep(0.005)
             if process.poll() is None:
                 process.kill()
@@ -159,7 +159,7 @@ class Killing:
         fresh = [one["type"] for one in operations]
         return fresh[0] if fresh else ""
 
-    def _moment(self, operation: str, started: float, calls: Path) -> Happened:
+    def _kill_time(self, operation: str, started: float, calls: Path) -> Happened:
         """When to kill: at a random time, or shortly after a random provider call starts."""
         if self._chance.random() < 0.3:
             due = started + self._chance.uniform(0, self._seconds[operation])
