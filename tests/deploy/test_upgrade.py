@@ -65,8 +65,12 @@ def earlier(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Checkout
         pytest.skip(f"the history here lacks commit {EARLIER[:7]}")
     made = copy_checkout(tmp_path / "checkout", request.param, code)
     yield made
-    if (made.folder / ".state").exists():
-        made.make("down")
+    try:
+        if (made.folder / ".state").exists():
+            made.make("down")
+    finally:  # code that cannot read the state leaves the server
+        for process in made.processes():
+            process.kill()
 
 
 @pytest.mark.slow
