@@ -1,4 +1,4 @@
-"""The program: settings, the model, where it is served, and what the stack tells about it."""
+"""The program: settings, the model, the service, and the stack's outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking again where a server is full or still loads, ever more rarely, until a deadline."""
+"""Retries with exponential backoff while a server is full or still loading."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def send_until_deadline(
     before_retry: Callable[[], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Picture:
-    """As `client.send`, where 503 is answered by asking again.
+    """As `client.send`, but retries after a 503.
 
-    The wait before the k-th retry is drawn between 0 and FIRST_WAIT_SECONDS · 2^(k−1), so that
-    clients which were refused together do not come back together. All attempts and waits end
-    within the client's time limit: a wait beyond it is not begun, and the last refusal raised.
+    The wait before the k-th retry is random, between 0 and FIRST_WAIT_SECONDS · 2^(k−1) (full
+    jitter), so that clients rejected together do not return together. All attempts and waits end
+    within the client's timeout: instead of a wait beyond it, the last error is raised.
     """
     deadline = time.monotonic() + client.timeout_seconds
     retrying = Retrying(
@@ -43,5 +43,5 @@ def send_until_deadline(
 
 
 def is_for_now(error: BaseException) -> bool:
-    """Whether the server refused (HTTP 503) what it may take a moment later."""
+    """Whether the failure is transient: a 503 that may succeed a moment later."""
     return isinstance(error, QueueFullError | ModelLoadingError) and error.status in _STATUSES

@@ -13,5 +13,5 @@ if __name__ == "__main__":
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Not sys.exit: the interpreter's end would wait for a TensorFlow run or gRPC's threads.
+    # Not sys.exit, which would wait for a TensorFlow run or gRPC's threads.
     os._exit(code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 GRPC_MESSAGE_LIMIT = 1024
-"""TF Serving cuts a gRPC error message after this many characters."""
+"""TF Serving truncates gRPC error messages to this many characters."""
 
 
 class Code(IntEnum):
@@ -52,7 +52,7 @@ HTTP_STATUS: dict[Code, int] = {
 
 
 class ServingError(Exception):
-    """A request that is answered with a status other than OK."""
+    """A request that fails with a status other than OK."""
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)
@@ -69,7 +69,7 @@ class ServingError(Exception):
         return self.message[:GRPC_MESSAGE_LIMIT] + "...TRUNCATED"
 
     def status_text(self) -> str:
-        """How the original prints a status inside another message."""
+        """How TF Serving prints a status inside another message."""
         return f"{self.code.name}: {self.message}"
 
 
@@ -78,4 +78,4 @@ def invalid_argument(message: str) -> ServingError:
 
 
 class StartError(Exception):
-    """The server cannot start or go on; the message is one line for a person."""
+    """The server cannot start or continue; the message is one line for the user."""

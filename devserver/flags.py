@@ -8,7 +8,7 @@ from typing import Any
 
 
 class FlagError(Exception):
-    """A flag's value cannot be read; the message is one line for a person."""
+    """A flag's value is invalid; the message is one line for the user."""
 
 
 def _flag(default: Any, text: str) -> Any:
@@ -23,13 +23,13 @@ class Flags:
     log_file: str = _flag("", "file for the log, else stderr (not a flag of TF Serving)")
     stop_unless_kept: bool = _flag(
         False,
-        "stop when standard input ends before the line `keep` came (not a flag of TF Serving)",
+        "stop if standard input closes before the line `keep` arrives (not a flag of TF Serving)",
     )
     port: int = _flag(8500, "gRPC port; 0 means none, and needs --grpc_socket_path")
-    grpc_socket_path: str = _flag("", "UNIX socket for gRPC, beside the port")
+    grpc_socket_path: str = _flag("", "UNIX socket for gRPC, in addition to the port")
     rest_api_port: int = _flag(0, "REST port; 0 means none")
     rest_api_num_threads: int = _flag(0, "REST requests handled at once; 0 means no limit")
-    rest_api_timeout_in_ms: int = _flag(30000, "time limit of a REST predict, its wait included")
+    rest_api_timeout_in_ms: int = _flag(30000, "time limit of a REST predict, including the queue")
     rest_api_enable_cors_support: bool = _flag(False, "answer with CORS headers")
     grpc_max_threads: int = _flag(64, "gRPC requests handled at once")
     grpc_channel_arguments: str = _flag("", "gRPC server options, as key=value,key=value")
@@ -40,7 +40,7 @@ class Flags:
     model_base_path: str = _flag("", "folder whose numbered folders are versions of the model")
     saved_model_tags: str = _flag("serve", "tags of the graph to load, comma separated")
     file_system_poll_wait_seconds: int = _flag(
-        1, "time between two looks for the first version; 0 means look once"
+        1, "seconds between checks for the first version; 0 means check once"
     )
     enable_model_warmup: bool = _flag(True, "run assets.extra/tf_serving_warmup_requests")
     num_request_iterations_for_warmup: int = _flag(0, "passes over the warm-up file; 0 means one")
@@ -59,8 +59,8 @@ class Flags:
 _ANY = object()
 
 _WITHOUT_EFFECT: dict[str, tuple[type, Any]] = {
-    # TF Serving's flags that do nothing here: their type, and the value (or _ANY)
-    # with which the original behaves as this server does, so that no warning is due.
+    # TF Serving's flags that do nothing here: their type, and the value (or _ANY) with which TF
+    # Serving behaves as this server does, so that no warning is needed.
     "allow_version_labels_for_unavailable_models": (bool, False),
     "enable_per_model_batching_parameters": (bool, False),
     "enable_profiler": (bool, False),
@@ -98,10 +98,10 @@ _KINDS: dict[str, type] = {
 
 
 def parse(arguments: Sequence[str]) -> tuple[Flags, list[str]]:
-    """The flags, and the warnings that a person should see.
+    """The flags, and warnings for the user.
 
-    As with the original, an unknown flag is warned about and otherwise passed over, a boolean
-    may stand without a value, and the last of several equal flags counts.
+    As in TF Serving, an unknown flag is ignored with a warning, a boolean flag needs no value, and
+    the last of repeated flags wins.
 
     Raises:
         FlagError: a value has the wrong type, or flags contradict each other.
@@ -143,11 +143,13 @@ def _check(flags: Flags) -> None:
     if flags.port == flags.rest_api_port:
         raise FlagError("--rest_api_port: must differ from --port")
     if not flags.model_base_path:
-        raise FlagError("--model_base_path: missing; give the folder that holds the versions")
+        raise FlagError("--model_base_path: missing; give the folder that contains the versions")
     if flags.batching_parameters_file and not flags.enable_batching:
         raise FlagError("--batching_parameters_file: needs --enable_batching")
     if flags.file_system_poll_wait_seconds < 0:
-        raise FlagError("--file_system_poll_wait_seconds: with a negative value nothing is loaded")
+        raise FlagError(
+            "--file_system_poll_wait_seconds: must not be negative, or nothing is loaded"
+        )
     parallelism = (
         flags.tensorflow_session_parallelism,
         flags.tensorflow_intra_op_parallelism,
@@ -155,7 +157,7 @@ def _check(flags: Flags) -> None:
     )
     if all(parallelism):
         raise FlagError(
-            "--tensorflow_session_parallelism: give either it or the intra and inter op flags"
+            "--tensorflow_session_parallelism: give either this or the intra and inter op flags"
         )
 
 

@@ -32,5 +32,5 @@ def start(log_file: str) -> None:
 
 
 def shown(text: str) -> str:
-    """A client's text made fit for one line of the log."""
+    """A client's text, escaped and shortened for one log line."""
     return text[:_SHOWN_CHARACTERS].encode("unicode_escape").decode("ascii")

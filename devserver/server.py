@@ -1,6 +1,6 @@
-"""The life of the server process: bind, load, serve, stop.
+"""The life cycle of the server process: bind, load, serve, stop.
 
-The ports are bound before TensorFlow is imported, so that a client can tell a server that loads
+The ports are bound before TensorFlow is imported, so that a client can tell a loading server
 from one that is down, and a port in use is reported at once.
 """
 
@@ -31,10 +31,10 @@ STOP_GRACE_SECONDS = 10.0
 VERSION = "devserver, with the API of TensorFlow ModelServer 2.20"
 
 KEEP_LINE = b"keep\n"
-"""With `--stop_unless_kept`, what standard input must say for the server to stay."""
+"""With `--stop_unless_kept`, the line on standard input that keeps the server running."""
 
 EXIT_FAILED = 1
-EXIT_BAD_FLAG = 255  # the original returns -1
+EXIT_BAD_FLAG = 255  # TF Serving returns -1
 
 logger = logging.getLogger("devserver")
 
@@ -76,10 +76,10 @@ class _Process:
 
     def __init__(self, parsed: Flags) -> None:
         quiet_grpc()
-        # TensorFlow's notes on CPU features and the like are not for this log.
+        # Keep TensorFlow's notes on CPU features and the like out of the log.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         self._flags = parsed
-        # Bytes in this pipe wake the main thread: a signal's number, or 0 when a thread is done.
+        # A byte in this pipe wakes the main thread: a signal's number, or 0 when a thread is done.
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
         self._failure: StartError | None = None
@@ -136,11 +136,11 @@ class _Process:
         os.write(self._wake_write, b"\0")
 
     def _watch_stdin(self) -> None:
-        """Whoever started this server may die before it has noted that there is one. Then the
-        pipe to standard input closes without the word, and the server must not stay."""
+        """Stop if the process that started this server dies before it has recorded the server:
+        then standard input closes without the line."""
         if sys.stdin.buffer.readline() == KEEP_LINE:
             return
-        logger.info("standard input ended, and nobody said keep")
+        logger.info("standard input closed before the line keep: stopping")
         if not self._stopping:
             os.write(self._wake_write, bytes([signal.SIGTERM]))
 
@@ -174,8 +174,8 @@ class _Process:
         if not found:
             seconds = self._flags.file_system_poll_wait_seconds
             if not seconds:
-                raise StartError(f"{base} holds no version: no folder whose name is a number")
-            logger.warning("no version in %s so far; looking every %d s", base, seconds)
+                raise StartError(f"{base} contains no version: no folder whose name is a number")
+            logger.warning("no version in %s yet; checking every %d s", base, seconds)
             while not found:
                 time.sleep(seconds)
                 found = loading.find_version(base)
@@ -202,16 +202,16 @@ class _Process:
         )
 
     def _stop(self) -> None:
-        """Lets the request that runs finish."""
+        """Lets the running request finish."""
         deadline = time.monotonic() + STOP_GRACE_SECONDS
         self._servable.set_unloading()
         self._predictor.stop()
-        # Both servers must stop taking requests before either one's last request is over.
+        # Both servers must stop accepting requests before either one finishes its last.
         stopping = threading.Thread(target=self._rpc.stop, args=(deadline,), daemon=True)
         stopping.start()
         if self._rest:
             self._rest.stop(deadline)
         stopping.join(max(0.0, deadline - time.monotonic()) + 1.0)
         late = time.monotonic() >= deadline
-        logger.info("stopped%s", ", with requests cut off" if late else "")
+        logger.info("stopped%s", ", with requests aborted" if late else "")
         self._report()

@@ -78,7 +78,7 @@ failed or could not run.
 """
 
 
-ENDPOINT_HELP = f"address of the service instead of --stack, {REST_EXAMPLE} or {GRPC_EXAMPLE}"
+ENDPOINT_HELP = f"address of the service (instead of --stack), {REST_EXAMPLE} or {GRPC_EXAMPLE}"
 
 
 class OneLineParser(argparse.ArgumentParser):

@@ -1,4 +1,4 @@
-"""A server's own figures: TF Serving's Prometheus text, read and put in a few numbers."""
+"""A server's metrics: TF Serving's Prometheus text, reduced to a few figures."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _QUEUE = ":tensorflow:serving:batching_session:queuing_latency"
 
 
 class NoMetricsError(Exception):
-    """The server shows no figures. The text is one line that says why."""
+    """The server's metrics are unavailable. The message is one line that says why."""
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """How many values there were, their sum, and how many were at most each upper bound."""
+    """The number of values, their sum, and how many are at most each upper bound."""
 
     count: int = 0
     total: float = 0.0
@@ -44,7 +44,7 @@ class Histogram:
         return self.total / self.count if self.count else None
 
     def percentile(self, percentage: float) -> float | None:
-        """Within a bucket values are taken as spread evenly, as Prometheus does it."""
+        """Interpolated linearly within a bucket, as in Prometheus."""
         if not self.count:
             return None
         wanted = percentage / 100 * self.count
@@ -58,11 +58,11 @@ class Histogram:
 
 @dataclass(frozen=True)
 class ServerFigures:
-    """What one server has done for one model since it started. Times are seconds.
+    """One server's figures for one model since it started. Times are seconds.
 
     answers: predictions and status requests by status, such as OK and UNAVAILABLE. requests: the
-    pictures' time in the server, queue included. runs: the model's time, with the queue's in it.
-    waits: the time in the queue.
+    pictures' time in the server, queue included. runs: the model's time, queue included. waits:
+    the time in the queue.
     """
 
     answers: dict[str, int]
@@ -81,8 +81,8 @@ def fetch(endpoint: str, model_name: str) -> ServerFigures:
     """The figures of the server at a REST endpoint. Raises NoMetricsError."""
     try:
         if protocol_of(normalize_endpoint(endpoint)) is Protocol.GRPC:
-            raise NoMetricsError("a gRPC port shows none: ask the REST one")
-        # The HTTP library takes 0.2 s to import.
+            raise NoMetricsError("a gRPC port has none: give the address of the REST port")
+        # requests takes 0.2 s to import.
         from client.transports.rest import RestTransport
 
         with closing(RestTransport(endpoint, model_name)) as server:

@@ -1,4 +1,4 @@
-"""Running predictions one at a time: from arrays through the queue and the model to arrays."""
+"""Running predictions one at a time: arrays in, through the queue and the model, arrays out."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from devserver.model.loading import LoadedModel, Signature
 
 @dataclass
 class RequestNotes:
-    """What the log and the metrics want to know of a request, gathered on its way."""
+    """Details of a request for the log and the metrics, filled in as it is handled."""
 
     model_name: str = ""
     queue_wait_seconds: float | None = None
-    """None when it never got into the queue."""
+    """None if it never entered the queue."""
 
 
 class Predictor:
-    """The way of every prediction, be it REST, gRPC or a warm-up record."""
+    """Runs every prediction, whether from REST, gRPC or a warm-up record."""
 
     def __init__(self, model_name: str, batching: Batching, metrics: Metrics) -> None:
         self._model_name = model_name
@@ -44,12 +44,12 @@ class Predictor:
         timeout_seconds: float | None,
         notes: RequestNotes,
     ) -> dict[str, np.ndarray]:
-        """The outputs by alias. The time limit spans the wait in the queue and the run.
+        """The outputs by alias. The time limit includes time in the queue.
 
         Raises:
-            ServingError: UNAVAILABLE when the queue is full, RESOURCE_EXHAUSTED when the time
-                was over before the run began, DEADLINE_EXCEEDED when it was over during the
-                run, or what the model says.
+            ServingError: UNAVAILABLE if the queue is full, RESOURCE_EXHAUSTED if the time limit
+                passed before the run, DEADLINE_EXCEEDED if it passed during the run, or the
+                model's own error.
         """
         start = time.monotonic()
         deadline = None if timeout_seconds is None else start + timeout_seconds
@@ -83,5 +83,5 @@ class Predictor:
             return model.run(signature, inputs, outputs, left_seconds)
 
     def stop(self) -> None:
-        """Refuses what waits and what comes; the request that runs goes on."""
+        """Rejects waiting and new requests; the running one continues."""
         self._scheduler.stop()

@@ -1,6 +1,6 @@
 """The bounded queue in front of the model: one worker, one execution at a time in the process.
 
-It knows nothing of TensorFlow. A task is one request's work, cut into one or more executions.
+It does not depend on TensorFlow. A task is one request, split into one or more executions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Execution:
 
     run: Callable[[float | None], Any]
     rows: int = 1
-    """What it takes of the queue's capacity."""
+    """How much of the queue's capacity it uses."""
 
 
 class Task:
@@ -58,11 +58,11 @@ class Task:
         return self._results
 
     def waited_seconds(self) -> float:
-        """Since it was submitted."""
+        """Seconds since it was submitted."""
         return time.monotonic() - self._submitted
 
     def take(self) -> Execution:
-        """The next execution, which thereby no longer waits."""
+        """Remove the next execution from the queue and return it."""
         return self._executions.popleft()
 
     def run(self, execution: Execution) -> None:
@@ -84,9 +84,9 @@ class Scheduler:
     """Runs submitted tasks in order, one execution at a time, on one thread.
 
     Args:
-        capacity: how many rows may wait; those of the execution that runs do not count.
-        full_message: text of a refusal, from the task's rows and those that wait.
-        record_wait: gets the seconds that each execution waited, also one that comes too late.
+        capacity: how many rows may wait, not counting the running execution's.
+        full_message: the error message when full, from the task's rows and the waiting rows.
+        record_wait: called with each execution's seconds in the queue, expired ones included.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Scheduler:
         """Puts a request's executions into the queue. `deadline` is on `time.monotonic`'s clock.
 
         Raises:
-            ServingError: UNAVAILABLE when the queue has no room, or the server stops.
+            ServingError: UNAVAILABLE if the queue is full or the server is stopping.
         """
         task = Task(executions, deadline)
         with self._changed:
@@ -117,8 +117,8 @@ class Scheduler:
                 raise ServingError(Code.UNAVAILABLE, STOPPING)
             waiting = sum(queued.rows for queued in self._tasks)
             if not self._running:
-                # The first execution counts as running even before the worker has woken up,
-                # so that how many are let in does not depend on the threads' timing.
+                # The first execution counts as running even before the worker has woken up, so
+                # that the number admitted does not depend on thread timing.
                 waiting -= (self._tasks[0] if self._tasks else task).next_rows
             if waiting + task.rows > self._capacity:
                 raise ServingError(Code.UNAVAILABLE, self._full_message(task.rows, max(0, waiting)))
@@ -127,7 +127,7 @@ class Scheduler:
         return task
 
     def stop(self) -> None:
-        """Refuses the tasks that wait and those that come; the first goes on to its end."""
+        """Rejects waiting and new tasks; the first one runs to its end."""
         with self._changed:
             self._stopping = True
             while len(self._tasks) > 1:

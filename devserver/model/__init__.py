@@ -1,1 +1,1 @@
-"""The served model: found, loaded, warmed up, and the state it is in."""
+"""The served model: finding, loading and warming it up, and its state."""

@@ -1,4 +1,4 @@
-"""The one model that the server holds: which state it is in, and who may have it."""
+"""The served model: its state, and access to it once loaded."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Servable:
         return status is not None and status.state is State.AVAILABLE
 
     def metric_label(self, name: str) -> str:
-        """What stands for a model's name in metrics: other names than the model's own would let
-        clients fill the memory with labels."""
+        """The label for a model's name in metrics: empty for other names, as clients could fill the
+        memory with labels."""
         return name if name == self.name else ""
 
     def statuses(self, name: str, version: int | None) -> list[VersionStatus]:
@@ -80,7 +80,7 @@ class Servable:
         """The loaded model for a request's model spec.
 
         Raises:
-            ServingError: NOT_FOUND in the original's words, or UNAVAILABLE while it loads.
+            ServingError: NOT_FOUND with TF Serving's message, or UNAVAILABLE while it loads.
         """
         with self._lock:
             status, model = self._status, self._model
@@ -100,5 +100,5 @@ class Servable:
     def loading_message(self) -> str:
         status = self._status
         if status is None:
-            return f"Model {self.name} is not loaded: no version of it has been found so far"
+            return f"Model {self.name} is not loaded: no version of it has been found yet"
         return f"Model {self.name} version {status.version} is still loading"

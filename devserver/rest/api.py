@@ -1,7 +1,7 @@
 """TF Serving's REST API: from a request to a response, without sockets.
 
-The order of the checks is the original's: the path, the JSON, the signature's name, the model,
-the signature, the inputs, the run, the answer.
+The order of the checks is TF Serving's: the path, the JSON, the signature's name, the model,
+the signature, the inputs, the run, the response.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NOT_FOUND_PAGE = (
 
 @dataclass(frozen=True)
 class Response:
-    """What goes back to the client, and what the log wants to know."""
+    """The response to a client, and details for the log."""
 
     status: int
     body: bytes
@@ -63,7 +63,7 @@ class _Target:
 
 
 class RestApi:
-    """Answers requests. One object serves all connections at once."""
+    """Handles requests. Thread-safe: one object serves all connections."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class RestApi:
             }
 
     def handle(self, method: str, path: str, headers: Message, body: bytes) -> Response:
-        """The answer to one request. `path` is as sent: with query, not decoded."""
+        """The response to one request. `path` is as sent: with its query, not decoded."""
         if self._metrics_path and re.split("[?#]", path, maxsplit=1)[0] == self._metrics_path:
             return self._metrics_page(path)
         if not _API_PATH.fullmatch(path):
@@ -102,7 +102,7 @@ class RestApi:
         match = {"POST": _PREDICTION, "GET": _STATUS}.get(method, _NEVER).fullmatch(path)
         name = unquote(match["name"] or "", errors="surrogateescape") if match else ""
         if match and _is_beyond_64_bits(match["version"] or "0"):
-            # The original answers with an empty body here, and only here.
+            # TF Serving sends an empty body here, and only here.
             self._record(name, Code.INVALID_ARGUMENT, start, "")
             return Response(400, b"", headers=self._headers)
         return self._answer(method, path, name, match, body, start)
@@ -157,7 +157,7 @@ class RestApi:
     def _predict(self, target: _Target, verb: str, body: bytes, notes: RequestNotes) -> bytes:
         if verb != "predict":
             raise ServingError(
-                Code.UNIMPLEMENTED, f"This development server has no {verb}; use predict"
+                Code.UNIMPLEMENTED, f"This development server does not support {verb}; use predict"
             )
         document = parse_object(body)
         signature_name = json_tensor.signature_name(document)

@@ -22,19 +22,19 @@ from devserver.rest import json_answer
 from devserver.rest.api import Response, RestApi
 
 MAX_BODY_BYTES = 100_000_000
-"""The original's limit for an inflated body, here for every body."""
+"""TF Serving's limit for a decompressed body, here for every body."""
 
 _READ_BYTES = 1 << 20
 _GZIP_WINDOW_BITS = 31
 _POLL_SECONDS = 0.25
 _SCHEME_AND_HOST = re.compile(r"^https?://[^/?#]*", re.IGNORECASE)
-"""What stands before the path when a client asks as if this were a proxy."""
+"""The part before the path in a proxy-style request."""
 
 log = logging.getLogger("devserver")
 
 
 class _BodyError(Exception):
-    """A body that cannot be read; the connection ends after the answer."""
+    """A body that cannot be read; the connection is closed after the response."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -42,13 +42,13 @@ class _BodyError(Exception):
 
 
 class HttpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Listens from its construction on; `start` begins to answer.
+    """Listens once constructed; `start` begins handling requests.
 
     Args:
         threads: how many requests are handled at once; 0 for no limit.
 
     Raises:
-        StartError: the port is in use, or the address is not this machine's.
+        StartError: the port is in use, or the address is not one of this machine.
     """
 
     allow_reuse_address = True
@@ -60,7 +60,7 @@ class HttpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     def __init__(self, host: str, port: int, api: RestApi, threads: int) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.api = api
-        # The original's own event loop takes one of its threads for good.
+        # TF Serving's event loop occupies one of its threads.
         self.slots = threading.BoundedSemaphore(max(1, threads - 1)) if threads > 0 else None
         self._active = 0
         self._idle = threading.Condition()
@@ -75,7 +75,7 @@ class HttpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         ).start()
 
     def stop(self, deadline: float) -> None:
-        """Takes no new connections, then waits for the requests in flight."""
+        """Stops accepting connections, then waits for the requests in flight."""
         self.shutdown()
         self.server_close()
         with self._idle:
@@ -85,7 +85,7 @@ class HttpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     @contextlib.contextmanager
     def request_in_flight(self) -> Iterator[None]:
-        """Counts a request until it is answered, and waits for a free slot first."""
+        """Counts a request until it is finished, and waits for a free slot first."""
         with self._idle:
             self._active += 1
         try:
@@ -112,7 +112,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1  # one packet for headers and body
-    default_request_version = "HTTP/1.0"  # so that even the worst request gets a status line
+    default_request_version = "HTTP/1.0"  # so that even a malformed request gets a status line
     server_version = "devserver"
     sys_version = ""
     error_content_type = "text/html"
@@ -131,7 +131,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 return
             try:
                 self._send(response)
-            finally:  # also for a client that did not wait for its answer
+            finally:  # also if the client did not wait for the response
                 self._log(response, time.monotonic() - start)
 
     def _log(self, response: Response, seconds: float) -> None:
@@ -176,7 +176,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _read_body(self) -> bytes | None:
-        """The body, inflated; None when the client is gone before its end."""
+        """The decompressed body; None if the client disconnects before its end."""
         encoding = self.headers.get("Transfer-Encoding", "").strip().lower()
         length = self.headers.get_all("Content-Length") or []
         if encoding:
@@ -238,17 +238,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return b"".join(parts)
 
     def handle_expect_100(self) -> bool:
-        """curl asks with large bodies, and waits a second when nothing comes."""
+        """curl sends `Expect` with large bodies, and waits a second if nothing comes."""
         proceed = super().handle_expect_100()
         self.wfile.flush()
         return proceed
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Python's own refusals, without the client's text in the answer."""
+        """Python's own errors, without the client's text in the response."""
         super().send_error(code)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Python's own messages: requests so broken that they never reach `_serve`."""
+        """Python's own messages: malformed requests that never reach `_serve`."""
         if format.startswith("code"):
             log.info("REST refused a request: %s", shown(" ".join(map(str, args))))
 
@@ -259,7 +259,7 @@ for _verb in ("GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"):
 
 
 def _inflate(body: bytes) -> bytes:
-    """The original takes what it cannot inflate, or not within its limit, as empty."""
+    """As in TF Serving, a body that cannot be decompressed within the limit counts as empty."""
     inflater = zlib.decompressobj(_GZIP_WINDOW_BITS)
     try:
         text = inflater.decompress(body, MAX_BODY_BYTES + 1)

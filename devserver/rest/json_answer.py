@@ -1,4 +1,4 @@
-"""From arrays to the JSON of a predict answer, laid out as TF Serving writes it."""
+"""From arrays to the JSON of a predict response, laid out as TF Serving writes it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _INDENT = "    "
 
 
 def encode(request_format: Format, outputs: Mapping[str, np.ndarray]) -> bytes:
-    """The body of the answer. One output stands alone, several are an object by alias.
+    """The body of the response. A single output is bare, several are an object by alias.
 
     Raises:
         ServingError: INVALID_ARGUMENT when the outputs do not fit the format.
@@ -52,7 +52,7 @@ def _rows(outputs: Mapping[str, np.ndarray]) -> str:
     if len(outputs) == 1:
         ((name, array),) = outputs.items()
         rows = [_nested(row, writers[name], 2, ", ") for row in array.tolist()]
-        # The original writes the values in one line, and closes the list in the next.
+        # TF Serving writes the values in one line, and closes the list in the next.
         return "[" + ", ".join(rows) + f"\n{_INDENT}]" if rows else "[]"
     columns = {name: array.tolist() for name, array in outputs.items()}
     objects = [
@@ -72,7 +72,7 @@ def _columns(outputs: Mapping[str, np.ndarray]) -> str:
 
 
 def _object(members: Mapping[str, str], level: int) -> str:
-    """`level` is the number of lists and objects around it."""
+    """An object; `level` is the number of enclosing lists and objects."""
     pad = _INDENT * (level + 1)
     lines = [f"{pad}{json.dumps(name)}: {text}" for name, text in members.items()]
     return "{\n" + ",\n".join(lines) + "\n" + _INDENT * level + "}"
@@ -87,7 +87,7 @@ def _lines(items: Sequence[str], level: int) -> str:
 
 
 _Writer = Callable[[Any, int], str]
-"""From one element, and the number of lists and objects around it, to its text."""
+"""From one element, and the number of enclosing lists and objects, to its text."""
 
 
 def _nested(value: Any, write: _Writer, level: int, separator: str = "") -> str:
@@ -122,7 +122,7 @@ def _writer(name: str, array: np.ndarray) -> _Writer:
 
 
 def _decimal(value: float, full_digits: int, kind: Callable[[Any], Any]) -> str:
-    """Six digits when they give the value back, else as many as its type may need."""
+    """Six digits if they round-trip, else as many as the type may need."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):

@@ -1,9 +1,8 @@
-"""JSON as TF Serving's parser (RapidJSON) takes it, with a limit on nesting.
+"""JSON as TF Serving's parser (RapidJSON) accepts it, with a limit on nesting.
 
-As in the original: NaN, Inf and Infinity are numbers, of equal names in an object the first
-counts, what follows the first value is ignored, and bytes that are not UTF-8 pass through strings
-unharmed. Otherwise than in the original, whose process dies of about 50,000 nested lists, a
-document nested too deeply is refused.
+As in TF Serving: NaN, Inf and Infinity are numbers, the first of duplicate names in an object wins,
+text after the first value is ignored, and bytes in strings that are not UTF-8 are kept. Unlike TF
+Serving, which crashes on about 50,000 nested lists, it rejects documents nested too deeply.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from typing import Any
 from devserver.errors import ServingError, invalid_argument
 
 MAX_NESTING = 64
-"""Deeper than any tensor that TensorFlow's kernels or NumPy take."""
+"""Deeper than any tensor that TensorFlow's kernels or NumPy accept."""
 
 DEBUG_TEXT_LIMIT = 256
-"""The original cuts a value that it quotes in a message after about this many bytes."""
+"""TF Serving truncates values quoted in messages after about this many bytes."""
 
 # A string up to its end or the end of the text, or a bracket. Possessive, so that the time is
 # linear in the text's length whatever the text.
@@ -39,7 +38,7 @@ _TOO_BIG = "Number too big to be stored in double."
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 _WHITESPACE = " \n\r\t"
 
-# Python's messages and those that RapidJSON gives in the same place.
+# Python's messages, and RapidJSON's for the same errors.
 _PARSE_ERRORS = {
     "Expecting value": "Invalid value.",
     "Expecting property name enclosed in double quotes": "Missing a name for object member.",
@@ -69,7 +68,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     """The JSON object in a request's body. Strings hold odd bytes as surrogate escapes.
 
     Raises:
-        ServingError: INVALID_ARGUMENT with the original's words.
+        ServingError: INVALID_ARGUMENT with TF Serving's message.
     """
     text = body.decode("utf-8", "surrogateescape")
     start = len(text) - len(text.lstrip(_WHITESPACE))
@@ -87,7 +86,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
         message, position = _rapidjson_error(error)
         raise _parse_error(message, len(_encode(text[:position]))) from None
     except ValueError:
-        # Python refuses integers of more than some thousand digits.
+        # Python rejects integers of more than a few thousand digits.
         _check_numbers(text, len(text))
         raise _parse_error(_TOO_BIG, None) from None
     _check_numbers(text, end)
@@ -112,11 +111,11 @@ def _python_constant(match: re.Match[str]) -> str:
 
 
 def _rapidjson_error(error: json.JSONDecodeError) -> tuple[str, int]:
-    """RapidJSON's message, and the position in the text that it gives."""
+    """RapidJSON's message and position for the error."""
     for python, rapidjson in _PARSE_ERRORS.items():
         if error.msg.startswith(python):
             return rapidjson, error.pos
-    # Python takes the number before a dot or exponent without digits, and stumbles over the rest.
+    # Python accepts the number before a dot or exponent without digits, and fails on the rest.
     unfinished = _UNFINISHED_NUMBER.match(error.doc, max(0, error.pos - 1))
     if unfinished:
         missing = "fraction part" if "." in unfinished.group() else "exponent"
@@ -126,7 +125,7 @@ def _rapidjson_error(error: json.JSONDecodeError) -> tuple[str, int]:
 
 
 def _check_numbers(text: str, end: int) -> None:
-    """Refuses a number beyond float64, which Python's parser takes for infinity."""
+    """Rejects a number beyond float64, which Python's parser reads as infinity."""
     if not _MAYBE_TOO_BIG.search(text, 0, end):
         return
     for match in _STRING_OR_NUMBER.finditer(text, 0, end):
@@ -161,7 +160,7 @@ def _check_nesting(text: str) -> None:
 
 
 def _check_surrogates(text: str) -> None:
-    """Refuses half a surrogate pair, which Python's parser would take."""
+    """Rejects half a surrogate pair, which Python's parser would accept."""
     if "\\ud" not in text and "\\uD" not in text:
         return
     high: re.Match[str] | None = None
@@ -181,7 +180,7 @@ def _half_pair(text: str, escape: re.Match[str]) -> ServingError:
 
 
 def debug_text(value: Any) -> str:
-    """A JSON value as the original quotes it in messages: shortened when it is long."""
+    """A JSON value as TF Serving quotes it in messages: truncated if long."""
     return _pretty(value, 0)[:DEBUG_TEXT_LIMIT]
 
 

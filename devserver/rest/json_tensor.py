@@ -2,7 +2,7 @@
 
 Row format, key `instances`: a list with one entry per row, a value for a model with one input or
 an object with every input. Column format, key `inputs`: one value per input, batch axis included.
-Messages are the original's, since clients match on them.
+Messages are TF Serving's, since clients match on them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 
 
 class Format(Enum):
-    """The two request formats; the answer comes in the same one."""
+    """The two request formats; the response uses the same one."""
 
     ROW = "instances"
     COLUMN = "inputs"
@@ -140,7 +140,7 @@ def _add_row(
         else:
             tensors[name].append(tensor)
     except ServingError as error:
-        # Whatever the error was, in row format it becomes an INVALID_ARGUMENT.
+        # In row format every error becomes an INVALID_ARGUMENT.
         raise invalid_argument(
             f"{where} of 'instances' list. Error: {error.status_text()}"
         ) from None
@@ -156,7 +156,7 @@ def _is_named(row: Any) -> bool:
 
 @dataclass
 class _Tensor:
-    """Values in row-major order, the shape their nesting has, and TensorFlow's type name."""
+    """Values in row-major order, the shape of their nesting, and TensorFlow's type name."""
 
     dtype: str
     shape: list[int]
@@ -245,7 +245,7 @@ def _base64_bytes(value: dict[str, Any]) -> bytes:
         raise invalid_argument(
             f"JSON Value: {debug_text(value)} not formatted correctly for base64 data"
         )
-    # Like the original's decoder, this one ignores white space and does not ask for padding.
+    # Like TF Serving's decoder, this one ignores white space and does not require padding.
     text = "".join(value["b64"].split())
     unpadded = text.rstrip("=")
     try:
@@ -304,7 +304,7 @@ _ELEMENTS: dict[str, Callable[[Any, str], Any]] = {
     "float": _decimal,
     "double": _decimal,
     "int32": _INT32,
-    # The original checks these three as int32 and drops the upper bits.
+    # TF Serving checks these three as int32 and drops the upper bits.
     "int16": _INT32,
     "int8": _INT32,
     "uint8": _INT32,

@@ -35,7 +35,7 @@ def base_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copied_version(base_path: Path, tmp_path: Path) -> Path:
-    """A copy of the good version, for a test that spoils it. Its parent is a base path."""
+    """A copy of the good version, for a test to damage. Its parent is a base path."""
     return Path(shutil.copytree(base_path / "123", tmp_path / "base" / "123"))
 
 

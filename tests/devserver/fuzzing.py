@@ -1,4 +1,4 @@
-"""How many inputs a fuzz test tries, and what every answer and the server must keep to."""
+"""How many inputs a fuzz test tries, and what must hold for every response and the server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.devserver.processes import ROOT, Server
 T = TypeVar("T")
 
 LEAKS = ("Traceback", 'File "', "site-packages", str(ROOT), sys.prefix)
-"""What only a traceback or a path of the server's machine would hold."""
+"""Strings that only a traceback or a path on the server's machine would contain."""
 
 
 def tries(count: int, *, long: int) -> pytest.MarkDecorator:
@@ -45,12 +45,12 @@ def fuzz(strategy: st.SearchStrategy[T], count: int, check: Callable[[T], None])
 
 def assert_no_leak(text: str) -> None:
     for leak in LEAKS:
-        place = text.find(leak)
-        assert place < 0, text[max(0, place - 500) : place + 2000]
+        position = text.find(leak)
+        assert position < 0, text[max(0, position - 500) : position + 2000]
 
 
 def assert_json_answer(status: int, body: bytes) -> Any:
-    """A REST answer's document: with an `error` of one text, or without one."""
+    """A REST response's document, with an `error` string or without one."""
     text = body.decode("utf-8", "replace")
     assert_no_leak(text)
     document = json.loads(text)
@@ -62,7 +62,7 @@ def assert_json_answer(status: int, body: bytes) -> Any:
 
 
 def assert_unharmed(server: Server) -> None:
-    """It runs, answers, and has logged no error of its own."""
+    """It runs, responds, and has logged no internal error."""
     assert server.process.poll() is None, server.output()
     assert server.predict({"instances": [1.0]}).json == {"predictions": [2.5]}
     log = server.log_text()

@@ -52,7 +52,7 @@ def call(path: str, message: bytes, claimed_length: int | None = None, flag: int
 
 
 def frames(connection: socket.socket) -> Iterator[Frame]:
-    """What comes back, until the connection ends."""
+    """The bytes received until the connection closes."""
     with connection.makefile("rb") as stream:
         while len(head := stream.read(9)) == 9:
             payload = stream.read(int.from_bytes(head[:3]))

@@ -40,7 +40,7 @@ def wait_until(condition: Callable[[], bool], what: str, limit_seconds: float = 
 
 @dataclass
 class Answer:
-    """A REST answer."""
+    """A REST response."""
 
     status: int
     headers: Mapping[str, str]
@@ -109,7 +109,7 @@ class Server:
         headers: Mapping[str, str] | None = None,
         timeout_seconds: float = 60.0,
     ) -> Answer:
-        """One request on a connection of its own."""
+        """One request on its own connection."""
         connection = http.client.HTTPConnection(
             "127.0.0.1", self.rest_port, timeout=timeout_seconds
         )
@@ -137,7 +137,7 @@ class Server:
         )
 
     def state(self) -> str:
-        """The model's state as REST tells it, or why there is none."""
+        """The model's state from REST, or the status if there is none."""
         try:
             answer = self.rest("GET", f"/v1/models/{NAME}")
         except OSError:
@@ -159,7 +159,7 @@ class Server:
         return self.process.wait(limit_seconds)
 
     def output(self) -> str:
-        """What an ended server printed."""
+        """The output of a server that has ended."""
         assert self.process.stdout
         assert self.process.stderr
         return self.process.stdout.read() + self.process.stderr.read()

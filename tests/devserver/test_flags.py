@@ -36,19 +36,19 @@ def test_a_boolean_may_stand_without_a_value(argument: str, value: bool) -> None
     assert parsed.enable_batching is value
 
 
-def test_the_last_of_equal_flags_counts() -> None:
+def test_the_last_of_repeated_flags_wins() -> None:
     parsed, _ = flags.parse([BASE, "--port=1", "--port=2"])
     assert parsed.port == 2
 
 
 @pytest.mark.parametrize("argument", ["--no_such_flag=1", "--port", "stray", "-port=1"])
-def test_an_unknown_argument_is_warned_about_and_passed_over(argument: str) -> None:
+def test_an_unknown_argument_is_ignored_with_a_warning(argument: str) -> None:
     parsed, warnings = flags.parse([BASE, argument])
     assert parsed.port == 8500
     assert warnings == [f"unknown argument: {argument}"]
 
 
-def test_a_flag_of_the_original_without_effect_here_is_warned_about() -> None:
+def test_a_tf_serving_flag_without_effect_here_is_warned_about() -> None:
     _, warnings = flags.parse([BASE, "--enable_profiler=true", "--model_config_file=x"])
     assert [warning.split("=")[0] for warning in warnings] == [
         "--enable_profiler",
@@ -56,7 +56,7 @@ def test_a_flag_of_the_original_without_effect_here_is_warned_about() -> None:
     ]
 
 
-def test_a_flag_whose_value_means_what_this_server_does_anyway_is_silent() -> None:
+def test_a_flag_set_to_what_this_server_does_anyway_is_not_warned_about() -> None:
     deployment = [
         "--enable_profiler=false",
         "--max_num_load_retries=0",
@@ -89,7 +89,7 @@ def test_a_flag_whose_value_means_what_this_server_does_anyway_is_silent() -> No
         ),
     ],
 )
-def test_a_wrong_value_is_refused_in_one_line_that_names_the_flag(
+def test_an_invalid_value_is_a_one_line_error_that_names_the_flag(
     arguments: list[str], named: str
 ) -> None:
     with pytest.raises(FlagError) as caught:

@@ -27,7 +27,7 @@ def cpu_seconds(server: Server) -> float:
 
 
 def start_slow(clients: Executor, server: Server, steps: int) -> Future[Answer]:
-    """Sends a slow request and returns once its loop runs, as the processor time spent tells."""
+    """Sends a slow request and returns once its loop runs, which its CPU time shows."""
     before = cpu_seconds(server)
     request = clients.submit(server.predict, slow(steps))
     wait_until(lambda: cpu_seconds(server) - before > 0.1, "the request to run")
@@ -59,12 +59,12 @@ def test_the_clients_grpc_deadline_is_a_time_limit(server: Server) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             stub.Predict(predict_request("slow", steps=np.int32([ENDLESS])), timeout=0.5)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    # The worker is free again soon after: the loop has stopped, though nobody waits for it.
+    # The worker is free again soon after: the loop has stopped, although no client waits for it.
     assert server.predict({"instances": [1]}).status == 200
     assert time.monotonic() - start < 3
 
 
-def test_a_full_queue_refuses_at_once_and_expired_requests_are_not_run(server: Server) -> None:
+def test_a_full_queue_rejects_at_once_and_expired_requests_are_not_run(server: Server) -> None:
     def timed_predict(_: int) -> tuple[Answer, float]:
         start = time.monotonic()
         return server.predict(slow(ENDLESS)), time.monotonic() - start
@@ -80,7 +80,7 @@ def test_a_full_queue_refuses_at_once_and_expired_requests_are_not_run(server: S
         assert answer.error == (
             QUEUE_FULL + "currently 8 batches enqueued and max_enqueued_batches is 8"
         )
-    # The time of those that waited was over when, or soon after, the first one ended.
+    # The waiting requests timed out when, or soon after, the first one ended.
     waited = [answer for answer, _ in others if answer.status != 503]
     expired = [answer.error for answer in waited if answer.status == 429]
     assert expired
@@ -89,7 +89,7 @@ def test_a_full_queue_refuses_at_once_and_expired_requests_are_not_run(server: S
     assert server.predict({"instances": [1]}).status == 200
 
 
-def test_status_answers_while_a_prediction_runs(server: Server) -> None:
+def test_status_responds_while_a_prediction_runs(server: Server) -> None:
     with ThreadPoolExecutor(1) as clients:
         running = start_slow(clients, server, ENDLESS)
         start = time.monotonic()
@@ -98,7 +98,7 @@ def test_status_answers_while_a_prediction_runs(server: Server) -> None:
         assert not running.done()
 
 
-def test_rows_of_a_batch_run_one_by_one_and_come_back_together(batching_server: Server) -> None:
+def test_rows_of_a_batch_run_one_by_one_and_return_together(batching_server: Server) -> None:
     answer = batching_server.predict({"instances": [1, 2, 3, 4]})
     assert answer.json == {"predictions": [2.5, 3.0, 3.5, 4.0]}
 

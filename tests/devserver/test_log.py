@@ -1,4 +1,4 @@
-"""The log takes any text."""
+"""The log accepts any text."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from devserver import log
 
 
-def test_text_that_utf_8_cannot_hold_is_escaped(
+def test_text_that_utf_8_cannot_encode_is_escaped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Else logging complains on stderr, and a server whose stderr nobody reads comes to a stop."""
+    """Otherwise logging writes to stderr, and a server whose stderr is not read would block."""
     file = tmp_path / "server.log"
     log.start(str(file))
     logger = logging.getLogger("devserver")

@@ -98,7 +98,9 @@ def test_splitting_bounds_the_queue_by_the_execution_batch_size(tmp_path: Path) 
         ),
     ],
 )
-def test_wrong_batching_parameters_are_one_line(tmp_path: Path, text: str, message: str) -> None:
+def test_invalid_batching_parameters_are_a_one_line_error(
+    tmp_path: Path, text: str, message: str
+) -> None:
     file = tmp_path / "batching.pbtxt"
     file.write_text(text)
     with pytest.raises(StartError) as caught:
@@ -107,7 +109,7 @@ def test_wrong_batching_parameters_are_one_line(tmp_path: Path, text: str, messa
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_batching_file_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_batching_file_is_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="No such file"):
         batching.read(True, str(tmp_path / "absent"))
 
@@ -121,7 +123,7 @@ def test_a_missing_batching_file_is_one_line(tmp_path: Path) -> None:
         ({"x": np.zeros(5)}, "Task size 5 is larger than maximum input batch size 4"),
     ],
 )
-def test_inputs_that_cannot_be_batched_are_refused(
+def test_inputs_that_cannot_be_batched_are_rejected(
     inputs: dict[str, np.ndarray], message: str
 ) -> None:
     with pytest.raises(ServingError) as caught:
@@ -130,7 +132,7 @@ def test_inputs_that_cannot_be_batched_are_refused(
     assert message in caught.value.message
 
 
-def test_rows_are_split_and_put_together_again() -> None:
+def test_rows_are_split_and_joined_again() -> None:
     parameters = Batching(True, 4, splitting=True, max_execution_batch_size=1)
     parts = parameters.split({"x": np.arange(3)})
     assert [part["x"].tolist() for part in parts] == [[0], [1], [2]]
@@ -138,7 +140,7 @@ def test_rows_are_split_and_put_together_again() -> None:
     assert merged["y"].tolist() == [0, 2, 4]
 
 
-def test_an_output_without_the_batch_axis_is_refused() -> None:
+def test_an_output_without_the_batch_axis_is_rejected() -> None:
     parameters = Batching(True, 4)
     parts = parameters.split({"x": np.arange(2)})
     for output in (np.array(1), np.arange(3)):

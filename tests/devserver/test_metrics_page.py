@@ -1,4 +1,4 @@
-"""The metrics that a dashboard reads: names, labels, buckets, and what is counted when.
+"""The metrics that a dashboard reads: names, labels, buckets, and what counts as what.
 
 The tables follow TF Serving's `servables/tensorflow/util.cc`, `batching/batching_session.cc`,
 `saved_model_warmup_util.cc` and `util/prometheus_exporter.cc`.
@@ -47,7 +47,7 @@ class Page:
         self.lines = answer.body.decode().splitlines()
 
     def value(self, name: str, **labels: str) -> float:
-        """0 for what has not been counted so far."""
+        """0 for a counter that is not there yet."""
         key = name + "{" + ",".join(f'{k}="{v}"' for k, v in labels.items()) + "} "
         return next((float(li.removeprefix(key)) for li in self.lines if li.startswith(key)), 0.0)
 
@@ -57,7 +57,7 @@ class Page:
 
 @pytest.fixture(scope="module")
 def page(batching_server: Server) -> Page:
-    """After one success over each way in."""
+    """After one success over each protocol."""
     from tensorflow_serving.apis import prediction_service_pb2_grpc
 
     batching_server.predict({"instances": [1]})
@@ -69,7 +69,7 @@ def page(batching_server: Server) -> Page:
 
 
 @pytest.mark.parametrize(("name", "labels"), HISTOGRAMS)
-def test_a_histogram_has_the_originals_labels_and_buckets(
+def test_a_histogram_has_tf_servings_labels_and_buckets(
     page: Page, name: str, labels: dict[str, str]
 ) -> None:
     assert f"# TYPE {name} histogram" in page.lines
@@ -91,7 +91,7 @@ COUNTERS = [
 
 
 @pytest.mark.parametrize(("name", "labels"), COUNTERS)
-def test_a_counter_has_the_originals_labels(page: Page, name: str, labels: dict[str, str]) -> None:
+def test_a_counter_has_tf_servings_labels(page: Page, name: str, labels: dict[str, str]) -> None:
     assert f"# TYPE {name} counter" in page.lines
     assert page.value(name, **labels) > 0
 
@@ -137,13 +137,13 @@ def test_every_call_below_v1_is_counted_with_its_status(
     assert Page(batching_server).count(status, model) == before + 1
 
 
-def test_what_lies_outside_v1_is_not_counted(batching_server: Server) -> None:
+def test_requests_outside_v1_are_not_counted(batching_server: Server) -> None:
     before = [li for li in Page(batching_server).lines if "request_count" in li]
     batching_server.rest("GET", "/elsewhere")
     assert [li for li in Page(batching_server).lines if "request_count" in li] == before
 
 
-def test_each_row_is_an_execution_of_its_own(batching_server: Server) -> None:
+def test_each_row_is_a_separate_execution(batching_server: Server) -> None:
     before = Page(batching_server)
     batching_server.predict({"instances": [1, 2, 3]})
     after = Page(batching_server)
@@ -168,7 +168,7 @@ def test_the_metrics_show_one_execution_at_a_time(batching_server: Server) -> No
     assert 0 < spent <= elapsed
 
 
-def test_the_metrics_path_takes_no_query(batching_server: Server) -> None:
+def test_the_metrics_path_accepts_no_query(batching_server: Server) -> None:
     answer = batching_server.rest("GET", f"{PATH}?name=x")
     assert (answer.status, answer.headers["Content-Type"]) == (400, "text/plain")
     assert answer.body.decode() == f"Unexpected path: {PATH}?name=x. Should be {PATH}"

@@ -1,4 +1,4 @@
-"""The life of the process: start, load, fail, stop."""
+"""The life cycle of the process: start, load, fail, stop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ REQUEST_HEAD = bytes([10, 2 + len(NAME), 10, len(NAME)]) + NAME.encode()
 NOT_SERVING = b"\x08\x02"
 
 
-def test_a_port_in_use_is_one_line_that_names_it(tmp_path: Path, start_server: StartServer) -> None:
+def test_a_port_in_use_is_a_one_line_error_that_names_it(
+    tmp_path: Path, start_server: StartServer
+) -> None:
     for index, what in enumerate(["gRPC port", "REST port"]):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             ports = free_ports(2)
@@ -39,21 +41,21 @@ def test_a_port_in_use_is_one_line_that_names_it(tmp_path: Path, start_server: S
         assert f"{what} {ports[index]}" in log_file.read_text()
 
 
-def test_a_wrong_flag_ends_the_process_with_one_line(start_server: StartServer) -> None:
+def test_an_invalid_flag_ends_the_process_with_one_line(start_server: StartServer) -> None:
     server = start_server(Path("m"), ("--rest_api_timeout_in_ms=soon",))
     assert server.wait_for_exit() == 255
     assert server.output().count("\n") == 1
 
 
-def test_a_folder_without_versions_ends_the_process_when_told_to_look_once(
+def test_a_folder_without_versions_ends_the_process_if_checked_only_once(
     tmp_path: Path, start_server: StartServer
 ) -> None:
     server = start_server(tmp_path, ("--file_system_poll_wait_seconds=0",), tmp_path / "log")
     assert server.wait_for_exit() == 1
-    assert "holds no version" in server.output()
+    assert "contains no version" in server.output()
 
 
-def test_a_log_file_that_cannot_be_written_is_one_line(
+def test_an_unwritable_log_file_is_a_one_line_error(
     tmp_path: Path, start_server: StartServer
 ) -> None:
     server = start_server(tmp_path, log_file=tmp_path / "absent" / "log")
@@ -61,17 +63,17 @@ def test_a_log_file_that_cannot_be_written_is_one_line(
     assert "--log_file" in server.output()
 
 
-def test_a_server_stops_when_its_starter_dies_before_it_says_keep(
+def test_a_server_stops_if_its_parent_dies_before_sending_keep(
     tmp_path: Path, start_server: StartServer
 ) -> None:
     server = start_server(tmp_path, log_file=tmp_path / "log")
     wait_until(lambda: server.state() == "404", "the port to answer")
     server.stdin.close()
     assert server.wait_for_exit(15) == 0
-    assert "nobody said keep" in server.log_text()
+    assert "standard input closed before" in server.log_text()
 
 
-def test_a_server_that_is_kept_outlives_its_starters_pipe(
+def test_a_server_that_received_keep_outlives_its_parents_pipe(
     tmp_path: Path, start_server: StartServer
 ) -> None:
     server = start_server(tmp_path, log_file=tmp_path / "log")
@@ -107,7 +109,7 @@ def test_a_damaged_model_ends_the_process(
 
 
 @pytest.mark.slow
-def test_a_server_tells_waiting_loading_and_ready_apart_and_stops_gracefully(
+def test_a_server_reports_waiting_loading_and_ready_and_stops_gracefully(
     base_path: Path, start_server: StartServer, tmp_path: Path
 ) -> None:
     base = tmp_path / "base"
@@ -169,7 +171,7 @@ def test_a_server_tells_waiting_loading_and_ready_apart_and_stops_gracefully(
 
 
 @pytest.mark.slow
-def test_a_server_that_loads_stops_at_a_signal(
+def test_a_loading_server_stops_on_a_signal(
     base_path: Path, start_server: StartServer, tmp_path: Path
 ) -> None:
     server = start_server(base_path, log_file=tmp_path / "log")

@@ -14,7 +14,7 @@ from tests.devserver.processes import wait_until
 
 
 class Gate:
-    """An execution that waits until it is let through, and notes when it ran."""
+    """An execution that waits until released, and records when it ran."""
 
     def __init__(self, result: str = "gate") -> None:
         self._result = result
@@ -53,7 +53,7 @@ def test_a_task_returns_what_its_executions_returned_in_order(scheduler: Schedul
     assert scheduler.submit(executions, None).results() == [0, 1, 2]
 
 
-def test_as_many_as_the_capacity_wait_beside_the_one_that_runs(
+def test_as_many_tasks_as_the_capacity_wait_besides_the_running_one(
     scheduler: Scheduler, gate: Gate
 ) -> None:
     waiting = [submit(scheduler), submit(scheduler)]
@@ -81,7 +81,7 @@ def test_rows_count_towards_the_capacity(scheduler: Scheduler, gate: Gate) -> No
         submit(scheduler)
 
 
-def test_room_comes_back_after_an_error(scheduler: Scheduler) -> None:
+def test_an_error_frees_its_place_in_the_queue(scheduler: Scheduler) -> None:
     def fail(left: float | None) -> None:
         raise ServingError(Code.INTERNAL, "no")
 
@@ -116,7 +116,7 @@ def test_executions_never_overlap(scheduler: Scheduler) -> None:
     assert worst == [1]
 
 
-def test_a_deadline_that_passed_in_the_queue_is_found_when_the_task_is_taken(
+def test_an_expired_deadline_is_found_when_the_task_is_dequeued(
     scheduler: Scheduler, gate: Gate
 ) -> None:
     late = scheduler.submit([Execution(lambda left: "ran")], time.monotonic() + 0.01)
@@ -131,12 +131,12 @@ def test_a_deadline_that_passed_in_the_queue_is_found_when_the_task_is_taken(
     assert late.queue_wait_seconds >= 0.01
 
 
-def test_an_execution_gets_the_time_that_is_left(scheduler: Scheduler) -> None:
+def test_an_execution_gets_the_remaining_time(scheduler: Scheduler) -> None:
     (left,) = scheduler.submit([Execution(lambda left: left)], time.monotonic() + 5).results()
     assert 4 < left <= 5
 
 
-def test_a_stop_finishes_the_first_task_and_refuses_the_others(
+def test_a_stop_finishes_the_first_task_and_rejects_the_others(
     scheduler: Scheduler, gate: Gate
 ) -> None:
     waiting = submit(scheduler)

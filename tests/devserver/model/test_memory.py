@@ -1,4 +1,4 @@
-"""A server that has answered thousands of requests of every kind is no larger than before."""
+"""Thousands of requests of every kind do not make the server grow."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def rpc(stub: Any) -> list[Callable[[int], None]]:
 
 
 def hang_up(server: Server) -> None:
-    """A client that goes away in the middle of its request."""
+    """A client that disconnects in the middle of its request."""
     with socket.create_connection(("127.0.0.1", server.rest_port), timeout=20) as connection:
         connection.sendall(f"POST {PREDICT} HTTP/1.1\r\nContent-Length: 99\r\n\r\n{{".encode())
 

@@ -19,7 +19,7 @@ from tests.devserver import models
 
 
 class Noting:
-    """Stands for the model and the predictor, and notes what is run."""
+    """Stands in for the model and the predictor, and records what is run."""
 
     def __init__(self) -> None:
         inputs, outputs = TensorEntry("x:0", "float"), TensorEntry("y:0", "float")
@@ -43,7 +43,7 @@ def test_a_model_without_the_file_is_not_warmed_up(tmp_path: Path) -> None:
     assert run(tmp_path) == []
 
 
-def test_the_records_run_in_order_as_often_as_told(tmp_path: Path) -> None:
+def test_the_records_run_in_order_for_each_pass(tmp_path: Path) -> None:
     models.write_warmup(tmp_path, [("", {"x": [1.0]}), ("serving_default", {"x": [2.0]})])
     assert run(tmp_path) == [[1.0], [2.0]]
     assert run(tmp_path, passes=2) == [[1.0], [2.0], [1.0], [2.0]]
@@ -79,7 +79,7 @@ def of_another_kind(folder: Path) -> None:
         (of_another_kind, "is a session_run_log; this server runs predict_log only"),
     ],
 )
-def test_a_file_that_cannot_be_used_fails_the_load_in_one_line(
+def test_an_invalid_file_fails_the_load_with_one_line(
     tmp_path: Path, write: Callable[[Path], None], message: str
 ) -> None:
     write(tmp_path)
@@ -96,7 +96,7 @@ def test_a_file_that_cannot_be_used_fails_the_load_in_one_line(
         (("", {"z": [1.0]}), "INVALID_ARGUMENT: Signature input alias: x"),
     ],
 )
-def test_a_record_that_fails_fails_the_load(tmp_path: Path, record: Any, message: str) -> None:
+def test_a_failing_record_fails_the_load(tmp_path: Path, record: Any, message: str) -> None:
     models.write_warmup(tmp_path, [("", {"x": [1.0]}), record])
     with pytest.raises(StartError, match="warm-up record 1 of ") as caught:
         run(tmp_path)

@@ -1,4 +1,4 @@
-"""Anything at all over REST gets an answer or a clean refusal: documents, bodies, wire."""
+"""Fuzzing REST: any document, body or bytes get a response or a clean error."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ INPUTS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
 
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
-    """A predict request of one of the signatures, with a spoiled spot or two."""
+    """A predict request of one of the signatures, with an error or two."""
     name = draw(st.sampled_from(sorted(INPUTS)))
     row = st.fixed_dictionaries(INPUTS[name])
     document: dict[str, Any] = {"signature_name": name}
@@ -58,26 +58,26 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
 
 def _spoil(draw: st.DrawFn, document: dict[str, Any]) -> None:
     """Replaces, adds or removes something, at any depth."""
-    place: Any = document
+    node: Any = document
     while True:
-        inner = [v for v in (place.values() if isinstance(place, dict) else place) if v]
+        inner = [v for v in (node.values() if isinstance(node, dict) else node) if v]
         inner = [v for v in inner if isinstance(v, dict | list)]
         if not inner or draw(st.booleans()):
             break
-        place = draw(st.sampled_from(inner))
-    keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        node = draw(st.sampled_from(inner))
+    keys = list(node) if isinstance(node, dict) else list(range(len(node)))
     key = draw(st.sampled_from(keys)) if keys else 0
     match draw(st.sampled_from(["replace", "add", "remove"])):
         case "replace" if keys:
-            place[key] = draw(values)
+            node[key] = draw(values)
         case "remove" if keys:
-            del place[key]
-        case _ if isinstance(place, dict):
-            place[draw(st.text(max_size=4) | st.sampled_from(["inputs", "instances", "x"]))] = draw(
+            del node[key]
+        case _ if isinstance(node, dict):
+            node[draw(st.text(max_size=4) | st.sampled_from(["inputs", "instances", "x"]))] = draw(
                 values
             )
         case _:
-            place.append(draw(values))
+            node.append(draw(values))
 
 
 @st.composite
@@ -93,7 +93,7 @@ texts = documents().map(lambda document: json.dumps(document).encode())
 
 
 @tries(500, long=20_000)
-def test_any_document_gets_a_prediction_or_a_clean_refusal(server: Server, count: int) -> None:
+def test_any_document_gets_a_prediction_or_a_clean_error(server: Server, count: int) -> None:
     def check(document: dict[str, Any]) -> None:
         answer = server.predict(document)
         assert answer.status in (200, 400), answer.body
@@ -104,7 +104,7 @@ def test_any_document_gets_a_prediction_or_a_clean_refusal(server: Server, count
 
 
 @tries(400, long=20_000)
-def test_any_body_gets_a_prediction_or_a_clean_refusal(server: Server, count: int) -> None:
+def test_any_body_gets_a_prediction_or_a_clean_error(server: Server, count: int) -> None:
     def check(body: bytes) -> None:
         answer = server.predict(body)
         assert answer.status in (200, 400), answer.body
@@ -122,7 +122,7 @@ class RawAnswer:
 
 
 def raw_answers(received: bytes, has_bodies: bool) -> Iterator[RawAnswer]:
-    """The answers in what a connection brought; fails at the first byte that is none."""
+    """The responses that a connection returned; fails at the first byte outside one."""
     while received:
         head, separator, received = received.partition(b"\r\n\r\n")
         assert separator, head
@@ -144,7 +144,7 @@ def exchange(server: Server, sent: bytes) -> bytes:
             parts = iter(lambda: connection.recv(65536), b"")
             return b"".join(parts)
         except (ConnectionResetError, BrokenPipeError):
-            return b""  # refused before all was sent
+            return b""  # rejected before everything was sent
 
 
 TEXT = st.text(st.characters(min_codepoint=0x21, max_codepoint=0xFF), max_size=20)
@@ -179,7 +179,7 @@ framings = st.sampled_from(["length", "too short", "too long", "chunked", "broke
 
 @st.composite
 def wire_requests(draw: st.DrawFn) -> bytes:
-    """The bytes of one HTTP request: right, wrong in its framing, or wrong all over."""
+    """The bytes of one HTTP request: valid, wrongly framed, or random."""
     method = draw(
         st.sampled_from(
             ["POST"] * 4 + ["GET", "PUT", "OPTIONS", "TRACE", "PATCH", "post", "X" * 99]
@@ -215,7 +215,7 @@ def wire_requests(draw: st.DrawFn) -> bytes:
 
 
 @tries(600, long=30_000)
-def test_anything_on_the_wire_gets_whole_answers_or_none(server: Server, count: int) -> None:
+def test_any_bytes_on_the_wire_get_complete_responses_or_none(server: Server, count: int) -> None:
     def check(sent: bytes) -> None:
         for answer in raw_answers(exchange(server, sent), has_bodies=True):
             assert answer.status not in (500, 502), answer
@@ -228,7 +228,7 @@ def test_anything_on_the_wire_gets_whole_answers_or_none(server: Server, count: 
 
 
 @pytest.mark.parametrize("level", ["[", '{"a":', '[{"x":'])
-def test_deep_nesting_at_any_place_is_refused(server: Server, level: str) -> None:
+def test_deep_nesting_anywhere_is_rejected(server: Server, level: str) -> None:
     for key in ("instances", "inputs", "signature_name", "other"):
         answer = server.predict(f'{{"{key}": ' + level * 100_000)
         assert (answer.status, "Nested deeper" in answer.error) == (400, True)

@@ -1,4 +1,4 @@
-"""HTTP as such: connections, bodies in pieces, compression, and what is no HTTP at all.
+"""HTTP itself: connections, chunked bodies, compression, and malformed requests.
 
 Follows TF Serving's `util/net_http` on libevent, except where a limit or a framing is refused.
 """
@@ -44,7 +44,7 @@ def test_a_chunked_body_is_read(server: Server) -> None:
     connection.close()
 
 
-def test_a_client_that_waits_for_leave_to_send_its_body_gets_it(server: Server) -> None:
+def test_a_client_that_expects_100_continue_gets_it(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.rest_port), timeout=10) as connection:
         connection.sendall(
             f"POST {V1}:predict HTTP/1.1\r\nContent-Length: 18\r\n"
@@ -71,7 +71,7 @@ RAW = [
 
 
 @pytest.mark.parametrize(("sent", "status"), RAW)
-def test_broken_http_is_refused_and_the_connection_ends(
+def test_malformed_http_is_rejected_and_the_connection_closed(
     server: Server, sent: bytes, status: bytes
 ) -> None:
     with socket.create_connection(("127.0.0.1", server.rest_port), timeout=10) as connection:

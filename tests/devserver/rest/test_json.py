@@ -1,4 +1,4 @@
-"""JSON in and out: parsing, the two formats, the original's messages."""
+"""JSON in and out: parsing, the two formats, TF Serving's messages."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ PARSE_ERRORS = [
 
 
 @pytest.mark.parametrize(("body", "message"), PARSE_ERRORS)
-def test_a_malformed_document_is_refused_in_the_originals_words(body: bytes, message: str) -> None:
+def test_a_malformed_document_gets_tf_servings_message(body: bytes, message: str) -> None:
     with pytest.raises(ServingError) as caught:
         parse_object(body)
     assert caught.value.code is Code.INVALID_ARGUMENT
     assert message in caught.value.message
 
 
-def test_what_follows_the_first_value_is_ignored() -> None:
+def test_text_after_the_first_value_is_ignored() -> None:
     assert parse_object(b' {"a": 1} trailing [') == {"a": 1}
 
 
@@ -64,16 +64,16 @@ def test_nan_and_infinity_are_numbers() -> None:
     assert values[2:] == [math.inf, -math.inf, math.inf, -math.inf, "Inf"]
 
 
-def test_of_equal_names_the_first_counts() -> None:
+def test_the_first_of_duplicate_names_wins() -> None:
     assert parse_object(b'{"a": 1, "b": 2, "a": 3}') == {"a": 1, "b": 2}
 
 
-def test_a_number_that_fits_a_double_is_taken() -> None:
+def test_a_number_that_fits_a_double_is_accepted() -> None:
     values = parse_object(b'{"a": [1e308, 1e-999, 1' + b"0" * 300 + b", 1e000000001]}")["a"]
     assert values == [1e308, 0.0, 10**300, 10.0]
 
 
-def test_escaped_surrogate_pairs_and_escaped_backslashes_are_taken() -> None:
+def test_escaped_surrogate_pairs_and_escaped_backslashes_are_accepted() -> None:
     assert parse_object(b'{"a": "\\ud83d\\ude00", "b": "\\\\ud800"}') == {
         "a": "\N{GRINNING FACE}",
         "b": "\\ud800",
@@ -89,12 +89,12 @@ def test_escaped_surrogate_pairs_and_escaped_backslashes_are_taken() -> None:
         b'{"a":' + b"[[{" * 40_000,
     ],
 )
-def test_deep_nesting_is_refused(body: bytes) -> None:
+def test_deep_nesting_is_rejected(body: bytes) -> None:
     with pytest.raises(ServingError, match=f"Nested deeper than {MAX_NESTING} levels"):
         parse_object(body)
 
 
-def test_nesting_up_to_the_limit_is_taken() -> None:
+def test_nesting_up_to_the_limit_is_accepted() -> None:
     depth = MAX_NESTING - 1
     assert "a" in parse_object(b'{"a": ' + b"[" * depth + b"]" * depth + b"}")
 
@@ -113,7 +113,7 @@ def test_the_time_to_parse_is_linear_in_the_length(unit: bytes) -> None:
     assert time.monotonic() - start < 5
 
 
-def test_a_quoted_value_is_cut() -> None:
+def test_a_quoted_value_is_truncated() -> None:
     assert len(debug_text(list(range(10_000)))) == 256
     assert len(debug_text({str(n): n for n in range(10_000)})) == 256
 
@@ -196,7 +196,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("document", "dtypes", "message"), REFUSED)
-def test_a_request_that_does_not_fit_is_refused_in_the_originals_words(
+def test_a_request_that_does_not_fit_gets_tf_servings_message(
     document: dict[str, Any], dtypes: dict[str, str], message: str
 ) -> None:
     with pytest.raises(ServingError) as caught:
@@ -237,7 +237,7 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("outputs", "rows", "columns"), ANSWERS)
-def test_arrays_become_an_answer_in_the_requests_format(
+def test_arrays_become_a_response_in_the_requests_format(
     outputs: dict[str, Any], rows: Any, columns: Any
 ) -> None:
     assert json.loads(encode(Format.ROW, outputs)) == {"predictions": rows}
@@ -256,7 +256,7 @@ def test_arrays_become_an_answer_in_the_requests_format(
         (np.float32(-math.inf), "-Infinity"),
     ],
 )
-def test_a_decimal_is_written_as_the_original_writes_it(value: Any, text: str) -> None:
+def test_a_decimal_is_written_as_tf_serving_writes_it(value: Any, text: str) -> None:
     assert encode(Format.COLUMN, {"y": np.asarray(value)}).decode().split()[-2] == text
 
 
@@ -275,7 +275,7 @@ def test_a_decimal_is_written_as_the_original_writes_it(value: Any, text: str) -
         ),
     ],
 )
-def test_outputs_that_do_not_fit_the_row_format_are_refused(
+def test_outputs_that_do_not_fit_the_row_format_are_rejected(
     outputs: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ServingError) as caught:
@@ -293,7 +293,7 @@ DTYPES = st.sampled_from(["float", "int32", "uint8", "int64", "uint64", "bool", 
 
 @settings(max_examples=150, deadline=None)
 @given(value=json_values, key=st.sampled_from(["inputs", "instances"]), dtype=DTYPES)
-def test_any_json_is_decoded_or_refused(value: Any, key: str, dtype: str) -> None:
+def test_any_json_is_decoded_or_rejected(value: Any, key: str, dtype: str) -> None:
     try:
         _, arrays = decode({key: value}, {"x": dtype})
     except ServingError as error:
@@ -304,7 +304,7 @@ def test_any_json_is_decoded_or_refused(value: Any, key: str, dtype: str) -> Non
 
 @settings(max_examples=150, deadline=None)
 @given(st.binary() | st.text().map(lambda text: b'{"a": "' + text.encode() + b'"}'))
-def test_any_bytes_are_parsed_or_refused(body: bytes) -> None:
+def test_any_bytes_are_parsed_or_rejected(body: bytes) -> None:
     try:
         assert isinstance(parse_object(body), dict)
     except ServingError as error:
@@ -313,7 +313,7 @@ def test_any_bytes_are_parsed_or_refused(body: bytes) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.floats(width=32)))
-def test_float32_values_survive_the_way_there_and_back(values: list[float]) -> None:
+def test_float32_values_survive_a_round_trip(values: list[float]) -> None:
     sent = np.array(values, np.float32)
     text = encode(Format.COLUMN, {"y": sent})
     _, arrays = decode({"inputs": json.loads(text)["outputs"]}, {"x": "float"})

@@ -1,4 +1,4 @@
-"""REST beside Predict: which paths there are, model status, metadata, and what is no path.
+"""REST other than Predict: paths, model status, metadata, and invalid paths.
 
 The tables follow TF Serving's `http_rest_api_util.cc` and `http_server.cc`.
 """
@@ -28,7 +28,7 @@ PATHS = [
     ("PUT", V1, 400, "Malformed request: PUT"),
     ("DELETE", V1, 400, "Malformed request: DELETE"),
     ("PATCH", V1, 400, "Malformed request: PATCH"),
-    ("POST", f"{V1}:classify", 501, "no classify"),
+    ("POST", f"{V1}:classify", 501, "does not support classify"),
     ("GET", "/v1/models/other", 404, "Could not find any versions of model other"),
     ("GET", f"{V1}/versions/5", 404, f"Could not find version 5 of model {NAME}"),
     ("GET", "/v1/models/other/metadata", 404, "Servable not found for request: Latest(other)"),
@@ -37,7 +37,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize(("method", "path", "status", "message"), PATHS)
-def test_a_wrong_path_gets_the_originals_status_and_message(
+def test_an_invalid_path_gets_tf_servings_status_and_message(
     server: Server, method: str, path: str, status: int, message: str
 ) -> None:
     answer = server.rest(method, path)
@@ -45,12 +45,12 @@ def test_a_wrong_path_gets_the_originals_status_and_message(
     assert message in answer.error
 
 
-def test_a_version_beyond_64_bits_gets_an_empty_answer(server: Server) -> None:
+def test_a_version_beyond_64_bits_gets_an_empty_response(server: Server) -> None:
     answer = server.rest("GET", f"{V1}/versions/{2**64}")
     assert (answer.status, answer.body) == (400, b"")
 
 
-def test_name_and_version_in_the_path_are_taken_in_any_case_and_encoding(server: Server) -> None:
+def test_a_path_is_accepted_in_any_case_and_encoding(server: Server) -> None:
     mixed_case = f"/V1/Models/{NAME}/Versions/0123:predict"
     assert server.rest("POST", mixed_case, '{"instances": [1]}').status == 200
     encoded = NAME.replace("_", "%5F")
@@ -67,13 +67,13 @@ def test_a_path_outside_the_api_gets_an_html_page(server: Server, path: str) -> 
     assert b"<html>" in answer.body
 
 
-def test_options_asks_for_an_origin(server: Server) -> None:
+def test_options_requires_an_origin(server: Server) -> None:
     assert server.rest("OPTIONS", V1, headers={"Origin": "http://here"}).status == 200
     assert server.rest("OPTIONS", V1).status == 400
 
 
 @pytest.mark.parametrize("path", ["", "/versions/123", "/labels/any"])
-def test_the_status_tells_the_loaded_version(server: Server, path: str) -> None:
+def test_the_status_shows_the_loaded_version(server: Server, path: str) -> None:
     answer = server.rest("GET", V1 + path)
     assert answer.status == 200
     assert answer.json == {
@@ -87,7 +87,7 @@ def test_the_status_tells_the_loaded_version(server: Server, path: str) -> None:
     }
 
 
-def test_the_metadata_describe_the_signatures(server: Server) -> None:
+def test_the_metadata_describes_the_signatures(server: Server) -> None:
     answer = server.rest("GET", f"{V1}/metadata")
     assert answer.status == 200
     assert answer.json["model_spec"] == {"name": NAME, "signature_name": "", "version": "123"}
@@ -104,11 +104,11 @@ def test_the_metadata_describe_the_signatures(server: Server) -> None:
     )
 
 
-def test_a_request_made_as_if_to_a_proxy_is_answered(server: Server) -> None:
+def test_a_proxy_style_request_is_accepted(server: Server) -> None:
     answer = server.rest("GET", f"http://example.org{V1}")
     assert answer.json["model_version_status"][0]["version"] == "123"
 
 
-def test_metadata_is_asked_for_in_lower_case(server: Server) -> None:
+def test_the_path_metadata_is_lower_case_only(server: Server) -> None:
     assert "model_spec" in server.rest("GET", f"{V1}/metadata").json
     assert "model_version_status" in server.rest("GET", f"{V1}/METADATA").json

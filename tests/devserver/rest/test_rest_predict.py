@@ -1,4 +1,4 @@
-"""Predict over REST: what is taken, what comes back, what is refused, and in which order.
+"""Predict over REST: valid requests, responses, errors, and the order of the checks.
 
 The tables follow TF Serving's `util/json_tensor.cc` and `http_rest_api_handler.cc`; the finer rules
 of the two formats are in test_json.py, without sockets.
@@ -57,7 +57,7 @@ PREDICTIONS = [
 
 
 @pytest.mark.parametrize(("request_body", "answer"), PREDICTIONS)
-def test_a_prediction_comes_in_the_format_of_the_request(
+def test_a_prediction_has_the_format_of_the_request(
     server: Server, request_body: dict[str, Any], answer: dict[str, Any]
 ) -> None:
     got = server.predict(request_body)
@@ -100,7 +100,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("request_body", "path", "status", "message"), REFUSALS)
-def test_a_wrong_request_gets_the_originals_status_and_message(
+def test_an_invalid_request_gets_tf_servings_status_and_message(
     server: Server, request_body: Any, path: str, status: int, message: str
 ) -> None:
     answer = server.predict(request_body, path)
@@ -112,7 +112,7 @@ def test_a_wrong_request_gets_the_originals_status_and_message(
 
 
 ORDER = [
-    # (model, body): two things are wrong with it, and the first is told
+    # (model, body): a request with two errors, of which the first is reported
     ("other", "{", 400, "JSON Parse error"),
     ("other", {"signature_name": 1}, 400, "'signature_name' key must be a string value."),
     ("other", {"signature_name": "none"}, 404, "Servable not found for request: Latest(other)"),
@@ -123,7 +123,7 @@ ORDER = [
 
 
 @pytest.mark.parametrize(("model", "request_body", "status", "message"), ORDER)
-def test_of_two_mistakes_the_first_in_the_originals_order_is_told(
+def test_of_two_errors_the_first_in_tf_servings_order_is_reported(
     server: Server, model: str, request_body: Any, status: int, message: str
 ) -> None:
     answer = server.rest("POST", f"/v1/models/{model}:predict", _text(request_body))
@@ -195,7 +195,7 @@ LAYOUTS = [
 
 
 @pytest.mark.parametrize(("request_body", "text"), LAYOUTS)
-def test_an_answer_is_laid_out_as_the_original_lays_it_out(
+def test_a_response_is_laid_out_as_tf_serving_lays_it_out(
     server: Server, request_body: Any, text: str
 ) -> None:
     assert server.predict(_text(request_body)).body.decode() == text
@@ -211,11 +211,11 @@ def test_defaults_of_inputs_are_for_grpc_only(server: Server) -> None:
     assert (answer.status, answer.error) == (400, "Missing named input: times in 'inputs' object.")
 
 
-def test_a_large_request_and_answer_are_taken(server: Server) -> None:
+def test_a_large_request_and_response_are_accepted(server: Server) -> None:
     text = base64.b64encode(bytes(range(256)) * 8192).decode()
     body = {"signature_name": "text", "inputs": {"text": [{"b64": text}], "times": [2]}}
     answer = server.predict(body)
     # `echo` is binary and not marked as such by its name, so the document as a whole is not
-    # valid UTF-8: just what the original does.
+    # valid UTF-8: as in TF Serving.
     picture = json.loads(answer.body.decode("utf-8", "replace"))["outputs"]["image_bytes"][0]
     assert base64.b64decode(picture["b64"]) == bytes(range(256)) * 8192 * 2

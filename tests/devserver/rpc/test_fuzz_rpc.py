@@ -1,4 +1,4 @@
-"""Anything at all over gRPC gets an answer or a clean status: messages, bytes, wire."""
+"""Fuzzing gRPC: any message or bytes get a response or a clean status."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def torn(draw: st.DrawFn) -> bytes:
 
 
 @tries(600, long=20_000)
-def test_any_predict_request_gets_an_answer_or_a_clean_status(server: Server, count: int) -> None:
+def test_any_predict_request_gets_a_response_or_a_clean_status(server: Server, count: int) -> None:
     from tensorflow_serving.apis import predict_pb2
 
     with grpc.insecure_channel(
@@ -118,7 +118,7 @@ def test_any_predict_request_gets_an_answer_or_a_clean_status(server: Server, co
 
 
 @tries(300, long=20_000)
-def test_any_bytes_to_any_method_get_an_answer_or_a_clean_status(
+def test_any_bytes_to_any_method_get_a_response_or_a_clean_status(
     server: Server, count: int
 ) -> None:
     with grpc.insecure_channel(
@@ -152,7 +152,7 @@ calls = st.builds(
 
 
 @tries(150, long=10_000)
-def test_a_call_whose_length_prefix_lies_is_ended(server: Server, count: int) -> None:
+def test_a_call_with_a_false_length_prefix_is_ended(server: Server, count: int) -> None:
     def check(sent: bytes) -> None:
         with connect(server) as connection:
             connection.sendall(sent)

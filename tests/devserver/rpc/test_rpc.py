@@ -77,14 +77,14 @@ def test_outputs_come_in_typed_fields(stub: Any) -> None:
     assert len(halves.outputs["y"].half_val) == 2
 
 
-def test_scalars_go_both_ways(stub: Any) -> None:
+def test_scalars_are_accepted_and_returned(stub: Any) -> None:
     request = predict_request(
         "scalars", integer=np.int64(7), flag=np.bool_(False), real=np.float64(3)
     )
     assert arrays(stub.Predict(request, timeout=20)) == {"integer": 7, "flag": True, "real": 1.0}
 
 
-def test_an_output_filter_picks_outputs(stub: Any) -> None:
+def test_an_output_filter_selects_outputs(stub: Any) -> None:
     request = predict_request("text", text=["a"], times=np.int32([1]))
     request.output_filter.append("length")
     assert arrays(stub.Predict(request, timeout=20)) == {"length": [1]}
@@ -168,7 +168,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("make", "code", "message"), REFUSALS)
-def test_a_wrong_request_gets_the_originals_status_and_message(
+def test_an_invalid_request_gets_tf_servings_status_and_message(
     stub: Any, make: Any, code: str, message: str
 ) -> None:
     got_code, details = refusal(stub.Predict, make())
@@ -191,19 +191,19 @@ def test_a_request_without_a_model_spec_is_refused(stub: Any, model_service: Any
         assert refusal(call, request) == ("INVALID_ARGUMENT", "Missing ModelSpec")
 
 
-def test_a_long_message_is_cut(stub: Any) -> None:
+def test_a_long_message_is_truncated(stub: Any) -> None:
     _, details = refusal(stub.Predict, predict_request("s" * 3000))
     assert len(details) == 1024 + len("...TRUNCATED")
 
 
-def test_what_the_server_does_not_offer_is_unimplemented(stub: Any) -> None:
+def test_unsupported_methods_are_unimplemented(stub: Any) -> None:
     from tensorflow_serving.apis import classification_pb2
 
     code, _ = refusal(stub.Classify, classification_pb2.ClassificationRequest())
     assert code == "UNIMPLEMENTED"
 
 
-def test_metadata_hold_the_signatures(stub: Any) -> None:
+def test_metadata_contains_the_signatures(stub: Any) -> None:
     from tensorflow_serving.apis import get_model_metadata_pb2 as messages
 
     request = messages.GetModelMetadataRequest()
@@ -212,7 +212,7 @@ def test_metadata_hold_the_signatures(stub: Any) -> None:
         "INVALID_ARGUMENT",
         "GetModelMetadataRequest must specify at least one metadata_field",
     )
-    # The fields are judged before the model is looked up.
+    # The fields are checked before the model is looked up.
     request.metadata_field.append("other")
     request.model_spec.name = "other"
     assert refusal(stub.GetModelMetadata, request) == (
@@ -229,7 +229,7 @@ def test_metadata_hold_the_signatures(stub: Any) -> None:
     assert "x" in signatures.signature_def["serving_default"].inputs
 
 
-def test_the_status_tells_the_loaded_version(model_service: Any) -> None:
+def test_the_status_shows_the_loaded_version(model_service: Any) -> None:
     from tensorflow_serving.apis import get_model_status_pb2 as messages
 
     request = messages.GetModelStatusRequest()
@@ -260,7 +260,7 @@ def test_the_health_of_an_unknown_service_is_not_found(channel: grpc.Channel) ->
     assert refusal(check, b"\n\x01x") == ("NOT_FOUND", "unknown service")
 
 
-def test_a_message_beyond_grpcs_usual_limit_is_taken_and_sent(stub: Any) -> None:
+def test_a_message_beyond_grpcs_default_limit_is_accepted_and_sent(stub: Any) -> None:
     large = b"x" * 3_000_000
     response = stub.Predict(predict_request("text", text=[large], times=np.int32([2])), timeout=30)
     assert response.outputs["image_bytes"].string_val[0] == large * 2
