@@ -244,11 +244,11 @@ def pod_finding(pod: object) -> Finding:
             f"{name} ended with exit code {code:.0f} and is restarting: see the check `log`",
         )
     if reason and reason not in _STARTING:
-        said = text_at(waiting, "message")
+        detail = text_at(waiting, "message")
         return Finding(
             "pods",
             State.WRONG,
-            f"{name} does not start ({reason}{': ' if said else ''}{said}): "
+            f"{name} does not start ({reason}{': ' if detail else ''}{detail}): "
             f"`kubectl describe pod -n {NAMESPACE} {name}` shows the events",
         )
     return Finding("pods", State.WAIT, f"{name} is starting: run doctor again in a minute")

@@ -39,7 +39,7 @@ def test_the_number_in_flight_is_bounded(server: FakeServing) -> None:
     def arrive() -> None:
         count(1)
         pair.wait()
-        time.sleep(0.05)  # the time to draw, in which whoever else may come is there
+        time.sleep(0.05)  # long enough for any other request to arrive
 
     server.before_predict = arrive
     reply = server.prediction

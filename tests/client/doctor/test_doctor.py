@@ -17,14 +17,14 @@ from tests.client.fake_serving import FakeServing
 from tests.client.stub_tools import POD, StubTools
 
 
-def said(ran: Ran, check: str) -> list[tuple[str, str]]:
+def findings(ran: Ran, check: str) -> list[tuple[str, str]]:
     """State and message of every line for that check."""
     lines = [line.split(maxsplit=2) for line in ran.out.splitlines() if "  | " not in line]
     return [(state, message) for state, name, message in lines if name == check]
 
 
 def one(ran: Ran, check: str) -> tuple[str, str]:
-    (only,) = said(ran, check)
+    (only,) = findings(ran, check)
     return only
 
 
@@ -103,7 +103,7 @@ def test_an_unschedulable_pod_is_reported_with_the_schedulers_message(
     assert state == "wrong"
     assert "0/1 nodes are available: 1 Insufficient cpu." in message
     assert "lower cpuRequest or memoryRequestGib" in message
-    assert said(ran, "log") == []
+    assert findings(ran, "log") == []
 
 
 CRASHED: dict[str, object] = {"terminated": {"exitCode": 255, "reason": "Error"}}
@@ -196,7 +196,7 @@ def test_a_quota_too_small_for_another_node_is_reported(run: CommandLine, tools:
     tools.answer("gcloud", "compute regions describe us-central1", region)
     ran = run("doctor", "--stack", "dev")
     assert ran.code == 4
-    states = {message.partition(":")[0]: state for state, message in said(ran, "quota")}
+    states = {message.partition(":")[0]: state for state, message in findings(ran, "quota")}
     assert states == {"N2_CPUS": "wrong", "CPUS_ALL_REGIONS": "ok", "SSD_TOTAL_GB": "wrong"}
     assert (
         "N2_CPUS: 4 of 6 used, 4 more needed to reach maxNodes: request more in the console"
@@ -222,7 +222,7 @@ def test_a_quota_that_gcloud_does_not_list_is_unknown(run: CommandLine, tools: S
     ran = run("doctor", "--stack", "dev")
     assert ran.code == 4
     assert ("unknown", "gcloud lists no quota N2_CPUS: check that 4 are free in the console "
-            "(IAM & Admin, Quotas)") in said(ran, "quota")  # fmt: skip
+            "(IAM & Admin, Quotas)") in findings(ran, "quota")  # fmt: skip
 
 
 def test_a_pool_that_cannot_grow_needs_no_quota(run: CommandLine, tools: StubTools) -> None:
@@ -253,7 +253,7 @@ def test_a_user_who_is_not_logged_in_is_told_how_to(run: CommandLine, tools: Stu
         assert "(gcloud.x) You do not currently have an active account" in one(ran, check)[1]
         assert "WARNING" not in one(ran, check)[1]
         assert "`gcloud auth login`" in one(ran, check)[1]
-    assert said(ran, "pods") == []
+    assert findings(ran, "pods") == []
 
 
 @pytest.mark.parametrize("text", ["", "not json", "[]", "7", '{"items": 3, "bindings": "x"}'])
@@ -272,7 +272,7 @@ def test_unexpected_tool_output_gives_findings_and_no_traceback(
     assert ran.code == 4
     assert ran.err == ""
     for check in ("bucket", "pods", "quota"):
-        states = {state for state, _ in said(ran, check)}
+        states = {state for state, _ in findings(ran, check)}
         assert states and states <= {"wrong", "unknown"}, check
 
 

@@ -207,7 +207,7 @@ def test_the_tutorials_parallel_run_starts_one_after_another(
     def draw_three_at_once() -> None:
         seen[0] = number = next(arrivals)
         if number == 3:
-            time.sleep(0.5)  # the fourth is due meanwhile
+            time.sleep(0.5)  # the fourth is scheduled meanwhile
             seen.append(seen[0])
             go_on.set()
         assert go_on.wait(20)

@@ -24,8 +24,8 @@ LOCAL_VARIABLES = (
 FAKE_ENGINE = """\
 import json, os, pathlib, sys
 here = pathlib.Path({here!r})
-said = {{"argv": sys.argv[1:], "cwd": os.getcwd(), "environment": dict(os.environ)}}
-(here / "said.json").write_text(json.dumps(said))
+call = {{"argv": sys.argv[1:], "cwd": os.getcwd(), "environment": dict(os.environ)}}
+(here / "call.json").write_text(json.dumps(call))
 sys.stdout.write((here / "stdout").read_text())
 sys.stderr.write((here / "stderr").read_text())
 sys.exit(int((here / "code").read_text()))
@@ -58,12 +58,12 @@ class FakeEngine:
         (self.folder / "code").write_text(str(code))
 
     @property
-    def said(self) -> Mapping[str, object]:
-        return json.loads((self.folder / "said.json").read_text())
+    def call(self) -> Mapping[str, object]:
+        return json.loads((self.folder / "call.json").read_text())
 
     @property
     def environment(self) -> dict[str, str]:
-        environment = self.said["environment"]
+        environment = self.call["environment"]
         assert isinstance(environment, dict)
         return environment
 
@@ -124,15 +124,15 @@ def test_the_official_cli_is_used_if_it_is_installed(pulumi_on_path: FakeEngine)
         request_timeout_seconds=90.0,
     )
     assert isinstance(outputs.limits.max_steps, int)
-    assert pulumi_on_path.said["argv"] == ["stack", "output", "--json", "--stack", "local"]
-    assert pulumi_on_path.said["cwd"] == str(pulumi_on_path.root)
+    assert pulumi_on_path.call["argv"] == ["stack", "output", "--json", "--stack", "local"]
+    assert pulumi_on_path.call["cwd"] == str(pulumi_on_path.root)
 
 
 def test_the_embedded_engine_is_used_if_the_cli_is_not_installed(engine: FakeEngine) -> None:
     engine.answers(OUTPUTS)
     assert read_stack("local", engine.root).limits.max_steps == 40
-    assert engine.said["argv"] == ["stack", "output", "--json", "--stack", "local"]
-    assert engine.said["cwd"] == str(engine.root)
+    assert engine.call["argv"] == ["stack", "output", "--json", "--stack", "local"]
+    assert engine.call["cwd"] == str(engine.root)
 
 
 def test_engine_embedded_bypasses_the_cli(
@@ -172,7 +172,7 @@ def test_any_other_stack_is_read_with_the_users_own_login(pulumi_on_path: FakeEn
     pulumi_on_path.answers(OUTPUTS)
     read_stack("dev", pulumi_on_path.root)
     assert not [name for name in LOCAL_VARIABLES if name in pulumi_on_path.environment]
-    assert pulumi_on_path.said["argv"] == ["stack", "output", "--json", "--stack", "dev"]
+    assert pulumi_on_path.call["argv"] == ["stack", "output", "--json", "--stack", "dev"]
 
 
 def test_the_users_own_variables_win() -> None:
@@ -233,7 +233,7 @@ def test_the_engines_error_message_is_quoted(engine: FakeEngine) -> None:
 def test_a_stack_name_that_looks_like_an_option_is_rejected(engine: FakeEngine, stack: str) -> None:
     with pytest.raises(InputRefusedError, match="is not a stack name"):
         read_stack(stack, engine.root)
-    assert not (engine.folder / "said.json").exists()
+    assert not (engine.folder / "call.json").exists()
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ def test_a_404_while_the_model_starts_means_loading(run: CommandLine, server: Fa
 def test_a_server_that_waits_for_its_first_model_is_loading(
     run: CommandLine, server: FakeServing
 ) -> None:
-    server.predict_reply = error(503, "Model is not loaded: no version of it has been found so far")
+    server.predict_reply = error(503, "Model is not loaded: no version of it has been found yet")
     server.status_reply = error(404, "Could not find any versions of model stable-diffusion")
     assert run("generate", "x", "--endpoint", server.endpoint).code == LOADING
 

@@ -119,7 +119,7 @@ def test_a_starting_model_is_loading(endpoint: str, server: FakeServing, state: 
 
 
 def test_a_server_without_any_version_so_far_is_loading(endpoint: str, server: FakeServing) -> None:
-    server.predict_reply = error(503, "no version of it has been found so far")
+    server.predict_reply = error(503, "no version of it has been found yet")
     server.status_reply = error(404, "Could not find any versions of model stable-diffusion")
     assert type(failure(endpoint)) is ModelLoadingError
 
