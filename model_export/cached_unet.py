@@ -14,15 +14,15 @@ from model_export.networks import CachedUnet
 def cut_in_two(
     unet: Any, cut: int, run: Callable[..., Any], finished: Callable[[Any], Any]
 ) -> CachedUnet:
-    """The U-Net whole, which also gives the feature at the cut, and its layers above that.
+    """The whole U-Net, which also returns the feature map at the cut, and its layers above the cut.
 
     The cut is at the deep input of the last skip connection (cut 0), or of the one before it
-    (cut 1), and so on. run calls the model it is given with what `Networks.unet` takes and with
-    whatever comes after that. finished is applied to the noise.
+    (cut 1), and so on. run calls the given model with the inputs of `Networks.unet` and any further
+    ones. finished is applied to the noise.
     """
     import keras
 
-    # By kind and order: the layers' names are numbered by process.
+    # By type and order: Keras numbers layer names by process.
     connections = [layer for layer in unet.layers if isinstance(layer, keras.layers.Concatenate)]
     feature = connections[-1 - cut].input[0]
     whole_model = keras.Model(unet.inputs, [unet.output, feature])

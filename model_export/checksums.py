@@ -1,4 +1,4 @@
-"""SHA-256 of large files, remembered by path, size and time of change."""
+"""SHA-256 of large files, cached by path, size and modification time."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 _CHUNK_BYTES = 1 << 20
 
 OnBytes = Callable[[int], None]
-"""Told how many bytes are done."""
+"""Called with the number of bytes that are done."""
 
 
 class Checksums:
-    """Checksums that a file remembers; without that file, or with a damaged one, it starts anew.
+    """Checksums cached in a file; if that file is missing or damaged, the cache starts empty.
 
-    A file that keeps both its size and its time of change while its content changes is not noticed.
+    A change that keeps both the size and the modification time is not noticed.
     """
 
     def __init__(self, memory: Path) -> None:
@@ -46,7 +46,7 @@ class Checksums:
         return known if isinstance(known, dict) else {}
 
     def _write(self, known: dict[str, object]) -> None:
-        # What cannot be remembered is computed again.
+        # What cannot be cached is computed again.
         with contextlib.suppress(OSError):
             self._memory.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=self._memory.parent, prefix=".checksums-")
@@ -56,7 +56,7 @@ class Checksums:
 
 
 def sha256_of(path: Path, on_bytes: OnBytes = lambda _done: None) -> str:
-    """The checksum of a file's content, in hexadecimal digits, read in pieces."""
+    """The checksum of a file's content in hexadecimal digits. Reads the file in chunks."""
     digest = hashlib.sha256()
     done = 0
     with path.open("rb") as file:

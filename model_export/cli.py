@@ -1,4 +1,4 @@
-"""The command line: export a model to a folder, check what was published, take it away."""
+"""The command line: export a model, check or delete a published one."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted
 
 
 class CommandError(RuntimeError):
-    """A command could not do what was asked; the message is the line to show."""
+    """A command failed; the message is the line to show."""
 
 
 class ExportInterruptedError(Exception):
@@ -70,7 +70,7 @@ class ExportInterruptedError(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. Errors are one line on stderr."""
     options = _parser().parse_args(arguments)
-    # Stopping a service manager's or an engine's way is stopping all the same.
+    # Service managers and engines stop a process with SIGTERM: treat it like an interrupt.
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         options.run(options)
@@ -100,12 +100,12 @@ def _export(options: argparse.Namespace) -> None:
     name = fingerprint(spec)
     if options.expect_fingerprint not in (None, name):
         raise CommandError(
-            f"the model here is {name}, not {options.expect_fingerprint}: its spec or weights "
-            "changed meanwhile; run again"
+            f"the fingerprint is {name}, not {options.expect_fingerprint}: the spec or the weights "
+            "have changed in the meantime; run again"
         )
     storage = open_storage(child_url(base, name))
     if not publish.problems(storage):
-        print(f"{storage.url} is already there, whole")
+        print(f"{storage.url} is already published and complete")
         return
     storage.check_access()
     _quiet_tensorflow()
@@ -121,7 +121,7 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _export_and_publish(spec: ModelSpec, storage: Storage, staging_parent: Path) -> int:
-    """Returns the model's size in bytes. What an interruption finds half sent is taken back."""
+    """Returns the model's size in bytes. Deletes a half-finished upload if interrupted."""
     with staging_folder(staging_parent) as folder, reporter(spec) as progress:
         _check_room(spec, folder, storage.url)
         manifest = export(spec, folder, progress=progress)
@@ -143,7 +143,7 @@ def _export_and_publish(spec: ModelSpec, storage: Storage, staging_parent: Path)
 
 
 def _left_behind(storage: Storage, staging_parent: Path) -> str:
-    """What is there of an interrupted export, as a line for a person."""
+    """What an interrupted export left behind, in one line."""
     staging = own_folder(staging_parent)
     left = [str(staging)] if staging.exists() else []
     try:
@@ -176,17 +176,17 @@ def _verify(options: argparse.Namespace) -> None:
     if not options.json:
         assert found.manifest is not None
         size = found.manifest.size_bytes
-        print(f"{storage.url} is whole: {len(found.manifest.files)} files, {size} bytes")
+        print(f"{storage.url} is complete: {len(found.manifest.files)} files, {size} bytes")
 
 
 def _summary(url: str, problems: Sequence[str]) -> str:
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{url}: {problems[0]}{more}: export it again"
+    return f"{url}: {problems[0]}{more}; export it again"
 
 
-def _url(place: str) -> str:
-    """A published model's URL; a plain path is one of this machine."""
-    return place if "://" in place else Path(place).absolute().as_uri()
+def _url(location: str) -> str:
+    """A published model's URL; a plain path is a local one."""
+    return location if "://" in location else Path(location).absolute().as_uri()
 
 
 def _delete(options: argparse.Namespace) -> None:
@@ -194,12 +194,12 @@ def _delete(options: argparse.Namespace) -> None:
     users = owners.owners(storage)
     if users and not options.force:
         raise CommandError(
-            f"{storage.url} belongs to {', '.join(users)}: destroy that, or delete with --force"
+            f"{storage.url} is in use by {', '.join(users)}; destroy that first, or use --force"
         )
     if not (storage.read(publish.MANIFEST_NAME) or storage.read(publish.PARTIAL_MANIFEST_NAME)):
-        raise CommandError(f"{storage.url}: no manifest there, so nothing is deleted")
+        raise CommandError(f"{storage.url} has no manifest; nothing was deleted")
     owners.remove_all(storage)
-    print(f"deleted {publish.delete(storage)} files of {storage.url}")
+    print(f"deleted {storage.url} ({publish.delete(storage)} files)")
 
 
 def _clean(options: argparse.Namespace) -> None:
@@ -214,19 +214,19 @@ def _clean(options: argparse.Namespace) -> None:
 
 
 def _check_room(spec: ModelSpec, staging: Path, url: str) -> None:
-    """Minutes of work should not end on a full disk that could be seen before."""
+    """Fails early instead of filling the disk after minutes of work."""
     copies = 2 if url.startswith("file:") else 1  # the staged files, and the published ones
     needed_bytes = copies * family(spec.family).size_bytes(spec)
     free_bytes = shutil.disk_usage(staging).free
     if free_bytes < needed_bytes:
         raise CommandError(
-            f"{staging.parent}: the export takes {needed_bytes / 1e9:.1f} GB while it runs, and "
-            f"{free_bytes / 1e9:.1f} GB are free: make room"
+            f"{staging.parent}: the export needs {needed_bytes / 1e9:.1f} GB of disk space while "
+            f"it runs, and only {free_bytes / 1e9:.1f} GB are free"
         )
 
 
 def _staging_parent(url: str) -> Path:
-    """Beside the destination when that is a local folder: there must be room there anyway."""
+    """Next to a local destination, which needs the disk space anyway."""
     if url.startswith("file:"):
         return local_path(url).parent
     return Path(tempfile.gettempdir())
@@ -254,7 +254,7 @@ def _spec(options: argparse.Namespace) -> ModelSpec:
 
 
 def _quiet_tensorflow() -> None:
-    """Its start-up notes would bury the progress lines. Set before the first import."""
+    """Its start-up messages would hide the progress lines. Call before the first import."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
@@ -286,7 +286,9 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    exporting = command("export", _export, "export a model and publish it under its fingerprint")
+    exporting = command(
+        "export", _export, "export a model and publish it, named by its fingerprint"
+    )
     _add_spec_options(exporting)
     exporting.add_argument(
         "--to", required=True, metavar="URL", help="file:///folder or gs://bucket/folder"
@@ -297,50 +299,55 @@ def _parser() -> argparse.ArgumentParser:
     exporting.add_argument(
         "--exit-with-parent", action="store_true", help="stop when standard input ends"
     )
-    naming = command("fingerprint", _fingerprint, "print the name a model would be published under")
+    naming = command(
+        "fingerprint", _fingerprint, "print a model's fingerprint, the name of its folder"
+    )
     _add_spec_options(naming)
-    inspecting = command("inspect", _inspect, "show what a published model is, and if it is whole")
-    verifying = command("verify", _verify, "recompute every checksum of a published model")
+    inspecting = command(
+        "inspect", _inspect, "show a published model's manifest, and whether it is complete"
+    )
+    verifying = command("verify", _verify, "check a published model against all its checksums")
     for reading in (inspecting, verifying):
         reading.add_argument("--json", action="store_true", help="print it as JSON")
-    deleting = command("delete", _delete, "delete a published model, and nothing else")
-    deleting.add_argument("--force", action="store_true", help="even if a stack still needs it")
+    deleting = command("delete", _delete, "delete a published model")
+    deleting.add_argument("--force", action="store_true", help="even if a stack still uses it")
     for published in (inspecting, verifying, deleting):
         published.add_argument(
             "url", metavar="PATH|URL", help="/folder/FINGERPRINT or gs://bucket/folder/FINGERPRINT"
         )
     cleaning = command("clean", _clean, "remove what interrupted exports left in a folder")
-    cleaning.add_argument("url", metavar="URL", help="file:///folder for models")
+    cleaning.add_argument("url", metavar="URL", help="the folder for models: file:///folder")
     return parser
 
 
 def _add_spec_options(parser: argparse.ArgumentParser) -> None:
     defaults = ModelSpec()
     group = parser.add_argument_group("model")
-    group.add_argument("--spec", metavar="JSON", help="all of it as one object; flags override")
+    group.add_argument(
+        "--spec", metavar="JSON", help="all settings as one object; flags override it"
+    )
     group.add_argument("--family", metavar="NAME", help=f"one of {', '.join(FAMILIES)}")
     group.add_argument(
         "--sampler",
         metavar="NAME",
-        help=f"default {defaults.sampler}; one of {', '.join(SAMPLERS)}",
+        help=f"one of {', '.join(SAMPLERS)} [{defaults.sampler}]",
     )
-    group.add_argument("--steps", type=int, help=f"when unasked, default {defaults.steps}")
-    group.add_argument("--max-steps", type=int, help=f"the most, default {defaults.max_steps}")
-    group.add_argument("--guidance-scale", type=float, help="when unasked, default the family's")
+    group.add_argument("--steps", type=int, help=f"default steps of a picture [{defaults.steps}]")
+    group.add_argument("--max-steps", type=int, help=f"most steps allowed [{defaults.max_steps}]")
+    group.add_argument("--guidance-scale", type=float, help="default guidance [the family's]")
     group.add_argument(
-        "--negative-prompt", metavar="TEXT", help="when unasked, default the family's"
+        "--negative-prompt", metavar="TEXT", help="default negative prompt [the family's]"
     )
-    group.add_argument("--image-size", type=int, help="in pixels, default the family's")
+    group.add_argument("--image-size", type=int, help="in pixels [the family's]")
     group.add_argument(
         "--precision",
         metavar="NAME",
-        help=f"{', '.join(PRECISIONS)}, or {AUTO} for what suits this machine; default float32",
+        help=f"{', '.join(PRECISIONS)}, or {AUTO} for the faster one on this machine [float32]",
     )
     group.add_argument(
         "--profile",
         metavar="NAME",
-        help=f"one of {', '.join(PROFILES)}, which leaves out work that hardly shows; "
-        f"default {EXACT}",
+        help=f"one of {', '.join(PROFILES)}; fast skips work that hardly shows [{EXACT}]",
     )
     group.add_argument(
         "--weights",
@@ -354,5 +361,8 @@ def _add_spec_options(parser: argparse.ArgumentParser) -> None:
         help=f'"{WEIGHTS_LICENCE}" accepts the licence of the official weights',
     )
     group.add_argument(
-        "--trace", action="store_true", default=None, help="make the server print every step"
+        "--trace",
+        action="store_true",
+        default=None,
+        help="make the server print every step's statistics",
     )

@@ -1,4 +1,4 @@
-"""A contact sheet: pictures side by side, with words under each. Needs nothing but Pillow."""
+"""A contact sheet: pictures side by side, with a caption under each. Needs only Pillow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PAPER, _INK = (250, 248, 240), (30, 30, 30)
 
 
 def contact_sheet(tiles: Sequence[tuple[Image.Image, str]]) -> Image.Image:
-    """The pictures in rows, each at TILE_PX by TILE_PX over the beginning of its text."""
+    """The pictures in rows, each TILE_PX by TILE_PX, above the beginning of its caption."""
     from PIL import Image, ImageDraw
 
     width, height = TILE_PX + 2 * _MARGIN_PX, TILE_PX + _TEXT_PX

@@ -1,4 +1,4 @@
-"""ε at one step of a picture, from the guidance pair: all of it, or with a profile's shortcuts.
+"""Predicts ε at one step, from the guidance pair: in full, or with a profile's shortcuts.
 
 Imports TensorFlow at the top: import this module where it is needed.
 """
@@ -17,11 +17,11 @@ from model_export.spec import ModelSpec
 
 GUIDANCE_PAIR = 2
 _PROMPT_FIRST_SAMPLER = "ddim_tutorial"
-"""The published tutorial has the prompt first in the pair; everybody else has it second."""
+"""The published tutorial puts the prompt first in the pair; everything else puts it second."""
 
 
 class Step(NamedTuple):
-    """Where a picture is: step i of num_steps.
+    """The inputs of step i of num_steps.
 
     latent [1, h, w, 4], timestep_embedding [1, D], conditioning of two rows in `pair`'s order.
     """
@@ -35,10 +35,10 @@ class Step(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """eps is ε for this step. eps_ahead is ε here as the next step's kind of guidance has it.
+    """eps is ε for this step. eps_ahead is ε at this step with the next step's kind of guidance.
 
-    A sampler of second order draws a line through two predictions, and both have to be of one
-    kind: where guidance ends, the line would lead on from the jump. Elsewhere the two are the same.
+    A second-order sampler extrapolates along the line through two predictions, and both must have
+    the same guidance: where it ends, the line would follow the jump. Elsewhere they are equal.
     """
 
     eps: tf.Tensor
@@ -47,7 +47,7 @@ class Prediction(NamedTuple):
 
 
 class Denoiser(NamedTuple):
-    """A way to predict, and what its loop carries: predict takes a step and the cache before it."""
+    """predict takes a step and the cache of the step before. The loop carries the cache."""
 
     predict: Callable[[Step, Any], Prediction]
     first_cache: Any
@@ -61,12 +61,12 @@ def denoiser(spec: ModelSpec, networks: Networks) -> Denoiser:
     if shortcuts is None:
         return _whole(networks, prompt_first)
     if networks.cached_unet is None:
-        raise ValueError(f"these networks have no cached U-Net, which {spec.profile} needs")
+        raise ValueError(f"these networks have no cached U-Net, which profile {spec.profile} needs")
     return _with_shortcuts(networks.cached_unet, shortcuts, spec.max_steps, prompt_first)
 
 
 def pair(spec: ModelSpec, prompt: tf.Tensor, negative_prompt: tf.Tensor) -> tf.Tensor:
-    """Both, stacked in the sampler's order."""
+    """Both stacked, in the sampler's order."""
     both = [prompt, negative_prompt]
     return tf.stack(both if spec.sampler == _PROMPT_FIRST_SAMPLER else both[::-1])
 
@@ -95,7 +95,7 @@ def _with_shortcuts(
     def predict(step: Step, cache: tf.Tensor) -> Prediction:
         row = tf.gather_nd(table, tf.stack([step.num_steps, step.i]))
         is_guided, is_whole, is_next_guided = tf.unstack(row)
-        # One graph for both: the pair, or the prompt's half of it alone.
+        # The same graph runs the pair, or only the prompt's half of it.
         rows = tf.where(is_guided, GUIDANCE_PAIR, 1)
         chosen = slice(rows) if prompt_first else slice(-rows, None)
         inputs = step.latent, step.timestep_embedding, step.conditioning.rows(chosen)
@@ -117,9 +117,9 @@ def _with_shortcuts(
 
 
 def _work_table(shortcuts: Shortcuts, max_steps: int) -> np.ndarray:
-    """bool [max_steps + 1, max_steps, 3]: for step i of n, is it guided, whole, is the next guided.
+    """bool [max_steps + 1, max_steps, 3], for step i of n: guided, whole, is the next one guided.
 
-    Nothing follows a run's last step, so there the last column is the first again.
+    For the last step of a run, which has no next one, the third column repeats the first.
     """
     table = np.zeros((max_steps + 1, max_steps, 3), bool)
     for num_steps in range(1, max_steps + 1):

@@ -33,9 +33,9 @@ class ExportError(RuntimeError):
 
 
 class Stage(Enum):
-    """The parts of an export, in order. Families whose weights are here skip the first."""
+    """The parts of an export, in order. Families with local weights skip the first."""
 
-    FETCH = "get the weights and check them"
+    FETCH = "download and check the weights"
     LOAD = "load TensorFlow and the networks"
     TRACE = "trace the graph"
     SAVE = "save the model"
@@ -44,17 +44,17 @@ class Stage(Enum):
 
 
 class Progress(Protocol):
-    """Told when a stage begins, and now and then how much of it is done, from 0 to 1."""
+    """Called when a stage begins, and now and then with its finished fraction, from 0 to 1."""
 
     def __call__(self, stage: Stage, done: float = 0.0) -> None: ...
 
 
 def no_progress(stage: Stage, done: float = 0.0) -> None:
-    """For those who do not want to know."""
+    """Reports nothing."""
 
 
 def stages(spec: ModelSpec) -> list[Stage]:
-    """The stages that an export of this spec goes through."""
+    """The stages of an export of this spec."""
     skipped = set() if family(spec.family).needs_fetching(spec) else {Stage.FETCH}
     return [stage for stage in Stage if stage not in skipped]
 
@@ -69,7 +69,7 @@ def export(
 ) -> Manifest:
     """Writes folder/1/… and, last, folder/manifest.json. The folder must be empty or missing.
 
-    The networks are the spec's family's, unless given together with their checksum. Raises
+    The networks are those of the spec's family, unless given together with their checksum. Raises
     ExportError, WeightsError or OSError.
     """
     chosen = family(spec.family)
@@ -86,7 +86,7 @@ def export(
         networks = chosen.load(spec, lambda done: progress(Stage.LOAD, done))
     parameter_count = networks.parameter_count
     signatures = _save(spec, networks, fingerprint, version_folder, progress)
-    del networks  # the weights are on disk: a large model's memory is better given back
+    del networks  # the weights are on disk: free their memory
 
     progress(Stage.DESCRIBE)
     write_warmup_requests(version_folder, spec)
@@ -154,13 +154,13 @@ def write_saved_model(
     try:
         tf.saved_model.save(state, str(folder), signatures=dict(signatures), options=options)
     except tf.errors.OpError as error:
-        # The runtime writes the variables itself: a full disk comes back as its own error.
+        # TensorFlow's runtime writes the variables: it reports a full disk as its own error.
         reason = " ".join(error.message.split())[:200]
-        raise ExportError(f"{folder} cannot be written: {reason}: make room there") from error
+        raise ExportError(f"cannot write {folder}: {reason}; free some disk space") from error
 
 
 def _write_licences(texts: Mapping[str, str], folder: Path) -> None:
-    """The weights' licence, and the notice of all that the model is made of."""
+    """The weights' licence, and notices for everything the model is made of."""
     for name, text in texts.items():
         (folder / name).write_text(text)
     parts = [

@@ -1,4 +1,4 @@
-"""The model families by name: where their networks come from, and under which licence.
+"""The model families by name: where their networks come from, and their licence.
 
 Imports neither TensorFlow nor a family's code until a function is called.
 """
@@ -15,24 +15,24 @@ from model_export.networks import Networks
 from model_export.spec import ModelSpec
 
 OnProgress = Callable[[float], None]
-"""Told how much is done, from 0 to 1."""
+"""Called with the fraction that is done, from 0 to 1."""
 
 
 class Family(Protocol):
-    """Networks, the checksum that stands for their weights, and the licence of those."""
+    """A family's networks, the checksum of their weights, and the weights' licence."""
 
     def weights_sha256(self, spec: ModelSpec) -> str:
         """Part of every fingerprint. Needs neither TensorFlow nor the weights themselves."""
         ...
 
     def size_bytes(self, spec: ModelSpec) -> int:
-        """About how much room the exported model takes."""
+        """About how much disk space the exported model takes."""
         ...
 
     def needs_fetching(self, spec: ModelSpec) -> bool: ...
 
     def fetch(self, spec: ModelSpec, on_progress: OnProgress) -> None:
-        """Brings the weights to this machine and checks them."""
+        """Downloads the weights and checks them."""
         ...
 
     def load(self, spec: ModelSpec, on_progress: OnProgress) -> Networks: ...
@@ -42,7 +42,7 @@ class Family(Protocol):
         ...
 
     def licence_files(self, spec: ModelSpec) -> Mapping[str, str]:
-        """Texts by file name, which travel with the model: LICENSE and NOTICE at least."""
+        """Texts by file name to publish with the model: at least LICENSE and NOTICE."""
         ...
 
 
@@ -80,7 +80,7 @@ class _Demo:
 
 
 class _Sd14:
-    """Stable Diffusion 1.4, by keras_cv's classes."""
+    """Stable Diffusion 1.4, from keras_cv's classes."""
 
     def weights_sha256(self, spec: ModelSpec) -> str:
         return _module("model_export.sd14.weights").checksum(spec)
@@ -108,7 +108,7 @@ _FAMILIES: dict[str, Family] = {"demo": _Demo(), "sd14": _Sd14()}
 
 
 def family(name: str) -> Family:
-    """The family of that name, which `ModelSpec` has checked."""
+    """The family of that name; `ModelSpec` has checked it."""
     return _FAMILIES[name]
 
 

@@ -1,8 +1,8 @@
-"""Models in Google Cloud Storage, with the credentials of whoever runs the program.
+"""Models in Google Cloud Storage, with the credentials of the user who runs the program.
 
-Objects appear whole or not at all. Each carries its SHA-256 and its CRC32C as metadata, written
-together with the content. The service computes a CRC32C of what it holds: while the two agree, the
-SHA-256 is that of the content, and costs no download.
+Objects appear whole or not at all. Each has its SHA-256 and its CRC32C as metadata, written
+together with the content. The service computes a CRC32C of what it stores: as long as the two
+match, the SHA-256 is that of the content, and no download is needed to check it.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _SHA256, _CRC32C = "sha256", "crc32c"
 _PARALLEL_UPLOADS = 8
 _PERMISSIONS = tuple(f"storage.objects.{verb}" for verb in ("list", "get", "create", "delete"))
 _CHUNK_BYTES = 32 * 2**20
-"""How much of a large file is sent at a time, and again when a connection breaks."""
+"""Size of an upload's chunks; a chunk is sent again when the connection breaks."""
 _READ_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 300.0
 
 
 class GcsStorage:
-    """A folder of a bucket, as gs://bucket/folder."""
+    """A folder in a bucket, as gs://bucket/folder."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -61,7 +61,7 @@ class GcsStorage:
         with self._explained():
             blob = self._bucket().get_blob(self._name(path))
             if blob is None:
-                raise StorageError(f"{self.url}/{path} is not there")
+                raise StorageError(f"{self.url}/{path} does not exist")
             known = blob.metadata or {}
             if _SHA256 in known and known.get(_CRC32C) == blob.crc32c:
                 return known[_SHA256]
@@ -77,8 +77,8 @@ class GcsStorage:
 
     def put_all(self, files: Sequence[tuple[Path, str]], on_put: Callable[[str], None]) -> None:
         for i in range(0, len(files), _PARALLEL_UPLOADS):
-            portion = files[i : i + _PARALLEL_UPLOADS]
-            pairs = [(str(source), self._new_blob(path, source)) for source, path in portion]
+            some = files[i : i + _PARALLEL_UPLOADS]
+            pairs = [(str(source), self._new_blob(path, source)) for source, path in some]
             with self._explained():
                 transfer_manager.upload_many(
                     pairs,
@@ -87,7 +87,7 @@ class GcsStorage:
                     raise_exception=True,
                     upload_kwargs={"checksum": "crc32c", "timeout": _TIMEOUT_SECONDS},
                 )
-            for _, path in portion:
+            for _, path in some:
                 on_put(path)
 
     def write(self, content: bytes, path: str) -> None:
@@ -100,10 +100,10 @@ class GcsStorage:
             self._blob(path).delete()
 
     def remove_empty_folders(self) -> None:
-        """Nothing to do: a bucket has no folders, only names with slashes."""
+        """Nothing to do: buckets have no folders, only names with slashes."""
 
     def _new_blob(self, path: str, source: Path) -> Any:
-        # Chunks are only for sending: a download in chunks would lose its check by CRC32C.
+        # Only uploads are chunked: a chunked download would skip the CRC32C check.
         blob = self._bucket().blob(self._name(path), chunk_size=_CHUNK_BYTES)
         blob.metadata = {_SHA256: sha256_of(source), _CRC32C: _crc32c_of(source)}
         return blob
@@ -119,18 +119,18 @@ class GcsStorage:
 
     def _refusal(self, reason: str) -> str:
         return (
-            f"{self.url}: you may not read and write there ({reason}): it takes "
+            f"{self.url}: no permission to read and write there ({reason}); you need "
             f"roles/storage.objectUser on gs://{self._bucket_name}"
         )
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turns the client library's errors into one line that says what to do."""
+        """Turns the client library's errors into one line with a remedy."""
         try:
             yield
         except GoogleAuthError as error:
             raise StorageError(
-                f"{self.url}: no usable Google credentials ({_one_line(error)}): run `gcloud auth "
+                f"{self.url}: no usable Google credentials ({_one_line(error)}); run `gcloud auth "
                 "application-default login`"
             ) from error
         except (Forbidden, Unauthorized) as error:
@@ -147,7 +147,7 @@ def _client() -> Any:
 
 
 def _crc32c_of(path: Path) -> str:
-    """In the service's own notation."""
+    """In the service's notation."""
     checksum = google_crc32c.Checksum()
     with path.open("rb") as file:
         while chunk := file.read(_READ_BYTES):

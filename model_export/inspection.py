@@ -1,4 +1,4 @@
-"""What a published model is, and whether a server can load it: for people and for programs."""
+"""Describes a published model and says whether it is complete, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from model_export.storage import Storage
 
 @dataclass(frozen=True)
 class Inspection:
-    """manifest is None when there is none to be read; problems is empty for a whole model."""
+    """manifest is None if it cannot be read; problems is empty for a complete model."""
 
     url: str
     manifest: Manifest | None
@@ -44,7 +44,7 @@ class Inspection:
 
 
 def inspect(storage: Storage, *, checksums: bool = False) -> Inspection:
-    """Looks at the manifest and at every file's size; with checksums at the contents too."""
+    """Checks the manifest and every file's size; with checksums, the contents too."""
     try:
         manifest = publish.read_manifest(storage)
     except ManifestError:

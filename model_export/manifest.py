@@ -1,7 +1,7 @@
-"""manifest.json: everything a published model folder holds, and how it came to be.
+"""manifest.json: what a published model folder contains, and how it was made.
 
-It is written last, so a folder with a manifest is a whole model; and deleting removes what it
-lists and nothing else.
+It is written last, so a folder with a manifest is a complete model. Deleting removes what it lists
+and nothing else.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FORMAT = 1
 
 
 class ManifestError(ValueError):
-    """A manifest that is not one, or that lists a path outside its folder."""
+    """A manifest that cannot be read, or that lists a path outside its folder."""
 
 
 @dataclass(frozen=True)

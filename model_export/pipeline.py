@@ -1,8 +1,8 @@
 """The exported graph: from a prompt to a PNG file, in one TensorFlow module with three signatures.
 
-Rows of a batch are independent by construction: they run one after another, and each one calls
-the networks on its own pair (negative prompt, prompt) only, so a row's result, bit for bit, does
-not depend on its neighbours.
+Rows of a batch are independent by construction: they run one after another, and each calls the
+networks only on its own pair (negative prompt, prompt), so a row's result does not depend on its
+neighbours, bit for bit.
 
 Imports TensorFlow at the top: import this module where it is needed.
 """
@@ -24,7 +24,7 @@ from model_export.spec import (
     MAX_PROMPT_TOKENS,
     SEED_LIMIT,
     ModelSpec,
-    told_fingerprint,
+    reported_fingerprint,
 )
 from model_export.tokenizer import ClipTokenizer
 from model_export.vocabulary import END_OF_TEXT, VOCABULARY_SIZE
@@ -43,21 +43,21 @@ _SEED = tf.TensorSpec([None], tf.int64, "seed")
 class TextToImage(tf.Module):
     """A model ready to be saved: `signatures()` are its three entry points.
 
-    Inputs out of range are made safe, never refused, since one bad row would fail everybody's
-    batch: num_steps is clamped to 1..max_steps (and returned), guidance_scale to 0..30 with NaN
-    read as the spec's default, token ids outside the vocabulary read as the end token. Any int64
-    is a seed; 0 ≤ seed < 2³¹ − 2 gives keras_cv's noise for it. A wrong rank or inner shape, or
-    inputs of unequal batch size, is an error of the request. A batch of no rows gives none.
+    Inputs out of range are made safe, never refused, since one bad row would fail the whole batch:
+    num_steps is clamped to 1..max_steps (and returned), guidance_scale to 0..30 with NaN read as
+    the spec's default, token ids outside the vocabulary read as the end token. Any int64 is a seed;
+    0 ≤ seed < 2³¹ − 2 gives keras_cv's noise for it. A wrong rank or inner shape, or inputs of
+    unequal batch size, fail the request. An empty batch gives an empty result.
     """
 
     def __init__(self, spec: ModelSpec, networks: Networks, fingerprint: str) -> None:
         super().__init__(name="text_to_image")
-        # Variables only: an attached Keras model would be saved with all its own traces.
+        # Variables only: an attached Keras model would be saved with all its traces.
         self.weights = list(networks.variables)
         self._spec = spec
-        self._fingerprint = told_fingerprint(spec, fingerprint)
+        self._fingerprint = reported_fingerprint(spec, fingerprint)
         self._tokenizer = ClipTokenizer()
-        # Functions that the signatures call, so that each is in the file once.
+        # Shared by the signatures, so that each function is in the file only once.
         self._tokenize = tf.function(
             self._tokenizer.__call__, input_signature=[_PROMPT], autograph=False
         )
@@ -85,9 +85,9 @@ class TextToImage(tf.Module):
         self._draw = draw
 
     def state(self) -> tf.Module:
-        """What the signatures read, variables and lookup tables, without the functions.
+        """The variables and lookup tables that the signatures read, without the functions.
 
-        Saving the functions too would trace each of them again, and store the networks twice.
+        Saving the functions too would trace each of them again and store the networks twice.
         """
         return _State(self.weights, self._tokenizer)
 
@@ -110,7 +110,7 @@ class TextToImage(tf.Module):
         guidance_scale: tf.Tensor,
         seed: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        """Everything chosen by the caller; every input and output has the batch axis only."""
+        """The caller chooses everything; every input and output has only the batch axis."""
         prompt = tf.ensure_shape(prompt, [None])
         rest = _with_batch_size_of(prompt, negative_prompt, num_steps, guidance_scale, seed)
         return self._answer(prompt, *rest)
@@ -120,8 +120,8 @@ class TextToImage(tf.Module):
         """The spec's defaults, and a seed drawn for each row and returned."""
         prompt = tf.ensure_shape(prompt, [None])
         rows = tf.shape(prompt)
-        # The op seeds 0, 0 mean "seed from the system"; tf.random.uniform would write a global
-        # seed set at export into the graph, and every server would draw the same pictures.
+        # The op seeds 0, 0 mean "seed from the system". tf.random.uniform would put a global seed
+        # that is set at export into the graph, and every server would draw the same pictures.
         seed = tf.raw_ops.RandomUniformInt(
             shape=rows,
             minval=tf.constant(0, tf.int64),
@@ -149,7 +149,7 @@ class TextToImage(tf.Module):
         guidance_scale: tf.Tensor,
         seed: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        """For callers with a tokenizer of their own: ids in, raw pixels out."""
+        """For callers with their own tokenizer: ids in, raw pixels out."""
         tokens = tf.ensure_shape(tokens, [None, MAX_PROMPT_TOKENS])
         negative, *rest = _with_batch_size_of(
             tokens, negative_prompt_tokens, num_steps, guidance_scale, seed
@@ -259,8 +259,8 @@ def _row_function(spec: ModelSpec, networks: Networks) -> Any:
             row = tf.gather_nd(table, tf.stack([num_steps, i]))
             timestep, inverse_alpha, sigma_over_alpha, a, b, c = tf.unstack(row)
             embedding = timestep_embedding(timestep)
-            place = Step(i, num_steps, latent, embedding, conditioning, guidance_scale)
-            eps, eps_ahead, cache = predict(place, cache)
+            state = Step(i, num_steps, latent, embedding, conditioning, guidance_scale)
+            eps, eps_ahead, cache = predict(state, cache)
             clean = inverse_alpha * latent - sigma_over_alpha * eps
             following = a * latent + b * clean + c * clean_before
             if eps_ahead is not eps:
@@ -285,7 +285,7 @@ def _row_function(spec: ModelSpec, networks: Networks) -> Any:
 
 
 def _print_step(i: tf.Tensor, num_steps: tf.Tensor, timestep: tf.Tensor, latent: tf.Tensor) -> Any:
-    """To the server's standard error: where the loop is, and what the latent looks like."""
+    """Prints the loop's step and the latent's statistics to the server's standard error."""
     mean, variance = tf.nn.moments(latent, axes=list(range(len(latent.shape))))
     return tf.print(
         *("trace: step", i + 1, "of", num_steps, "timestep", timestep),
@@ -304,7 +304,7 @@ def initial_noise(seed: tf.Tensor, latent_shape: tuple[int, int, int]) -> tf.Ten
 
 
 def _embedding_frequencies(width: int) -> tf.Tensor:
-    """keras_cv's sinusoidal embedding: half cosines, then half sines, of t·frequency."""
+    """Frequencies of keras_cv's sinusoidal embedding: cosines, then sines, of t·frequency."""
     half = width // 2
     exponents = -math.log(_EMBEDDING_MAX_PERIOD) * np.arange(half) / half
     return tf.constant(np.exp(exponents), tf.float32)

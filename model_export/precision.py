@@ -1,10 +1,10 @@
-"""Which precision suits which processor: what the setting `auto` means.
+"""Which precision suits which processor: the meaning of the setting `auto`.
 
-bfloat16 halves a model's memory everywhere, but is only fast where the processor multiplies it
-faster than float32: with AMX, or with AMD's AVX512_BF16. An Intel core takes several times as long
-for AVX512_BF16's instruction as for one of float32, which has half the products (docs/benchmarks.md
-has the figures of an Emerald Rapids without AMX). Without any of them TensorFlow converts every
-operand to float32 and back.
+bfloat16 halves a model's memory everywhere, but is only faster where the processor multiplies it
+faster than float32: with AMX, or with AMD's AVX512_BF16. On an Intel core an AVX512_BF16
+instruction takes several times as long as a float32 one, for twice the products. docs/benchmarks.md
+has figures of a Zen 4, and of an Emerald Rapids without AMX. Without any of these instructions
+TensorFlow converts every operand to float32 and back.
 
 Which machine series has which processor: Compute Engine, "CPU platforms"
 (cloud.google.com/compute/docs/cpu-platforms). Which processor has which instructions: Intel and AMD
@@ -29,7 +29,7 @@ BFLOAT16_SERIES = {
     "n4": "Emerald Rapids",
     "z3": "Sapphire Rapids",
 }
-"""Machine series on which every machine is fast in bfloat16, with the reason."""
+"""Machine series whose processors are all fast in bfloat16, and those processors."""
 
 _CPU_INFO = Path("/proc/cpuinfo")
 
@@ -40,15 +40,15 @@ def of_machine_type(machine_type: str, family: str) -> str:
 
 
 def of_this_machine(family: str, cpu_info: Path = _CPU_INFO) -> str:
-    """The precision for this machine's processor; float32 where Linux does not say."""
-    said: dict[str, str] = {}
+    """The precision for this machine's processor; float32 if it is unknown."""
+    reported: dict[str, str] = {}
     if cpu_info.exists():
         for line in cpu_info.read_text().splitlines():
             name, _, value = line.partition(":")
-            said.setdefault(name.strip(), value.strip())
-    flags = said.get("flags", "").split()
+            reported.setdefault(name.strip(), value.strip())
+    flags = reported.get("flags", "").split()
     is_fast = "amx_bf16" in flags or (
-        "avx512_bf16" in flags and said.get("vendor_id") == "AuthenticAMD"
+        "avx512_bf16" in flags and reported.get("vendor_id") == "AuthenticAMD"
     )
     return _precision(family, is_fast=is_fast)
 

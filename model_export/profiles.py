@@ -1,9 +1,9 @@
-"""Profiles: which of the networks' work a picture may leave out, and at which steps.
+"""Profiles: which of the networks' work a picture may skip, and at which steps.
 
-`exact` leaves out nothing. `fast` saves the guidance pair's negative half in the late steps, where
-it hardly differs from the other (arXiv:2312.12487), and takes the deep part of the U-Net from the
-step before at every other step (DeepCache, arXiv:2312.00858). Imports nothing heavy: settings and
-clients read the names.
+`exact` skips nothing. `fast` skips the negative half of the guidance pair in the late steps, where
+it hardly differs from the other half (arXiv:2312.12487), and at every other step reuses the deep
+part of the U-Net from the step before (DeepCache, arXiv:2312.00858). Imports nothing heavy:
+settings and clients read the names.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ EXACT, FAST = "exact", "fast"
 
 @dataclass(frozen=True)
 class Shortcuts:
-    """What a profile leaves out. The defaults leave out nothing.
+    """What a profile skips. The defaults skip nothing.
 
-    guided_fraction: of a run's steps, the first so many are guided; the rest follow the prompt
-    alone. cache_interval: the whole U-Net runs at every so many steps at least, and in between
-    only the layers above the cut. first_whole_steps: the first so many steps are always whole,
-    because they decide the composition. cut: how many blocks of the U-Net's last ones, less one,
-    run at every step; DeepCache's "branch".
+    guided_fraction: this part of a run's steps, from the first, is guided; the rest follow the
+    prompt alone. cache_interval: the whole U-Net runs at least once in this many steps; in between,
+    only the layers above the cut run. first_whole_steps: this many steps at the start are always
+    whole, because they decide the composition. cut: one less than the number of the U-Net's last
+    blocks that run at every step; DeepCache's "branch".
     """
 
     guided_fraction: float = 1.0
@@ -48,8 +48,8 @@ class StepWork(NamedTuple):
 def work(shortcuts: Shortcuts, num_steps: int) -> list[StepWork]:
     """What each step of a run of num_steps computes.
 
-    The last step is whole, because nothing after it corrects it, and so is the first that is not
-    guided, whose rows are other ones than the cache's.
+    The last step is whole, because no later step corrects it. So is the first step without
+    guidance, because the cache then holds other rows.
     """
     unguided = math.ceil(shortcuts.guided_fraction * num_steps)
     forced = {*range(max(1, shortcuts.first_whole_steps)), unguided, num_steps - 1}

@@ -1,9 +1,9 @@
-"""Publishing a model folder, checking it, and taking it away again.
+"""Publishing a model folder, checking it, and deleting it.
 
-A model server must never find half a model. So `saved_model.pb`, without which nothing loads,
-goes up after all it needs, and `manifest.json`, without which nothing counts as published, last.
-While a folder is incomplete, `manifest.partial.json` says what is on its way, so that an
-interrupted upload can be resumed by the file, or cleaned away by name.
+A model server must never find half a model. So `saved_model.pb`, without which nothing loads, is
+uploaded after everything it needs, and `manifest.json`, without which nothing counts as published,
+is uploaded last. While a folder is incomplete, `manifest.partial.json` lists what will be in it, so
+that an interrupted upload can be resumed file by file, or deleted by name.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ def publish(
     storage: Storage,
     on_file: Callable[[FileEntry], None] = lambda _file: None,
 ) -> None:
-    """Uploads what `manifest` lists from folder. Run again, it sends only what is missing.
+    """Uploads what `manifest` lists from folder. A rerun uploads only what is missing.
 
-    What an interrupted upload left and this manifest does not list is removed.
+    Files that an interrupted upload left and that this manifest does not list are removed.
     """
     wanted = {file.path for file in manifest.files}
     stale = [file for file in _listed_files(storage, strict=False) if file.path not in wanted]
     sizes = storage.sizes()
     missing = [file for file in manifest.files if not _holds(storage, sizes, file)]
     if stale or any(file.path in sizes for file in missing):
-        # Files will change under a model that may be whole: it must not load meanwhile.
+        # Files are about to change under a model that may be complete: it must not load meanwhile.
         saved_models = [file for file in manifest.files if _is_saved_model(file)]
         for file in sorted([*saved_models, *stale], key=_deletion_rank):
             storage.delete(file.path)
@@ -51,7 +51,7 @@ def publish(
 
 
 def upload_order(files: Iterable[FileEntry]) -> list[FileEntry]:
-    """Variables, assets, extra assets, the rest, and `saved_model.pb` at the end."""
+    """Variables, assets, extra assets, the rest, and `saved_model.pb` last."""
 
     def rank(file: FileEntry) -> tuple[int, str]:
         folders = file.path.split("/")[1:-1]
@@ -64,7 +64,7 @@ def upload_order(files: Iterable[FileEntry]) -> list[FileEntry]:
 
 
 def _rounds(files: Iterable[FileEntry]) -> list[list[FileEntry]]:
-    """Files that may go up together: all that a graph needs, and then the graph."""
+    """Files that may be uploaded together: everything that a graph needs, then the graph."""
     ordered = upload_order(files)
     needed = [file for file in ordered if not _is_saved_model(file)]
     graphs = [file for file in ordered if _is_saved_model(file)]
@@ -72,15 +72,15 @@ def _rounds(files: Iterable[FileEntry]) -> list[list[FileEntry]]:
 
 
 def read_manifest(storage: Storage) -> Manifest | None:
-    """The manifest of a published model; None if there is none. Raises ManifestError if broken."""
+    """The manifest of a published model; None if there is none. Raises ManifestError if damaged."""
     content = storage.read(MANIFEST_NAME)
     return None if content is None else Manifest.from_bytes(content)
 
 
 def problems(storage: Storage, *, checksums: bool = True) -> list[str]:
-    """What is wrong with a published folder, a line each; nothing for a whole one.
+    """What is wrong with a published folder, one line each; empty for a complete one.
 
-    Without checksums only the presence and size of every file is looked at.
+    Without checksums, checks only the presence and size of every file.
     """
     try:
         manifest = read_manifest(storage)
@@ -95,17 +95,17 @@ def problems(storage: Storage, *, checksums: bool = True) -> list[str]:
         if size is None:
             found.append(f"{file.path} is missing")
         elif size != file.size_bytes:
-            found.append(f"{file.path} has {size} bytes, not {file.size_bytes}")
+            found.append(f"{file.path} has {size} bytes instead of {file.size_bytes}")
         elif checksums and storage.sha256(file.path) != file.sha256:
-            found.append(f"{file.path} has another checksum")
+            found.append(f"{file.path} has a wrong checksum")
     return found
 
 
 def delete(storage: Storage) -> int:
-    """Removes what the manifests list, the manifests, and folders left empty; nothing else.
+    """Deletes what the manifests list, the manifests, and folders left empty; nothing else.
 
-    `saved_model.pb` goes first, so that a half-deleted model never loads, and the manifest last,
-    so that an interrupted delete can be repeated. Returns how many listed files there were.
+    `saved_model.pb` is deleted first, so that a half-deleted model never loads, and the manifest
+    last, so that an interrupted delete can be repeated. Returns the number of listed files.
     """
     files = _listed_files(storage)
     for file in sorted(files, key=_deletion_rank):
@@ -117,14 +117,14 @@ def delete(storage: Storage) -> int:
 
 
 def is_unfinished(storage: Storage) -> bool:
-    """Whether an upload to it began and never ended."""
+    """Whether an upload to it began and did not finish."""
     return storage.read(MANIFEST_NAME) is None and storage.read(PARTIAL_MANIFEST_NAME) is not None
 
 
 def _listed_files(storage: Storage, *, strict: bool = True) -> list[FileEntry]:
-    """What the manifest and an unfinished upload's plan list, each file once.
+    """Files that the manifest and an unfinished upload's manifest list, each once.
 
-    A broken one raises ManifestError if strict, and lists nothing otherwise.
+    A damaged one raises ManifestError if strict, and lists nothing otherwise.
     """
     files: dict[str, FileEntry] = {}
     for name in (PARTIAL_MANIFEST_NAME, MANIFEST_NAME):
@@ -135,7 +135,7 @@ def _listed_files(storage: Storage, *, strict: bool = True) -> list[FileEntry]:
             files |= {file.path: file for file in Manifest.from_bytes(content).files}
         except ManifestError as error:
             if strict:
-                raise ManifestError(f"{storage.url}: {error}: remove the folder by hand") from error
+                raise ManifestError(f"{storage.url}: {error}; delete the folder by hand") from error
     return list(files.values())
 
 

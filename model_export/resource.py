@@ -1,7 +1,7 @@
-"""`ModelExport`: the Pulumi resource for a model folder that the exporter made.
+"""`ModelExport`: the Pulumi resource for an exported model folder.
 
-The provider is stored in people's state by the name of this module and class: neither moves.
-TensorFlow never runs in this process: an export is a subprocess that ends with us.
+Users' state names the provider by this module and class: do not move or rename either. TensorFlow
+never runs in this process: an export is a subprocess that ends with it.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ _FINGERPRINT_DIGITS = 16
 class ModelExport(Resource, module="diffusion", name="ModelExport"):
     """A model, exported and published under `destination`/fingerprint.
 
-    uri is that folder, path the same as a local path (empty elsewhere); manifestSha256 is the
-    checksum of its manifest, which holds the checksums of everything else.
+    uri is that folder, path the same as a local path (empty for a bucket). manifestSha256 is the
+    checksum of its manifest, which holds the checksums of all other files.
     """
 
     uri: pulumi.Output[str]
@@ -74,7 +74,7 @@ class ModelExport(Resource, module="diffusion", name="ModelExport"):
         destination: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """destination: URL of the folder that holds models, for example file:///srv/models."""
+        """destination: URL of the folder for models, for example file:///srv/models."""
         inputs = {
             "spec": spec.to_json(),
             "destination": destination,
@@ -88,7 +88,7 @@ class ModelExport(Resource, module="diffusion", name="ModelExport"):
 
 
 class ModelExportProvider(ResourceProvider):
-    """Creates, checks and removes published models. Has no state of its own."""
+    """Creates, checks and deletes published models. Has no state of its own."""
 
     serialize_as_secret_always = False
 
@@ -103,7 +103,7 @@ class ModelExportProvider(ResourceProvider):
         return CheckResult(news, failures)
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        # Another model or place is another folder, so it can be there before the old one goes.
+        # Another model or destination is another folder, so the old one can be deleted last.
         replaces = [key for key in _REPLACING_INPUTS if _olds.get(key) != _news.get(key)]
         changed = bool(replaces) or _olds.get("spec") != _news.get("spec")
         return DiffResult(changes=changed, replaces=replaces, delete_before_replace=False)
@@ -114,16 +114,15 @@ class ModelExportProvider(ResourceProvider):
             _run_export(props)
             remaining = publish.problems(storage, checksums=False)
             if remaining:
-                raise RuntimeError(f"{storage.url}: {remaining[0]} after the export")
+                raise RuntimeError(f"{storage.url}: {remaining[0]} even after the export")
         claim = uuid.uuid4().hex
         owners.claim(storage, _owner(props), claim)
         return CreateResult(storage.url, {**props, **_outputs(storage), "claim": claim})
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Gone unless the manifest is the recorded one and every file has its size.
+        """Gone, unless the manifest is the recorded one and every file has the right size.
 
-        Checksums of whole models would make every refresh slow; `python -m model_export verify`
-        compares them.
+        Checksums would make every refresh slow; `python -m model_export verify` compares them.
         """
         storage = _storage(props)
         manifest = storage.read(MANIFEST_NAME)
@@ -143,7 +142,7 @@ class ModelExportProvider(ResourceProvider):
         owners.release(storage, _owner(_props), str(_props.get("claim")))
         others = owners.owners(storage)
         if others:
-            print(f"{storage.url} stays: {', '.join(others)} still needs it", flush=True)
+            print(f"keeping {storage.url}: still needed by {', '.join(others)}", flush=True)
             return
         publish.delete(storage)
 
@@ -159,7 +158,7 @@ def _owner(props: Mapping[str, Any]) -> str:
 def _outputs(storage: Storage) -> dict[str, Any]:
     content = storage.read(MANIFEST_NAME)
     if content is None:
-        raise RuntimeError(f"{storage.url}: {MANIFEST_NAME} went away: run again")
+        raise RuntimeError(f"{storage.url}: {MANIFEST_NAME} has disappeared; run again")
     manifest = Manifest.from_bytes(content)
     return {
         "uri": storage.url,
@@ -198,7 +197,7 @@ def _fingerprint_failures(news: Mapping[str, Any]) -> list[CheckFailure]:
 
 
 def _model_spec(spec: Mapping[str, Any]) -> ModelSpec:
-    """The spec, whose numbers all come as floats. Raises SpecError, TypeError or ValueError."""
+    """The spec; all its numbers come as floats. Raises SpecError, TypeError or ValueError."""
     for key, value in spec.items():
         if key in ("image_size", "steps", "max_steps") and float(value) != int(value):
             raise SpecError(key, f"must be a whole number, not {value}")
@@ -210,7 +209,7 @@ def _is_unknown(value: object) -> bool:
 
 
 def _run_export(props: Mapping[str, Any]) -> None:
-    """Runs `python -m model_export export`, passing on its progress lines as they come."""
+    """Runs `python -m model_export export`, and prints its progress lines as they come."""
     command = [
         *(sys.executable, "-m", "model_export", "export", "--exit-with-parent"),
         *("--spec", json.dumps(_model_spec(props["spec"]).to_json())),
@@ -237,12 +236,12 @@ def _run_export(props: Mapping[str, Any]) -> None:
             _stop(process)
         if code != 0:
             errors.seek(0)
-            # Of a RuntimeError the embedded engine shows the message alone.
+            # The embedded engine shows only the message of a RuntimeError.
             raise RuntimeError(_reason(errors.read(), code))
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    """Ends an export that is still running; it takes its own temporary files along."""
+    """Stops an export that is still running; it deletes its temporary files."""
     if process.poll() is not None:
         return
     assert process.stdin is not None
@@ -254,10 +253,10 @@ def _stop(process: subprocess.Popen[str]) -> None:
 
 
 def _reason(errors: str, code: int) -> str:
-    """The exporter's own line if it had one, else the end of what it said."""
+    """The exporter's own error line if it has one, else the end of its output."""
     lines = [line for line in errors.splitlines() if line.strip()]
     own = [line for line in lines if line.startswith("model_export: ")]
     if own:
         return own[-1].removeprefix("model_export: ")
     tail = "\n".join(lines[-_ERROR_TAIL_LINES:])
-    return f"the export ended with exit code {code}\n{tail}".rstrip()
+    return f"the export failed with exit code {code}\n{tail}".rstrip()

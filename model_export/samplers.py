@@ -1,12 +1,12 @@
-"""Samplers as constant tables: every solver here is one linear update with per-step coefficients.
+"""Samplers as constant tables: every solver here is a linear update with per-step coefficients.
 
-At step i the network is asked for ε at timestep t, and the latent x moves by
+At step i the network predicts ε at timestep t, and the latent x is updated by
 
     m = x/α − (σ/α)·ε                      the predicted clean latent
     x ← A·x + B·m + C·m_prev,  m_prev ← m
 
-so a sampler is nothing but the numbers (t, 1/α, σ/α, A, B, C) for each step, computed here in
-float64. The graph only gathers and multiplies. DDIM is arXiv:2010.02502, DPM-Solver++ is
+so a sampler is just the numbers (t, 1/α, σ/α, A, B, C) for each step, computed here in float64.
+The graph only gathers and multiplies. DDIM is arXiv:2010.02502, DPM-Solver++ is
 arXiv:2211.01095; ᾱ, α, σ and λ below are theirs (α = √ᾱ, σ = √(1 − ᾱ), λ = ln(α/σ)).
 """
 
@@ -33,7 +33,7 @@ _LEADING_OFFSET = 1
 
 
 class SamplerError(ValueError):
-    """An unknown sampler, or a number of steps that no grid exists for."""
+    """An unknown sampler, or an unsupported number of steps."""
 
 
 def alphas_cumprod() -> Floats:
@@ -43,7 +43,7 @@ def alphas_cumprod() -> Floats:
 
 
 class _Path(NamedTuple):
-    """Where a run goes: step i starts at (timesteps[i], ᾱ = abar[i]) and ends at abar_next[i]."""
+    """A run's path: step i starts at (timesteps[i], ᾱ = abar[i]) and ends at abar_next[i]."""
 
     timesteps: Floats
     abar: Floats
@@ -56,7 +56,7 @@ def coefficients(sampler: str, num_steps: int) -> Floats:
     Raises SamplerError for an unknown name, or for num_steps outside 1..MAX_STEPS.
     """
     if sampler not in _SAMPLERS:
-        raise SamplerError(f"sampler {sampler!r} is unknown: use one of {', '.join(NAMES)}")
+        raise SamplerError(f"unknown sampler {sampler!r}; use one of {', '.join(NAMES)}")
     if not 1 <= num_steps <= MAX_STEPS:
         raise SamplerError(f"num_steps must be from 1 to {MAX_STEPS}, not {num_steps}")
     return _SAMPLERS[sampler](num_steps)
@@ -65,7 +65,7 @@ def coefficients(sampler: str, num_steps: int) -> Floats:
 def table(sampler: str, max_steps: int) -> NDArray[np.float32]:
     """All runs of up to max_steps steps: float32 [max_steps + 1, max_steps, 6].
 
-    `table[n, i]` is step i of a run of n steps. Rows past a run's end leave x as it is.
+    `table[n, i]` is step i of a run of n steps. Rows past the end of a run leave x unchanged.
     """
     rows = np.zeros((max_steps + 1, max_steps, len(COLUMNS)), np.float32)
     rows[..., COLUMNS.index("inverse_alpha")] = 1.0
@@ -82,7 +82,7 @@ def _trailing(num_steps: int) -> NDArray[np.int64]:
 
 
 def _leading(num_steps: int) -> NDArray[np.int64]:
-    """Whole strides up from `steps_offset`; the highest noise levels are left out."""
+    """Integer strides up from `steps_offset`; leaves out the highest noise levels."""
     stride = TRAIN_TIMESTEPS // num_steps
     return np.arange(num_steps)[::-1] * stride + _LEADING_OFFSET
 
@@ -106,7 +106,7 @@ def _to_next_of_grid(timesteps: NDArray[np.int64]) -> _Path:
 
 
 def _by_stride(timesteps: NDArray[np.int64], final_abar: float) -> _Path:
-    """Steps from t to t − 1000//n whatever the grid's next entry is, as diffusers' DDIM does."""
+    """Steps from t to t − 1000//n, whatever the grid's next entry is, like diffusers' DDIM."""
     schedule = alphas_cumprod()
     target = timesteps - TRAIN_TIMESTEPS // len(timesteps)
     abar_next = np.where(target >= 0, schedule[np.maximum(target, 0)], final_abar)

@@ -1,6 +1,6 @@
-"""What a model is: the one description that settings, exporter, servers and client share.
+"""The description of a model, shared by settings, exporter, servers and client.
 
-Nothing here imports TensorFlow or Pulumi, so that every part of the project may import it.
+Imports neither TensorFlow nor Pulumi, so every part of the project can import it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MODEL_NAME = "stable-diffusion"
 GRPC_PORT = 8500
 REST_PORT = 8501
 METRICS_PATH = "/monitoring/prometheus/metrics"
-"""On the REST port: the path that TensorFlow Serving has when none is set."""
+"""On the REST port: TensorFlow Serving's default path."""
 
 MAX_PROMPT_BYTES = 8192
 MAX_PROMPT_TOKENS = 77
@@ -35,9 +35,9 @@ BUNDLED, OFFICIAL, RANDOM = "bundled", "official", "random"
 WEIGHTS_LICENCE = "CreativeML Open RAIL-M"
 WEIGHTS_LICENCE_URL = "https://raw.githubusercontent.com/CompVis/stable-diffusion/main/LICENSE"
 RANDOM_WEIGHTS_MARK = "-random-weights"
-"""Ends the fingerprint that a model with random weights gives with every picture."""
+"""Ends the fingerprint that a model with random weights reports with every picture."""
 _PROFILE_MARK = "-"
-"""Stands before the name of a profile other than exact in such a fingerprint."""
+"""Precedes the name of a profile other than exact in a reported fingerprint."""
 SAMPLERS = (
     "dpmpp_2m_trailing",
     "dpmpp_2m_leading",
@@ -60,7 +60,7 @@ class SpecError(ValueError):
 
 @dataclass(frozen=True)
 class FamilyDefaults:
-    """What a family draws at, and how, when nobody says otherwise."""
+    """A family's allowed values and defaults."""
 
     image_sizes: tuple[int, ...]
     image_size: int
@@ -69,9 +69,9 @@ class FamilyDefaults:
     negative_prompt: str
     weights: str
     peak_memory_bytes: Mapping[str, Mapping[int, int]]
-    """What a server took at its peak, by precision and picture size: `python -m
-    bench.export_cost` with AVX2, rounded up to 50 MB, and what `make bench` found more of at 384 px
-    where oneDNN packs weights: 0.9 GB in float32, 0.4 in bfloat16."""
+    """A server's peak, by precision and picture size: from `python -m bench.export_cost` with AVX2,
+    rounded up to 50 MB, plus the difference that `make bench` found at 384 px where oneDNN packs
+    weights: 0.9 GB in float32, 0.4 in bfloat16."""
 
 
 FAMILY_DEFAULTS = {
@@ -85,8 +85,8 @@ FAMILY_DEFAULTS = {
         peak_memory_bytes={"float32": {64: 900_000_000}},
     ),
     "sd14": FamilyDefaults(
-        # The U-Net halves the latent, an eighth of the picture, three times, and KerasCV asks
-        # for multiples of 128; beyond 768 the pictures of these weights repeat themselves.
+        # The U-Net halves the latent, an eighth of the picture, three times, and KerasCV requires
+        # multiples of 128; beyond 768 px these weights repeat the subject in a picture.
         image_sizes=tuple(range(256, 769, 128)),
         image_size=384,
         precisions=PRECISIONS,
@@ -120,14 +120,14 @@ _DEMO = FAMILY_DEFAULTS["demo"]
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One servable model. Equal specs with equal weights export to the same fingerprint.
+    """One servable model. Equal specs with equal weights have the same fingerprint.
 
-    The defaults are the demo model's; `for_family` fills in another family's own. weights says
-    where the weights come from: "bundled" with the project (demo), or for sd14 "official"
-    (downloaded once), the absolute path of a folder that holds the official files, or "random"
-    (also "random:SEED"). accept_licence is the name of the weights' licence, which is how it is
-    accepted. trace makes the server print every step's latent. profile says which shortcuts the
-    sampler may take (`model_export.profiles`).
+    The defaults are the demo model's; `for_family` fills in another family's. weights says where
+    the weights come from: "bundled" with the project (demo), or for sd14 "official" (downloaded
+    once), the absolute path of a folder with the official files, or "random" (also "random:SEED").
+    accept_licence is the name of the weights' licence; giving it accepts the licence. trace makes
+    the server print every step's latent. profile says which shortcuts the sampler may take
+    (`model_export.profiles`).
     """
 
     family: str = "demo"
@@ -144,7 +144,7 @@ class ModelSpec:
     profile: str = EXACT
 
     def __post_init__(self) -> None:
-        # 4 and 4.0 describe the same model, and must not give two fingerprints.
+        # 4 and 4.0 describe the same model and must give the same fingerprint.
         object.__setattr__(self, "guidance_scale", float(self.guidance_scale))
         if self.weights == RANDOM:
             object.__setattr__(self, "weights", f"{RANDOM}:0")
@@ -155,7 +155,7 @@ class ModelSpec:
             raise SpecError("image_size", _wrong_size(self.family, self.image_size))
         _one_of("precision", self.precision, PRECISIONS)
         if self.precision not in family.precisions:
-            raise SpecError("precision", f"the {self.family} model has float32 only")
+            raise SpecError("precision", f"the {self.family} model supports float32 only")
         _one_of("profile", self.profile, tuple(PROFILES))
         if not 1 <= self.max_steps <= 50:
             raise SpecError("max_steps", f"must be from 1 to 50, not {self.max_steps}")
@@ -173,7 +173,9 @@ class ModelSpec:
     def _check_weights(self) -> None:
         if self.family == "demo":
             if self.weights != BUNDLED:
-                raise SpecError("weights", f"the demo model's are {BUNDLED}, not {self.weights!r}")
+                raise SpecError(
+                    "weights", f"must be {BUNDLED} for the demo model, not {self.weights!r}"
+                )
             return
         if self.random_seed is not None:
             return
@@ -186,13 +188,13 @@ class ModelSpec:
         if self.accept_licence != WEIGHTS_LICENCE:
             raise SpecError(
                 "accept_licence",
-                f"the weights are under the licence {WEIGHTS_LICENCE}: read it "
-                f"({WEIGHTS_LICENCE_URL}), and accept it by giving its name here",
+                f"the weights have the licence {WEIGHTS_LICENCE}: read it ({WEIGHTS_LICENCE_URL}), "
+                "and accept it by giving its name here",
             )
 
     @classmethod
     def for_family(cls, family: str, **values: Any) -> ModelSpec:
-        """The family's own defaults, with these values over them."""
+        """The family's defaults, overridden by these values."""
         _one_of("family", family, FAMILIES)
         own = FAMILY_DEFAULTS[family]
         defaults = {
@@ -205,7 +207,7 @@ class ModelSpec:
 
     @property
     def random_seed(self) -> int | None:
-        """The seed of random weights; None for weights that were trained."""
+        """The seed of random weights; None for trained weights."""
         kind, _, seed = self.weights.partition(":")
         if kind != RANDOM or self.family == "demo":
             return None
@@ -214,9 +216,9 @@ class ModelSpec:
         return int(seed)
 
     def peak_memory(self) -> int:
-        """Bytes that a server's process takes at its peak, the model and one request included.
+        """Peak memory of a server's process in bytes, with the model and one request.
 
-        Measured where the size was; of a size between two, that of the larger one.
+        Sizes that were not measured take the next larger one's.
         """
         measured = FAMILY_DEFAULTS[self.family].peak_memory_bytes[self.precision]
         return measured[min(size for size in measured if size >= self.image_size)]
@@ -227,9 +229,9 @@ class ModelSpec:
         return Path(self.weights) if PurePath(self.weights).is_absolute() else None
 
     def published(self) -> ModelSpec:
-        """The spec as it may be told to others: a folder of this machine is not named.
+        """The spec without this machine's paths, for publishing.
 
-        Such a folder holds the official files, so that is what the weights are.
+        A weights folder holds the official files, so its weights count as official.
         """
         return replace(self, weights=OFFICIAL) if self.weights_folder else self
 
@@ -238,7 +240,7 @@ class ModelSpec:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> ModelSpec:
-        """The spec that `to_json` described. Whole numbers may come as floats (protobuf)."""
+        """Reads what `to_json` wrote. Integers may come as floats (protobuf)."""
         fields = dict(values)
         for key in ("image_size", "steps", "max_steps"):
             if key in fields:
@@ -246,7 +248,7 @@ class ModelSpec:
         return cls(**fields)
 
     def fingerprint(self, weights_sha256: str) -> str:
-        """Sixteen hex digits over this spec, the exporter's version and the weights' checksum.
+        """A hash of this spec, the exporter's version and the weights' checksum: 16 hex digits.
 
         The checksum stands for the weights, wherever they came from.
         """
@@ -264,17 +266,17 @@ class ModelSpec:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def told_fingerprint(spec: ModelSpec, fingerprint: str) -> str:
-    """The fingerprint as a model gives it with every picture.
+def reported_fingerprint(spec: ModelSpec, fingerprint: str) -> str:
+    """The fingerprint that a model reports with every picture.
 
-    It says what whoever gets the picture should know: the profile, and that weights are random.
+    It includes what the user should know: the profile, and whether the weights are random.
     """
     profile = "" if spec.profile == EXACT else _PROFILE_MARK + spec.profile
     return fingerprint + profile + ("" if spec.random_seed is None else RANDOM_WEIGHTS_MARK)
 
 
-def told_profile(fingerprint: str) -> str:
-    """The profile that a fingerprint which came with a picture tells of."""
+def reported_profile(fingerprint: str) -> str:
+    """The profile named in a fingerprint that came with a picture."""
     name = fingerprint.removesuffix(RANDOM_WEIGHTS_MARK).partition(_PROFILE_MARK)[2]
     return name if name in PROFILES else EXACT
 

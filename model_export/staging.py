@@ -1,7 +1,7 @@
 """Temporary folders for exports, and the removal of those that a killed export left behind.
 
-A staging folder's name holds the machine and the process that owns it, so that the next export
-can tell its dead predecessors' folders from those of exports that are still running.
+A staging folder's name contains its machine and process id, so that the next export can distinguish
+folders of dead processes from those of exports that are still running.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _PREFIX = ".export"
 
 
 def own_folder(parent: Path) -> Path:
-    """Where this process's staging folder is, while it has one."""
+    """The path of this process's staging folder, while it has one."""
     return parent / f"{_PREFIX}-{_host()}-{os.getpid()}"
 
 
 @contextlib.contextmanager
 def staging_folder(parent: Path) -> Iterator[Path]:
-    """An empty folder in parent, removed at the end whatever happens."""
+    """An empty folder in parent, removed at the end in any case."""
     remove_abandoned(parent)
     parent.mkdir(parents=True, exist_ok=True)
     folder = own_folder(parent)
@@ -38,7 +38,7 @@ def staging_folder(parent: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(parent: Path) -> list[Path]:
-    """Removes the staging folders of this machine's dead processes; returns which."""
+    """Removes the staging folders of dead processes of this machine; returns them."""
     pattern = re.compile(rf"{re.escape(f'{_PREFIX}-{_host()}-')}(\d{{1,9}})")
     removed: list[Path] = []
     for folder in parent.glob(f"{_PREFIX}-*"):
@@ -54,5 +54,5 @@ def _host() -> str:
 
 
 def _is_alive(pid: int) -> bool:
-    """Whether another process with that id exists. A folder of our own id is an old one's."""
+    """Whether another process has that id. A folder with our own id is from an earlier process."""
     return pid != os.getpid() and psutil.pid_exists(pid)

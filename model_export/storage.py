@@ -1,4 +1,4 @@
-"""Where models are published to: a few operations on a folder of files, chosen by URL scheme."""
+"""Destinations for models: a few operations on a folder of files, chosen by URL scheme."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ _PART_SUFFIX = ".part"
 
 
 class StorageError(RuntimeError):
-    """A place that cannot be used, or a path that leads out of it."""
+    """A destination that cannot be used, or a path that leads out of it."""
 
 
 class UrlError(StorageError):
-    """A URL that names no place for models."""
+    """A URL that is not a destination for models."""
 
 
 class Storage(Protocol):
     """One folder. Paths are relative to it, with forward slashes.
 
-    `put` and `write` are atomic: a reader sees the whole file or none. `delete` of what is not
-    there is no error. Methods raise StorageError or OSError.
+    `put` and `write` are atomic: a reader sees the whole file or none. Deleting a missing file is
+    no error. Methods raise StorageError or OSError.
     """
 
     url: str
 
     def check_access(self) -> None:
-        """Raises StorageError if files cannot be published there, as far as that can be told."""
+        """Raises StorageError if it is known that files cannot be published there."""
         ...
 
     def sizes(self) -> dict[str, int]:
-        """Every file's size by its path; empty when the folder does not exist."""
+        """Every file's size by path; empty if the folder does not exist."""
         ...
 
     def sha256(self, path: str) -> str: ...
@@ -47,9 +47,9 @@ class Storage(Protocol):
     def put(self, source: Path, path: str) -> None: ...
 
     def put_all(self, files: Sequence[tuple[Path, str]], on_put: Callable[[str], None]) -> None:
-        """Puts files, as pairs of source and path, whose order does not matter.
+        """Puts files, given as pairs of source and path, in any order.
 
-        on_put is told each path once it is there.
+        on_put is called with each path when the file is there.
         """
         ...
 
@@ -57,19 +57,19 @@ class Storage(Protocol):
     def delete(self, path: str) -> None: ...
 
     def remove_empty_folders(self) -> None:
-        """Removes the folders in it that are empty, and then itself if it is."""
+        """Removes empty folders inside, and then the folder itself if it is empty."""
         ...
 
 
 class FileStorage:
-    """A folder of this machine, as file:///absolute/path."""
+    """A folder on this machine, as file:///absolute/path."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._root = local_path(url)
 
     def check_access(self) -> None:
-        """Nothing to do: an export writes beside it first, and fails there."""
+        """Nothing to do: an export first writes next to it, and fails there."""
 
     def sizes(self) -> dict[str, int]:
         return {
@@ -117,16 +117,16 @@ class FileStorage:
         part = self._part(target)
         part.unlink(missing_ok=True)
         fill(part)
-        # Without the sync, a power cut could leave the name with nothing behind it.
+        # Without the sync, a power failure could leave an empty file.
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(target)
 
     def _inside(self, path: str) -> Path:
-        """The absolute path, unless a link on the way leads out of this folder."""
+        """The absolute path. Raises StorageError if a link on the way leads out of this folder."""
         target = self._root / checked_path(path)
         if not target.parent.resolve().is_relative_to(self._root.resolve()):
-            raise StorageError(f"{target} leads out of {self._root} through a link: left alone")
+            raise StorageError(f"{target} leads out of {self._root} through a link; not touched")
         return target
 
     @staticmethod
@@ -135,7 +135,7 @@ class FileStorage:
 
 
 def _google_cloud_storage(url: str) -> Storage:
-    # Imports Google's client library, which is for those who publish there.
+    # Imports Google's client library, which only gs:// needs.
     from model_export.gcs_storage import GcsStorage
 
     return GcsStorage(url)
@@ -149,17 +149,17 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
 
 def open_storage(url: str) -> Storage:
-    """The storage behind a URL. Raises UrlError if it is not one that we know."""
+    """The storage behind a URL. Raises UrlError if the URL is not supported."""
     url = normalised_url(url)
     return _SCHEMES[urlsplit(url).scheme](url)
 
 
 def normalised_url(url: str) -> str:
-    """One spelling for each place, so that equal places compare equal as text."""
+    """One spelling for each destination, so that equal ones compare equal as text."""
     parts = urlsplit(url)
     if parts.scheme not in _SCHEMES:
         known = " or ".join(f"{scheme}://" for scheme in _SCHEMES)
-        raise UrlError(f"{url!r} is not a place for models: start it with {known}")
+        raise UrlError(f"{url!r} must start with {known}")
     path = unquote(parts.path).rstrip("/")
     if parts.scheme == "gs":
         host, shape = parts.netloc, "gs://bucket/folder"
@@ -179,8 +179,8 @@ def child_url(url: str, name: str) -> str:
 
 
 def local_path(url: str) -> Path:
-    """The folder of a file:// URL. Raises UrlError for a place that is not on this machine."""
+    """The folder of a file:// URL. Raises UrlError if it is not on this machine."""
     parts = urlsplit(normalised_url(url))
     if parts.scheme != "file":
-        raise UrlError(f"{url!r} is not on this machine: it must look like file:///absolute/folder")
+        raise UrlError(f"{url!r} is not on this machine; it must look like file:///absolute/folder")
     return Path(unquote(parts.path))

@@ -1,8 +1,8 @@
 """CLIP's tokenizer as a TensorFlow graph: prompt strings in, 77 token ids out.
 
-Equal to keras_cv's `SimpleTokenizer`, which the weights' users compare with, on every prompt it
-accepts; built of core TensorFlow ops, so any TensorFlow server can run it. Unicode and HTML rules
-are the exporting Python's, frozen as tables (see `unicode_tables`).
+Gives the same ids as keras_cv's `SimpleTokenizer`, on every prompt that it accepts. Uses only core
+TensorFlow ops, so any TensorFlow server can run it. The Unicode and HTML rules are the exporting
+Python's, stored as tables (see `unicode_tables`).
 
 Imports TensorFlow at the top: import this module where it is needed.
 """
@@ -27,7 +27,7 @@ from model_export.vocabulary import (
 )
 
 _SEPARATOR = b"\xff"
-"""Never part of valid UTF-8, so it can mark places in a text that has been decoded."""
+"""Never part of valid UTF-8, so it can serve as a mark in decoded text."""
 _NO_MERGE = 1 << 40
 _PAIR_SHIFT = 1 << 16
 _CONTRACTIONS = ("'s", "'t", "'re", "'ve", "'m", "'ll", "'d")
@@ -37,7 +37,7 @@ _NOT_AN_ENTITY = b"\xff"
 
 
 class Tokens(NamedTuple):
-    """tokens int32 [B, 77]; prompt_tokens int32 [B], before cutting; truncated bool [B]."""
+    """tokens int32 [B, 77]; prompt_tokens int32 [B], before truncation; truncated bool [B]."""
 
     tokens: tf.Tensor
     prompt_tokens: tf.Tensor
@@ -47,8 +47,8 @@ class Tokens(NamedTuple):
 class ClipTokenizer(tf.Module):
     """Call it with prompts string [B]; a row's tokens do not depend on the other rows.
 
-    A prompt is cut at MAX_PROMPT_BYTES, between characters, and then at 77 tokens with the end
-    token kept; either sets `truncated`. Bytes that are not UTF-8 read as U+FFFD, as in Python's
+    A prompt is truncated at MAX_PROMPT_BYTES, between characters, and then at 77 tokens, keeping
+    the end token; either sets `truncated`. Invalid UTF-8 reads as U+FFFD, as in Python's
     decode("utf-8", "replace"). A numeric character reference too long for Python's int() (more
     than 4,300 digits) makes keras_cv raise; here it is U+FFFD like any other above U+10FFFF.
     """
@@ -86,14 +86,14 @@ class ClipTokenizer(tf.Module):
         text = tf.strings.regex_replace(text, self._strip_pattern, b"")
         text = self._lower(text)
         text = tf.strings.regex_replace(text, self._separators_pattern, _SEPARATOR)
-        # RE2 prefers the leftmost alternative as Python does, so marking every match is findall.
+        # RE2 prefers the leftmost alternative, as Python does, so marking all matches is findall.
         text = tf.strings.regex_replace(text, self._word_pattern, _SEPARATOR + rb"\1" + _SEPARATOR)
         pieces = tf.strings.split(text, _SEPARATOR)
         return self._bpe(tf.ragged.boolean_mask(pieces, pieces != b""))
 
 
 def _cut_bytes(prompts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """At most MAX_PROMPT_BYTES of each prompt, never half a character, and whether it was cut."""
+    """At most MAX_PROMPT_BYTES of each prompt, in whole characters, and whether it was cut."""
     # A UTF-8 character has at most three continuation bytes, so one of the four bytes up to
     # and including the first that does not fit begins a character, if the prompt is UTF-8.
     window = 4
@@ -116,7 +116,7 @@ def _int_table(keys: list[int], values: list[int], default: int) -> tf.lookup.St
 
 
 def _int_set(members: frozenset[int]) -> tf.lookup.StaticHashTable:
-    """A table that gives 1 for members and 0 for everything else."""
+    """A table that maps members to 1 and everything else to 0."""
     return _int_table(sorted(members), [1] * len(members), default=0)
 
 
@@ -157,7 +157,7 @@ class _HtmlUnescape(tf.Module):
         return tf.strings.reduce_join(pieces.with_flat_values(values), axis=1)
 
     def _named(self, body: tf.Tensor) -> tf.Tensor:
-        """A whole name, else the longest known name that it starts with, else as it was."""
+        """Replaces a whole name, else the longest known prefix, else nothing."""
         result = self._names.lookup(body)
         length = tf.strings.length(body)
         for size in self._bare_name_lengths:
@@ -168,7 +168,7 @@ class _HtmlUnescape(tf.Module):
         return tf.where(result == _NOT_AN_ENTITY, tf.strings.join([b"&", body]), result)
 
     def _numeric(self, body: tf.Tensor) -> tf.Tensor:
-        """`#65;` and `#x41;`; what is not a number gives text that the caller throws away."""
+        """`#65;` and `#x41;`. The caller ignores the result for anything else."""
         is_hex = tf.strings.regex_full_match(body, rb"(?s)#[xX].*")
         digits = tf.strings.regex_replace(body, rb"^#[xX]?0*([0-9a-fA-F]*);?$", rb"\1")
         count = tf.strings.length(digits)
@@ -177,8 +177,8 @@ class _HtmlUnescape(tf.Module):
         values = tf.where((codes >= ord("A")) & (codes < ord("a")), codes - ord("A") + 10, values)
         base = tf.where(is_hex, tf.constant(16, tf.int64), tf.constant(10, tf.int64))
         number = tf.zeros_like(base)
-        for place in range(_NUMERIC_DIGITS):
-            number = tf.where(count > place, number * base + values[:, place], number)
+        for digit in range(_NUMERIC_DIGITS):
+            number = tf.where(count > digit, number * base + values[:, digit], number)
         too_big = (count > _NUMERIC_DIGITS) | (number > 0x10FFFF)
         exception = self._numbers.lookup(number)
         code_point = tf.where(exception == -2, number, exception)
@@ -226,8 +226,8 @@ class _LowerCase(tf.Module):
         cased = tf.boolean_mask(self._cased.lookup(code_points), counts) > 0
         cased = tf.pad(cased, [[1, 1]], constant_values=False)
         row_of = tf.pad(tf.boolean_mask(row, counts), [[1, 1]], constant_values=-1)
-        # With the pad in front, `before` is the place of the last counting character before
-        # each position, and `after` that of the first one behind it.
+        # With the pad in front, `before` is the index of the last counting character before each
+        # position, and `after` that of the first one after it.
         before = tf.cumsum(tf.cast(counts, tf.int64), exclusive=True)
         after = before + tf.cast(counts, tf.int64) + 1
         preceded = tf.gather(cased, before) & (tf.gather(row_of, before) == row)
@@ -238,9 +238,9 @@ class _LowerCase(tf.Module):
 class _BytePairEncoding(tf.Module):
     """Words string [B, (words)] → token ids int64 [B, (tokens)].
 
-    All words lie end to end in one flat row of symbols, so memory is linear in the text whatever
-    the longest word is. Each turn of the loop joins, in every word, all occurrences of that
-    word's lowest-ranked pair, as the reference does one word at a time.
+    All words are concatenated in one flat row of symbols, so memory is linear in the text, however
+    long the longest word is. Each iteration merges, in every word, all occurrences of that word's
+    lowest-ranked pair, as the reference does one word at a time.
     """
 
     def __init__(self, words: Vocabulary) -> None:
@@ -267,7 +267,7 @@ class _BytePairEncoding(tf.Module):
         """The symbols of all words, flat, and the index of the word that each belongs to."""
         special = {
             token: tf.equal(words, token.encode()) for token in SPECIAL_TOKENS
-        }  # one symbol each, whatever their bytes
+        }  # one symbol each, however many bytes they have
         for is_token in special.values():
             words = tf.where(is_token, b"?", words)
         length = tf.strings.length(words)
@@ -292,7 +292,7 @@ class _BytePairEncoding(tf.Module):
         pair_word = word[:-1]
         lowest = tf.gather(tf.math.segment_min(ranks, pair_word), pair_word)
         match = (ranks == lowest) & (ranks < _NO_MERGE)
-        # Matches overlap only in runs like "aaa"; from the left, every second one is joined.
+        # Matches overlap only in runs like "aaa"; from the left, every second one is merged.
         index = tf.range(tf.size(match))
         begins_run = match & tf.logical_not(
             tf.concat([tf.zeros_like(match[:1]), match[:-1]], axis=0)

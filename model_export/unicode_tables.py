@@ -1,8 +1,8 @@
-"""What Python, its `html` and `regex` modules think of every code point, as plain tables.
+"""How Python and its `html` and `regex` modules treat every code point, as plain tables.
 
-CLIP's tokenizer leans on Python's Unicode data (letters, lower case, HTML entities). A graph must
-not depend on the server's, so the exporter writes down its own: the tables are read off Python's
-behaviour here, and become constants in the graph.
+CLIP's tokenizer relies on Python's Unicode data (letters, lower case, HTML entities). A graph must
+not depend on the server's data, so the exporter brings its own: the tables are derived from
+Python's behaviour here, and become constants in the graph.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ import regex
 _SURROGATES = range(0xD800, 0xE000)
 _LAST_CODE_POINT = 0x10FFFF
 _SEPARATOR = "\ud800"
-"""A lone surrogate: no valid text holds one, and it is neither cased nor skipped in casing."""
+"""A lone surrogate: not in any valid text, and neither cased nor ignored in casing."""
 _CAPITAL_SIGMA, _FINAL_SIGMA = "Σ", "ς"
 
 DROPPED = -1
-"""Stands for "no character at all" in `UnicodeTables.numeric_references`."""
+"""In `UnicodeTables.numeric_references`: no character at all."""
 
 
 @dataclass(frozen=True)
 class UnicodeTables:
-    """Code points by the part they play in CLIP's clean-up, lower-casing and splitting.
+    """Code points by their role in CLIP's clean-up, lower-casing and splitting.
 
-    letters, numbers, others: the pattern's three character classes; separators: what is in none.
+    letters, numbers, others: the pattern's three character classes; separators: all others.
     spaces: what `str.strip` removes.
-    lower: code point → its lower case, where that is one other code point.
+    lower: code point → its lower case, if that is a single other code point.
     lower_expanding: characters whose lower case is several code points.
-    cased, case_ignorable: what decides whether a Σ ends a word (`str.lower`'s only context rule).
-    entities: `html.unescape`'s names, with their semicolons where they need one.
+    cased, case_ignorable: they decide whether a Σ ends a word (`str.lower`'s only context rule).
+    entities: `html.unescape`'s names, with their semicolons where these are required.
     numeric_references: n → code point (or DROPPED), where `&#n;` is not simply character n.
     """
 
@@ -103,8 +103,8 @@ def _numeric_references() -> dict[int, int]:
 def re2_class(code_points: Iterable[int]) -> str:
     """The inside of an RE2 character class that matches exactly these code points.
 
-    RE2's own \\p{L}, \\p{N} and \\s differ from Python's on thousands of code points, and with the
-    Unicode version that a server was built with.
+    RE2's own \\p{L}, \\p{N} and \\s differ from Python's in thousands of code points, and depend on
+    the Unicode version that a server was built with.
     """
     ranges: list[tuple[int, int]] = []
     for c in sorted(code_points):

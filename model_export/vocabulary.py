@@ -1,7 +1,7 @@
 """CLIP's byte pair vocabulary as numbers: byte symbols, ranked merges, token ids.
 
-Ids 0..255 are single bytes, 256..511 the same bytes at the end of a word, and 512 + k is what
-merge k makes, so a merge's rank and its result are the same number. The last two are special.
+Ids 0..255 are single bytes, 256..511 the same bytes at the end of a word, and 512 + k is the result
+of merge k, so a merge's rank also gives its result. The last two are special.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ VOCABULARY_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d
 BYTE_SYMBOLS = 256
 FIRST_MERGE_ID = 2 * BYTE_SYMBOLS
 MERGES = 49152 - BYTE_SYMBOLS - 2
-"""How many lines of the file CLIP uses; the file itself has more."""
+"""The number of merges that CLIP uses; the file has more."""
 START_OF_TEXT = FIRST_MERGE_ID + MERGES
 END_OF_TEXT = START_OF_TEXT + 1
 SPECIAL_TOKENS = {"<|startoftext|>": START_OF_TEXT, "<|endoftext|>": END_OF_TEXT}
@@ -43,7 +43,7 @@ def vocabulary(path: Path = VOCABULARY_FILE) -> Vocabulary:
     """Reads the file. Raises VocabularyError if its checksum is not CLIP's."""
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != VOCABULARY_SHA256:
-        raise VocabularyError(f"{path}: not CLIP's vocabulary (checksum differs): restore the file")
+        raise VocabularyError(f"{path}: not CLIP's vocabulary (checksum differs); restore the file")
     lines = gzip.decompress(content).decode().split("\n")[1 : MERGES + 1]
     characters = _byte_characters()
     ids = {character: i for i, character in enumerate(characters.values())}
@@ -52,7 +52,7 @@ def vocabulary(path: Path = VOCABULARY_FILE) -> Vocabulary:
     for rank, line in enumerate(lines):
         left, right = line.split()
         merges.append((ids[left], ids[right]))
-        # One id per result is what lets a merge's rank stand for it.
+        # A merge's rank can stand for its result only if results are unique.
         if ids.setdefault(left + right, FIRST_MERGE_ID + rank) != FIRST_MERGE_ID + rank:
             raise VocabularyError(f"{path}: merge {rank} repeats an earlier token")
     byte_ids = tuple(ids[characters[byte]] for byte in range(BYTE_SYMBOLS))

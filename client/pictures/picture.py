@@ -13,7 +13,7 @@ from pathlib import Path
 from client.errors import PictureFileError, UnexpectedAnswerError
 from client.limits import PictureRequest
 from client.pictures import png
-from model_export.spec import told_profile
+from model_export.spec import reported_profile
 
 MAX_SLUG_CHARACTERS = 48
 
@@ -48,7 +48,7 @@ class Picture:
             "steps": str(self.num_steps),
             "guidance_scale": repr(float(self.guidance_scale)),
             "model_fingerprint": self.fingerprint,
-            "model_profile": told_profile(self.fingerprint),
+            "model_profile": reported_profile(self.fingerprint),
         }
 
     def png_with_text(self) -> bytes:

@@ -15,15 +15,15 @@ from model_export.demo.train import train
 from model_export.spec import ModelSpec
 
 _EPILOG = """examples:
-  python -m model_export.demo train                  train from nothing, or go on after a stop
+  python -m model_export.demo train                  train from scratch, or resume
   python -m model_export.demo evaluate               export, score 512 prompts, draw the sheet
-  python -m model_export.demo evaluate --prompts 64  the same, quicker and coarser
+  python -m model_export.demo evaluate --prompts 64  the same, faster and less precise
   python -m model_export.demo compare                score the profile fast against exact
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 1 for a bar that is missed, 2 usage, 130 stopped."""
+    """Run a command; returns the exit code: 0, 1 for a missed target, 2 usage, 130 stopped."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     parsed = _parser().parse_args(arguments)
     try:
@@ -32,50 +32,50 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         return _compare(parsed) if parsed.command == "compare" else _evaluate(parsed)
     except KeyboardInterrupt:
-        _say("stopped; the same command goes on from the last checkpoint")
+        _say("stopped; the same command resumes from the last checkpoint")
         return 130
     except ModuleNotFoundError as error:
-        print(f"error: {error.name} is missing; run: make setup-dev", file=sys.stderr)
+        print(f"error: {error.name} is not installed; run: make setup-dev", file=sys.stderr)
         return 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m model_export.demo",
-        description="Train the demo model on pictures it draws itself, or score it by geometry.",
+        description="Train the demo model on generated pictures, or score it by geometry.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    training = commands.add_parser("train", help="train from nothing; resumes after a stop")
+    training = commands.add_parser("train", help="train from scratch, or resume")
     training.add_argument(
         "--folder",
         type=Path,
         default=Path(".training"),
-        help="where checkpoints are kept (default: .training)",
+        help="folder for checkpoints (default: .training)",
     )
-    scoring = commands.add_parser("evaluate", help="score the exported model, draw a sheet")
+    scoring = commands.add_parser("evaluate", help="score the exported model, draw a contact sheet")
     scoring.add_argument(
         "--model",
         type=Path,
-        help="a version folder with a saved_model.pb (default: export afresh)",
+        help="a version folder with a saved_model.pb (default: export one)",
     )
     scoring.add_argument(
         "--prompts", type=int, default=256, help="prompts in each set (default: 256)"
     )
-    scoring.add_argument("--guidance-scale", type=float, help="instead of the model's own default")
-    scoring.add_argument("--steps", type=int, help="instead of the model's own default")
+    scoring.add_argument("--guidance-scale", type=float, help="default: the model's")
+    scoring.add_argument("--steps", type=int, help="default: the model's")
     scoring.add_argument(
         "--sheet",
         type=Path,
         default=Path("out/contact-sheet.png"),
-        help="where the contact sheet goes (default: out/contact-sheet.png)",
+        help="file for the contact sheet (default: out/contact-sheet.png)",
     )
     comparing = commands.add_parser("compare", help="score the profile fast against exact")
     comparing.add_argument(
         "--prompts", type=int, default=256, help="prompts in each set (default: 256)"
     )
-    comparing.add_argument("--json", type=Path, metavar="PATH", help="write the result there too")
+    comparing.add_argument("--json", type=Path, metavar="PATH", help="also write the result there")
     return parser
 
 
@@ -137,7 +137,7 @@ def _export(folder: Path, spec: ModelSpec) -> Path:
 def _print_table(
     results: dict[str, dict[str, tuple[float, int]]], steps: int, guidance_scale: float
 ) -> None:
-    _say(f"percent right at {steps} steps, guidance {guidance_scale:g} (how many were asked for)")
+    _say(f"percent right at {steps} steps, guidance {guidance_scale:g} (number of requests)")
     names = list(dict.fromkeys(name for one in results.values() for name in one))
     _say(" " * 24 + "".join(f"{name:>17}" for name in results))
     for attribute in names:

@@ -1,4 +1,4 @@
-"""Training of the demo model's autoencoder, and the latents that the U-Net is trained on."""
+"""Trains the demo model's autoencoder, and computes the latents that the U-Net is trained on."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ DECODER_SEED = 6
 
 
 def train_autoencoder(folder: Path, recipe: Recipe, report: Report) -> None:
-    """Encoder and decoder on scenes and clutter, with noise on the latents.
+    """Train encoder and decoder on scenes and clutter, with noise on the latents.
 
-    The latents are normalised over the batch, so they have unit variance by construction; the
-    noise teaches the decoder to draw clean edges from latents that are a little off.
+    The latents are normalized over the batch, so they have unit variance by construction. The noise
+    teaches the decoder to draw clean edges from slightly wrong latents.
     """
     import keras
     import tensorflow as tf
@@ -54,9 +54,9 @@ def train_autoencoder(folder: Path, recipe: Recipe, report: Report) -> None:
 
 
 def polish_decoder(folder: Path, recipe: Recipe, report: Report) -> None:
-    """The decoder alone on the latents as they are now, for crisper edges.
+    """Train the decoder alone on the final latents, for crisper edges.
 
-    Edges count more the fainter they are: on grey they are half as strong as on black or white.
+    Faint edges get more weight: on grey they are half as strong as on black or white.
     """
     import keras
     import tensorflow as tf
@@ -85,7 +85,7 @@ def polish_decoder(folder: Path, recipe: Recipe, report: Report) -> None:
 
 
 def encode_pictures(folder: Path, recipe: Recipe, report: Report) -> None:
-    """Draw the training scenes once and keep their latents (scaled, float16) beside them."""
+    """Draw the training scenes once and store their latents (scaled, float16)."""
     import tensorflow as tf
 
     target = folder / "latents.npz"
@@ -111,13 +111,13 @@ def encode_pictures(folder: Path, recipe: Recipe, report: Report) -> None:
 
 
 def training_scenes(start: int, count: int) -> list[scenes.Scene]:
-    """The scenes behind the stored latents, a pure function of their index."""
+    """The scenes of the stored latents, a pure function of their index."""
     rng = np.random.default_rng([LATENTS_SEED, start])
     return [scenes.sample_scene(rng) for _ in range(count)]
 
 
 def _clutter(recipe: Recipe, seed: int) -> Callable[[int], tuple[NDArray[np.float32]]]:
-    """From a step's number to its pictures in -1..1, scenes and clutter in turns."""
+    """Maps a step's number to its pictures in -1..1, alternating scenes and clutter."""
 
     def batch(index: int) -> tuple[NDArray[np.float32]]:
         rng = np.random.default_rng([seed, index])
@@ -133,7 +133,7 @@ def _clutter(recipe: Recipe, seed: int) -> Callable[[int], tuple[NDArray[np.floa
 def _step(
     stage: Stage, half_step: Callable[[Any, Any], tuple[Any, Any, Any]], recipe: Recipe
 ) -> Any:
-    """A training step over pictures and noise, in halves; the noise's strength varies by row."""
+    """A training step over pictures and noise, in two halves; noise strength varies by row."""
     import tensorflow as tf
 
     @tf.function
@@ -163,9 +163,9 @@ def _difference(drawn: Any, pictures: Any, weight: Any) -> tuple[Any, Any]:
 
 
 def _edge_weight(pictures: Any, *, by_contrast: bool = False) -> Any:
-    """Weights of mean 1 that count edges and their surroundings seven times as much.
+    """Weights of mean 1 that give edges and their surroundings seven times the weight.
 
-    With `by_contrast`, seven times is for the strongest edges and fainter ones count more.
+    With `by_contrast`, the strongest edges get seven times the weight, and fainter ones more.
     """
     import tensorflow as tf
 

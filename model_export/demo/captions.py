@@ -1,8 +1,8 @@
-"""Captions for scenes: the wordings the demo model is trained on, and others kept for measuring.
+"""Captions for scenes: the wordings the demo model is trained on, and held-out ones for scoring.
 
-A caption says some of what its picture shows; `Said` records what. Training captions come from a
-grammar with many orders, synonyms and fillers. Held-out captions use sentence frames and carrier
-words that training never sees, around the same content words.
+A caption states part of what its picture shows; `Said` records which part. Training captions come
+from a grammar with many word orders, synonyms and fillers. Held-out captions put the same content
+words into sentence frames and carrier words that training never sees.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ _CELL_JOINTS = (
 
 @dataclass(frozen=True)
 class Said:
-    """What a caption states; None where it is silent. Indices as in `Shape`."""
+    """What a caption states; None for what it leaves out. Indices as in `Shape`."""
 
     shapes: tuple[tuple[int | None, int | None], ...]
     """(colour, shape) of each shape, in the scene's order."""
@@ -138,9 +138,9 @@ class Said:
 def caption(scene: Scene, rng: np.random.Generator, *, complete: bool = False) -> tuple[str, Said]:
     """A training wording for a scene. `complete` captions leave nothing out.
 
-    The place is left out only where it is the one to expect: in the middle, or side by side in the
-    order said. Left out anywhere, the model would have to make up its mind from noise alone, and
-    draws a shape in two places or mixes two.
+    The position is left out only if it is the expected one: the middle, or side by side in the
+    order named. Otherwise the model would have to choose a position from noise alone, and would
+    draw a shape twice or mix two shapes.
     """
     words = _Words(scene, rng, complete)
     text = words.pair() if len(scene.shapes) == 2 else words.single()
@@ -148,8 +148,8 @@ def caption(scene: Scene, rng: np.random.Generator, *, complete: bool = False) -
 
 
 def held_out_caption(scene: Scene, rng: np.random.Generator) -> tuple[str, Said]:
-    """A wording that no training caption has, saying everything about a scene but, in a pair,
-    where each shape is."""
+    """A wording that no training caption has. It states everything about a scene, except for the
+    positions of a pair."""
     background = _BACKGROUNDS[scene.background]
     first = scene.shapes[0]
     size = _SIZES[first.size][0]
@@ -193,13 +193,13 @@ def held_out_caption(scene: Scene, rng: np.random.Generator) -> tuple[str, Said]
 
 
 class _Words:
-    """One caption being made: what is said, and the random choices of wording."""
+    """Builds one caption: what it states, and the random choices of wording."""
 
     def __init__(self, scene: Scene, rng: np.random.Generator, complete: bool) -> None:
         self._scene, self._rng = scene, rng
         self._says_background = complete or rng.random() < 0.65
         self._says_size = complete or rng.random() < 0.45
-        self._says_place = complete or rng.random() < 0.25 or not self._is_as_expected()
+        self._says_position = complete or rng.random() < 0.25 or not self._is_as_expected()
         self._says_colour = complete or rng.random() < 0.92
         self._says_shape = complete or rng.random() < 0.97
         self._is_bare = rng.random() < 0.15
@@ -215,8 +215,8 @@ class _Words:
             kinds,
             self._scene.background if self._says_background else None,
             first.size if self._says_size else None,
-            first.cell if single and self._says_place else None,
-            self._scene.arrangement if self._says_place else None,
+            first.cell if single and self._says_position else None,
+            self._scene.arrangement if self._says_position else None,
         )
 
     def _is_as_expected(self) -> bool:
@@ -232,16 +232,16 @@ class _Words:
         if draw < 0.16:
             return self._sentences(shape)
         subject = self._subject(shape)
-        place = self._choose(_CELLS[shape.cell]) if self._says_place else ""
+        position = self._choose(_CELLS[shape.cell]) if self._says_position else ""
         background = self._background()
-        if place:
+        if position:
             order = self._rng.random()
             if order < 0.15:
-                text = f"{place}, {subject}{background}"
+                text = f"{position}, {subject}{background}"
             elif order < 0.25 and background:
-                text = f"{subject}{background}, {place}"
+                text = f"{subject}{background}, {position}"
             else:
-                text = f"{subject}{self._choose(_CELL_JOINTS)}{place}{background}"
+                text = f"{subject}{self._choose(_CELL_JOINTS)}{position}{background}"
         else:
             text = subject + background
         return self._framed(text)
@@ -250,10 +250,10 @@ class _Words:
         first, second = self._scene.shapes
         if first.kind == second.kind:
             return self._framed(self._two_alike(first) + self._background())
-        swapped = self._rng.random() < 0.5 and self._says_place
+        swapped = self._rng.random() < 0.5 and self._says_position
         a, b = (second, first) if swapped else (first, second)
         one, two = self._subject(a), self._subject(b)
-        if not self._says_place:
+        if not self._says_position:
             joint = self._choose(
                 (
                     " and ",
@@ -288,7 +288,7 @@ class _Words:
         if count == "both":
             count = "two"
         text = f"{count} {self._noun(shape, plural=True)}"
-        if not self._says_place:
+        if not self._says_position:
             return text
         where = {
             "side by side": (
@@ -360,7 +360,7 @@ class _Words:
             parts.append((self._choose(("colour", "color")), _COLOURS[shape.colour]))
         if self._says_size:
             parts.append(("size", self._choose(_SIZES[shape.size])))
-        if self._says_place:
+        if self._says_position:
             parts.append(("position", self._choose(_CELLS[shape.cell])))
         named = self._rng.random() < 0.5
         texts = [f"{k}: {v}" if named else v for k, v in parts]
@@ -378,7 +378,7 @@ class _Words:
             )
         if self._says_size:
             said.append(f"it is {self._choose(_SIZES[shape.size])}")
-        if self._says_place:
+        if self._says_position:
             said.append(f"it is {self._choose(_CELLS[shape.cell])}")
         if self._says_background:
             said.append(f"the background is {self._background_word()}")

@@ -1,6 +1,6 @@
 """Captions as CLIP token ids: what the demo model's text encoder reads.
 
-The ids are CLIP's own; the demo model knows those that its training captions use, the *vocabulary*.
+The ids are CLIP's; the demo model knows only those in its training captions, the *vocabulary*.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def training_tokens(
     empty_share: float,
     complete_share: float = 0,
 ) -> NDArray[np.int32]:
-    """CLIP token ids int32[77] of a random caption, at times empty or with unknown words.
+    """CLIP token ids int32[77] of a random caption, sometimes empty or with unknown words.
 
     At least `complete_share` of the others leave nothing out.
     """
@@ -58,8 +58,8 @@ def training_tokens(
             extra = (
                 _ids(_FILLERS[int(rng.integers(len(_FILLERS)))]) if known else [_unknown_token(rng)]
             )
-            place = int(rng.integers(0, len(body) + 1))
-            body = [*body[:place], *extra, *body[place:]]
+            index = int(rng.integers(0, len(body) + 1))
+            body = [*body[:index], *extra, *body[index:]]
     return _framed(body)
 
 
@@ -70,7 +70,7 @@ def encode(text: str) -> NDArray[np.int32]:
 
 @cache
 def vocabulary() -> NDArray[np.int32]:
-    """The CLIP token ids that training captions use, ascending; a pure function of the grammar."""
+    """The CLIP token ids in training captions, ascending; a pure function of the grammar."""
     rng = np.random.default_rng(VOCABULARY_SEED)
     found = {START_OF_TEXT, END_OF_TEXT}
     for _ in range(VOCABULARY_CAPTIONS):
@@ -97,7 +97,7 @@ def _unknown_token(rng: np.random.Generator) -> int:
 
 
 def _ids(text: str) -> list[int]:
-    """Token ids without start and end. CLIP's merges never cross white space."""
+    """Token ids without start and end. CLIP's merges never cross whitespace."""
     return [token for word in text.split() for token in _ids_of_word(word)]
 
 

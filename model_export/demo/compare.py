@@ -1,4 +1,4 @@
-"""What the profile `fast` does to the demo model: its scores, and how far its pictures move."""
+"""The effect of the profile `fast` on the demo model: its scores, and its pictures' PSNR."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from model_export.spec import ModelSpec
 
 ATTRIBUTES = ("colour", "shape", "position")
 MAX_POINTS = 2.0
-"""How far a score of fast may fall short of exact's, in percentage points."""
+"""How far a score of fast may be below exact's, in percentage points."""
 _PEAK = 255
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Over all prompts: percent right by profile and attribute, and how many were asked for.
+    """Over all prompts: percent right by profile and attribute, and the number of requests.
 
     psnr_decibels is that of fast against exact, over the squared error of all pictures together.
-    unet_share is what of exact's U-Net rows fast computes in whole.
+    unet_share is the fraction of exact's U-Net rows that fast computes in full.
     """
 
     prompts: int
@@ -35,10 +35,10 @@ class Comparison:
     unet_share: float
 
     def shortfalls(self) -> list[str]:
-        """One line for each score that falls too far behind exact's."""
+        """One line for each score that is too far below exact's."""
         exact, fast = self.percent["exact"], self.percent["fast"]
         return [
-            f"{name}: fast is {exact[name] - fast[name]:.1f} points under exact's {exact[name]:.1f}"
+            f"{name}: fast is {exact[name] - fast[name]:.1f} points below exact's {exact[name]:.1f}"
             for name in ATTRIBUTES
             if fast[name] < exact[name] - MAX_POINTS
         ]
@@ -48,7 +48,7 @@ class Comparison:
 
 
 def compare(folder: Path, prompts: int, report: Report) -> Comparison:
-    """Exports both profiles below folder, and draws so many prompts of each set with each."""
+    """Exports both profiles under folder, and draws this many prompts of each set with each."""
     from model_export.export import VERSION_FOLDER, export
 
     spec = ModelSpec()

@@ -1,7 +1,6 @@
-"""Scores of an exported demo model over fixed prompts, and a contact sheet to look at.
+"""Scores an exported demo model on fixed prompts, and makes a contact sheet.
 
-What is scored is the SavedModel itself, through the signature that a server runs: prompts go in,
-PNG bytes come out.
+It scores the SavedModel itself, through the signature that a server runs: prompts in, PNG out.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ PROMPTS_SEED = 52_711
 FIRST_IMAGE_SEED = 7_000
 BATCH = 16
 
-BARS = {"colour": 95.0, "shape": 90.0, "count": 90.0, "position": 90.0}
-"""Percent that a release reaches on held-out combinations."""
+TARGETS = {"colour": 95.0, "shape": 90.0, "count": 90.0, "position": 90.0}
+"""Percent that a release must reach on held-out combinations."""
 WORDING_ALLOWANCE = 15.0
-"""Points that held-out wording may fall short of held-out combinations."""
+"""Points by which held-out wording may be below held-out combinations."""
 
 Report = Callable[[str], None]
 
@@ -88,12 +87,12 @@ class SavedModel:
     def draw(
         self, requests: Sequence[Request], spec: ModelSpec, report: Report
     ) -> NDArray[np.uint8]:
-        """Pictures uint8[n, 64, 64, 3], with one fixed seed for each place in the list."""
+        """Pictures uint8[n, 64, 64, 3], with a fixed seed for each index in the list."""
         from PIL import Image
 
         tf = self._tf
         pictures: list[NDArray[np.uint8]] = []
-        started = told = time.monotonic()
+        started = reported = time.monotonic()
         for start in range(0, len(requests), BATCH):
             rows = requests[start : start + BATCH]
             n = len(rows)
@@ -107,11 +106,11 @@ class SavedModel:
             for data in answer["image_bytes"].numpy():
                 pictures.append(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
             now = time.monotonic()
-            if now - told > 5:
+            if now - reported > 5:
                 done = len(pictures)
                 left = (now - started) / done * (len(requests) - done)
                 report(f"  {done} of {len(requests)} pictures, {left:.0f} s left")
-                told = now
+                reported = now
         return np.stack(pictures)
 
 
@@ -144,25 +143,25 @@ def score_set(
     return scoring.percentages(scores), [requests[i] for i in failed], pictures[failed]
 
 
-def bars(name: str) -> dict[str, float]:
-    """What a release reaches on a set of prompts, percent by attribute."""
+def targets(name: str) -> dict[str, float]:
+    """What a release must reach on a set of prompts, percent by attribute."""
     allowance = 0.0 if name == PROMPT_SETS[0] else WORDING_ALLOWANCE
-    return {attribute: bar - allowance for attribute, bar in BARS.items()}
+    return {attribute: target - allowance for attribute, target in TARGETS.items()}
 
 
 def shortfalls(results: dict[str, dict[str, tuple[float, int]]]) -> list[str]:
-    """One line for each bar that is not reached; empty when all are."""
+    """One line for each missed target; empty if there is none."""
     missed: list[str] = []
     for name, results_of_set in results.items():
-        for attribute, bar in bars(name).items():
+        for attribute, target in targets(name).items():
             percent, _ = results_of_set[attribute]
-            if percent < bar:
-                missed.append(f"{name}: {attribute} {percent:.1f} % is under {bar:g} %")
+            if percent < target:
+                missed.append(f"{name}: {attribute} {percent:.1f} % is below {target:g} %")
     return missed
 
 
 def behaviours(model: SavedModel, spec: ModelSpec, report: Report) -> list[str]:
-    """What the model makes of an empty prompt, of unknown words, and of a negative prompt."""
+    """How the model handles an empty prompt, unknown words, and a negative prompt."""
     n = 32
     groups = {
         "empty prompt": [Request("")] * n,
@@ -184,7 +183,7 @@ def behaviours(model: SavedModel, spec: ModelSpec, report: Report) -> list[str]:
 
 
 def contact_sheet(requests: Sequence[Request], pictures: NDArray[np.uint8], path: Path) -> None:
-    """Write the pictures with their prompts under them."""
+    """Write a contact sheet of the pictures with their prompts."""
     from PIL import Image
 
     tiles: list[tuple[Image.Image, str]] = []

@@ -33,14 +33,14 @@ VOCABULARY_PATH = Path(__file__).with_name("vocabulary.txt")
 LATENT_SHAPE = (16, 16, 4)
 LATENT_SCALE = 0.4
 """Standard deviation of the latents. At 1, a layout can still be read from the noise at the last
-timestep, and the model learns to look there and not at the text."""
+timestep, and the model learns to rely on that instead of on the text."""
 TIMESTEP_EMBEDDING_WIDTH = 128
 TEXT_WIDTH = 128
 TEXT_LAYERS = 3
 TEXT_HEADS = 4
 CELL_TOKENS = slice(-10, -1)
-"""The places in the text encoder's output that tell one cell of the picture each, row by row. The
-last place, behind them, tells everything."""
+"""The positions in the text encoder's output that each describe one cell of the picture, row by
+row. The last position, after them, describes everything."""
 UNET_CHANNELS = (48, 96, 128)
 UNET_HEADS = 4
 UNET_EMBEDDING_WIDTH = 256
@@ -48,7 +48,7 @@ SKETCH_WIDTH = 128
 DECODER_CHANNELS = (64, 48, 16)
 ENCODER_CHANNELS = (32, 64)
 NORM_GROUPS = 8
-"""keras_cv's 32 groups would normalise every channel alone here, which loses the mean colour."""
+"""keras_cv's 32 groups would normalize every channel alone here, which loses the mean colour."""
 
 TRAINED_TIMESTEPS = 1000
 CLIP_VOCABULARY_SIZE = 49408
@@ -70,7 +70,7 @@ class DemoModels:
 
 @cache
 def weights_sha256() -> str:
-    """Checksum of the weights and of the vocabulary that gives them their meaning."""
+    """Checksum of the weights and of the vocabulary that they depend on."""
     digest = hashlib.sha256()
     for path in (WEIGHTS_PATH, VOCABULARY_PATH):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -148,7 +148,7 @@ def read_weights(models: DemoModels, path: Path = WEIGHTS_PATH) -> None:
 
 
 def write_weights(models: DemoModels, path: Path = WEIGHTS_PATH) -> None:
-    """Store the models' weights as float16, so that equal weights give an equal file."""
+    """Store the models' weights as float16. Equal weights give an equal file."""
     arrays = {
         f"{name}/{i}": np.asarray(w, np.float16)
         for name, model in zip(("text", "unet", "decoder"), models.trained(), strict=True)
@@ -160,7 +160,7 @@ def write_weights(models: DemoModels, path: Path = WEIGHTS_PATH) -> None:
 
 
 def build(vocabulary: NDArray[np.int32]) -> DemoModels:
-    """The models with fresh weights, for a text encoder that knows these token ids."""
+    """The models with fresh weights, for a text encoder with these token ids."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     velocity, unet = _build_unet()
     return DemoModels(
@@ -232,7 +232,7 @@ def _build_text_encoder(vocabulary: NDArray[np.int32]) -> keras.Model:
     remap[vocabulary] = np.arange(1, len(vocabulary) + 1)
 
     class KnownTokens(keras.layers.Layer):
-        """CLIP token ids to rows of the embedding; 0 stands for every word never trained on."""
+        """CLIP token ids to rows of the embedding; 0 stands for every word not trained on."""
 
         def call(self, tokens: Any) -> Any:
             return keras.ops.take(keras.ops.convert_to_tensor(remap), tokens, axis=0)
@@ -261,7 +261,7 @@ def _build_unet() -> tuple[keras.Model, keras.Model]:
     def block(x: Any, channels: int) -> Any:
         x = _with_groups(ResBlock(channels))([x, t])
         if channels == UNET_CHANNELS[0]:
-            # Attention over 256 places costs more than it brings; the sketch is made for them.
+            # Attention over 256 positions costs more than it gains; the sketch replaces it.
             return x + PaddedConv2D(channels, 1)(sketch)
         transformer = SpatialTransformer(UNET_HEADS, channels // UNET_HEADS)
         return _with_groups(transformer)([x, context])
@@ -274,26 +274,26 @@ def _build_unet() -> tuple[keras.Model, keras.Model]:
     t = keras.layers.Dense(UNET_EMBEDDING_WIDTH)(embedding)
     t = keras.layers.Activation("swish")(t)
     t = keras.layers.Dense(UNET_EMBEDDING_WIDTH)(t)
-    # As in SDXL (arXiv 2307.01952, section 2.2), the pooled text joins the timestep: what is wanted
-    # reaches every level of the U-Net at once. The pooled text is the last token's, as in CLIP.
+    # As in SDXL (arXiv 2307.01952, section 2.2), the pooled text is added to the timestep's
+    # embedding, so it reaches every level of the U-Net. It is the last token's, as in CLIP.
     summary = keras.layers.Dense(UNET_EMBEDDING_WIDTH, activation="swish")(context[:, -1])
     t = t + keras.layers.Dense(UNET_EMBEDDING_WIDTH)(summary)
 
-    # What the caption puts where, sketched over the whole latent: learned stamps, one for each of
-    # the 3x3 cells, 8 places wide and 4 apart, which makes 16.
-    told = keras.layers.Dense(SKETCH_WIDTH)(context[:, CELL_TOKENS])
-    told = told + keras.layers.Dense(SKETCH_WIDTH)(summary)[:, None]
-    told = keras.layers.Reshape((3, 3, SKETCH_WIDTH))(keras.layers.Activation("swish")(told))
-    sketch = keras.layers.Conv2DTranspose(UNET_CHANNELS[0], 8, strides=4)(told)
+    # A sketch of the caption's layout over the whole latent: a learned stamp for each of the 3x3
+    # cells, 8 positions wide, at a stride of 4, which covers 16 positions.
+    cells = keras.layers.Dense(SKETCH_WIDTH)(context[:, CELL_TOKENS])
+    cells = cells + keras.layers.Dense(SKETCH_WIDTH)(summary)[:, None]
+    cells = keras.layers.Reshape((3, 3, SKETCH_WIDTH))(keras.layers.Activation("swish")(cells))
+    sketch = keras.layers.Conv2DTranspose(UNET_CHANNELS[0], 8, strides=4)(cells)
 
     x = PaddedConv2D(UNET_CHANNELS[0], 3, padding=1)(latent * scale) + sketch
-    x = _place_embedding()(x)
+    x = _position_embedding()(x)
     outputs = [x]
     for channels in UNET_CHANNELS:
         x = block(x, channels)
         outputs.append(x)
         if channels != UNET_CHANNELS[-1]:
-            x = _place_embedding()(PaddedConv2D(channels, 3, strides=2, padding=1)(x))
+            x = _position_embedding()(PaddedConv2D(channels, 3, strides=2, padding=1)(x))
             outputs.append(x)
 
     x = block(x, UNET_CHANNELS[-1])
@@ -328,7 +328,7 @@ def _build_decoder() -> keras.Model:
         x = PaddedConv2D(channels, 3, padding=1)(keras.layers.UpSampling2D(2)(x))
         if channels != rest[-1]:
             x = _resnet_block(channels)(x)
-    # No norm here: over few channels it takes away the flat colours that these pictures consist of.
+    # No norm here: over few channels it destroys the flat colours that these pictures consist of.
     swish = keras.layers.Activation("swish")
     x = PaddedConv2D(3, 3, padding=1)(swish(PaddedConv2D(rest[-1], 3, padding=1)(swish(x))))
     flat = keras.layers.UpSampling2D(4)(PaddedConv2D(3, 1)(z))
@@ -344,7 +344,7 @@ def _precondition_layer() -> Any:
 
     class Precondition(keras.layers.Layer):
         def call(self, embedding: Any) -> Any:
-            # The slowest sine never leaves its first quarter period, so it tells the timestep.
+            # The slowest sine stays within its first quarter period, so it determines the timestep.
             timestep: Any = keras.ops.arcsin(embedding[:, -1])
             index = keras.ops.cast(keras.ops.round(timestep / slowest), "int32")
             index = keras.ops.clip(index, 0, TRAINED_TIMESTEPS - 1)
@@ -355,14 +355,15 @@ def _precondition_layer() -> Any:
     return Precondition(name="precondition")
 
 
-def _place_embedding() -> Any:
-    """A layer that adds a learned vector to every place of a feature map, nothing at first.
+def _position_embedding() -> Any:
+    """A layer that adds a learned vector, initially zero, to every position of a feature map.
 
-    Convolutions and attention know places only by the padding at the borders. Without this the
-    model takes from the noise where things are, long before it learns to take it from the text.
+    Convolutions and attention know positions only by the padding at the borders. Without this the
+    model reads the layout from the noise, long before it learns to read it from the text.
     """
     import keras
 
+    # Its name is in the exported graph: renaming it changes the graph.
     class PlaceEmbedding(keras.layers.Layer):
         def build(self, input_shape: Any) -> None:
             shape = (1, *input_shape[1:])

@@ -1,4 +1,4 @@
-"""The pictures the demo model learns: one or two flat shapes on a plain background.
+"""The pictures that the demo model learns: one or two flat shapes on a plain background.
 
 A `Scene` says what is in a picture; `render` draws it, anti-aliased, with NumPy. Whether a
 combination is held out of training is a fixed property of the combination.
@@ -53,9 +53,9 @@ PAIR_CENTRES_PX = (16.5, 47.5)
 JITTER_PX = 1.5
 RADIUS_JITTER = 0.07
 OUTER_RADIUS = 1.3
-"""How far the points of a triangle and of a star reach, in radii."""
+"""How far the corners of a triangle and the points of a star reach, in radii."""
 HELD_OUT_SHARE = 10
-"""One combination in this many is never drawn for training."""
+"""One combination in this many is held out of training."""
 
 # Arrangements of two shapes: which cell the first and the second one take.
 ARRANGEMENTS: dict[str, tuple[int, int]] = {
@@ -94,7 +94,7 @@ class Scene:
 
     @property
     def is_held_out(self) -> bool:
-        """Whether this combination is kept out of training, to measure generalisation."""
+        """Whether this combination is held out of training, to measure generalization."""
         if len(self.shapes) == 1:
             s = self.shapes[0]
             key = f"one {s.colour} {s.shape} {s.size} {s.cell}"
@@ -132,7 +132,7 @@ def render(scenes: list[Scene], rng: np.random.Generator) -> Images:
     for scene in scenes:
         row: list[tuple[int, int, float, float, float]] = []
         for s in scene.shapes:
-            x, y, radius = _place(scene, s)
+            x, y, radius = _position(scene, s)
             dx, dy = rng.uniform(-JITTER_PX, JITTER_PX, 2)
             radius *= 1 + rng.uniform(-RADIUS_JITTER, RADIUS_JITTER)
             row.append((s.colour, s.shape, x + dx, y + dy, radius))
@@ -141,7 +141,7 @@ def render(scenes: list[Scene], rng: np.random.Generator) -> Images:
 
 
 def render_clutter(count: int, rng: np.random.Generator) -> Images:
-    """Pictures with one to four shapes anywhere, so that the autoencoder learns more places."""
+    """Pictures with one to four shapes anywhere, so that the autoencoder learns more positions."""
     drawings: list[list[tuple[int, int, float, float, float]]] = []
     for _ in range(count):
         drawings.append(
@@ -159,12 +159,12 @@ def render_clutter(count: int, rng: np.random.Generator) -> Images:
     return _draw([int(rng.integers(3)) for _ in range(count)], drawings)
 
 
-def surroundings(scene: Scene, places: int, margin_px: float = 4.0) -> NDArray[np.bool_]:
-    """Which places of a grid lie on one of the shapes or beside it, bool[places, places]."""
-    centres = (np.arange(places, dtype=np.float32) + 0.5) * (IMAGE_SIZE_PX / places)
-    near = np.zeros((places, places), np.bool_)
+def surroundings(scene: Scene, grid: int, margin_px: float = 4.0) -> NDArray[np.bool_]:
+    """Which positions of a grid are on a shape or next to one, bool[grid, grid]."""
+    centres = (np.arange(grid, dtype=np.float32) + 0.5) * (IMAGE_SIZE_PX / grid)
+    near = np.zeros((grid, grid), np.bool_)
     for shape in scene.shapes:
-        x, y, radius = _place(scene, shape)
+        x, y, radius = _position(scene, shape)
         distance = np.hypot((centres - x)[None, :], (centres - y)[:, None])
         near |= distance <= OUTER_RADIUS * radius + margin_px
     return near
@@ -201,7 +201,7 @@ def _star_distance(dx: Images, dy: Images, outer: float) -> Images:
     return (((px - outer) * edge_y - py * edge_x) / length).astype(np.float32)
 
 
-def _place(scene: Scene, shape: Shape) -> tuple[float, float, float]:
+def _position(scene: Scene, shape: Shape) -> tuple[float, float, float]:
     column, row = shape.cell % 3, shape.cell // 3
     if scene.arrangement is None:
         return CELL_CENTRES_PX[column], CELL_CENTRES_PX[row], RADIUS_PX[shape.size]

@@ -1,7 +1,7 @@
-"""Does a picture show what its prompt asked for? Judged by geometry alone, without a learned model.
+"""Scores a picture against its prompt, by geometry alone, without a learned model.
 
-A pixel belongs to a shape when its colour is far from the background's; shapes are connected
-components; a shape's name follows from its area against its bounding box and its convex hull.
+A pixel belongs to a shape if its colour is far from the background's. Shapes are connected
+components, classified by their area relative to their bounding box and convex hull.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from model_export.demo import scenes
 from model_export.demo.captions import Said
 
 FOREGROUND_DISTANCE = 55.0
-"""Euclidean RGB distance from the background beyond which a pixel belongs to a shape."""
+"""A pixel further than this from the background (Euclidean, RGB) belongs to a shape."""
 SMALLEST_AREA_PX = 14
 BACKGROUND_TOLERANCE = 40.0
 STAR_SOLIDITY = 0.80
@@ -59,7 +59,7 @@ class Analysis:
 
 
 Scores = dict[str, list[bool]]
-"""Attribute name to one verdict for each time a prompt asked for it."""
+"""Attribute name to one verdict for each request of it."""
 
 
 def analyse(picture: NDArray[np.uint8]) -> Analysis:
@@ -103,13 +103,13 @@ def score(picture: NDArray[np.uint8], said: Said) -> Scores:
         scores["position"] = [found is not None and found.cell == said.cell]
     if said.arrangement is not None:
         scores["arrangement"] = [_is_arranged(matched, said)]
-    bars = ("colour", "shape", "count", "position", "background", "arrangement")
-    scores["everything"] = [all(v for bar in bars for v in scores.get(bar, []))]
+    names = ("colour", "shape", "count", "position", "background", "arrangement")
+    scores["everything"] = [all(v for name in names for v in scores.get(name, []))]
     return scores
 
 
 def percentages(scores: Sequence[Scores]) -> dict[str, tuple[float, int]]:
-    """For every attribute, (percent right, how many were asked for)."""
+    """For every attribute, (percent right, number of requests)."""
     gathered: Scores = {}
     for one in scores:
         for name, verdicts in one.items():
@@ -166,7 +166,7 @@ def _cover(
 
 
 def _match(found: Sequence[Found], said: Said) -> list[Found | None]:
-    """The assignment of found shapes to asked ones that gets most colours and shapes right."""
+    """The assignment of found shapes to requested ones that gets most colours and shapes right."""
     padded: list[Found | None] = [*found, *([None] * (len(said.shapes) - len(found)))]
 
     def agreement(order: tuple[Found | None, ...]) -> int:

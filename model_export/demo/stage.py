@@ -1,8 +1,8 @@
-"""One stage of the demo model's training: optimiser, moving average, checkpoint, progress.
+"""One stage of the demo model's training: optimizer, moving average, checkpoint, progress.
 
-Everything is a function of the step number: batches come from a generator seeded with it, the
-schedules count steps and not seconds. So a stopped stage resumes where it was, and a second
-training sees the same data.
+Everything is a function of the step number: batches come from a generator seeded with it, and
+schedules count steps, not seconds. So a stopped stage resumes where it was, and a second training
+sees the same data.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Report = Callable[[str], None]
 
 CHECKPOINT_SECONDS = 180.0
 TOWERS = 2
-"""Parts of a batch that are computed side by side, one thread each. The operations are too small to
-share one between threads: two threads an operation are slower than one."""
+"""Parts of a batch that are computed in parallel, one thread each. The operations are too small to
+split between threads: two threads per operation are slower than one."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how to train. docs/demo-model.md says how the stored weights came about."""
+    """How long and how to train. docs/demo-model.md says how the stored weights were made."""
 
     autoencoder_steps: int = 2500
     autoencoder_batch: int = 16
@@ -46,11 +46,11 @@ class Recipe:
     empty_captions: float = 0.10
     complete_captions: float = 0.5
     shape_weight: float = 5.0
-    """How much more an error counts at a shape than elsewhere, where there is no noise."""
+    """Extra weight of an error at a shape, at zero noise."""
 
 
 class Stage:
-    """One training: optimiser, moving average, checkpoint, progress."""
+    """One training stage: optimizer, moving average, checkpoint, progress."""
 
     def __init__(self, path: Path, name: str, variables: Sequence[Any], total_steps: int) -> None:
         import keras
@@ -75,9 +75,9 @@ class Stage:
         peak_rate: float,
         report: Report,
     ) -> None:
-        """Train to the end: `step(index, *make(index))` for each index that is left.
+        """Train to the end: `step(index, *make(index))` for each remaining index.
 
-        Interrupted, it saves what there is, so that the next run goes on from there.
+        If interrupted, it saves a checkpoint, from which the next run resumes.
         """
         import tensorflow as tf
 
@@ -89,7 +89,7 @@ class Stage:
             self._save()
 
     def apply(self, gradients: Any, average: float) -> None:
-        """One optimiser step and one step of the moving average (inside a tf.function)."""
+        """One step of the optimizer and of the moving average (inside a tf.function)."""
         import tensorflow as tf
 
         clipped, _ = tf.clip_by_global_norm(gradients, 1.0)
@@ -106,7 +106,7 @@ class Stage:
         self.optimizer.learning_rate.assign(peak * min(1.0, (done + 1e-4) / warm_up) * cosine)
 
     def _count(self, figures: dict[str, Any], report: Report) -> None:
-        """Count a step; report and save now and then."""
+        """Count a step; report and save at intervals."""
         self.step += 1
         self._seen.append({k: float(v) for k, v in figures.items()})
         if self.step % 50 == 0 or self.step == self._first_step + 10:
@@ -125,7 +125,7 @@ class Stage:
             self._save()
 
     def _save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint atomically."""
         arrays = {f"v{i}": v.numpy() for i, v in enumerate(self.variables)}
         arrays |= {f"m{i}": m.numpy() for i, m in enumerate(self.average)}
         arrays |= {f"o{i}": np.asarray(o) for i, o in enumerate(self.optimizer.variables)}
@@ -162,7 +162,7 @@ def mean_gradients(towers: Sequence[Sequence[Any]]) -> list[Any]:
 
 
 def _batches(make: Callable[[int], Any], first: int, total: int) -> Iterator[tuple[int, Any]]:
-    """(step, batch) from `first` on, made one thread ahead."""
+    """(step, batch) from `first` on, prepared by a thread."""
     ready: queue.Queue[tuple[int, Any]] = queue.Queue(8)
 
     def run() -> None:

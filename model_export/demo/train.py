@@ -1,6 +1,6 @@
-"""Training of the demo model: autoencoder, decoder, text encoder, U-Net, one after another.
+"""Trains the demo model: autoencoder, decoder, text encoder, U-Net, one after another.
 
-Checkpoints lie in a folder of their own; the finished weights replace the ones in the repository.
+Checkpoints are in their own folder; the finished weights replace the ones in the repository.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ TEXT_SEED = 4
 def train(
     folder: Path, recipe: Recipe, report: Report, target: Path = networks.WEIGHTS_PATH
 ) -> None:
-    """Run what is left of the training and write the finished weights. Stop it at any time.
+    """Run the rest of the training and write the finished weights. It can be stopped at any time.
 
-    Checkpoints go into `folder`. The vocabulary is written beside the weights.
+    Checkpoints go into `folder`. The vocabulary is written next to the weights.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -57,11 +57,11 @@ def train(
 
 
 def train_text_encoder(folder: Path, recipe: Recipe, report: Report) -> None:
-    """The text encoder alone: tell from its last tokens what the caption says is where.
+    """Train the text encoder alone to predict the caption's layout from its last tokens.
 
-    Stable Diffusion's text encoder comes trained too (by CLIP, on pictures and their captions).
-    Learning to read and to draw at the same time takes the U-Net several times as many steps. Nine
-    tokens tell one cell of the picture each, so that two shapes don't mix; the last tells all.
+    Stable Diffusion's text encoder is pretrained too (by CLIP, on pictures and their captions).
+    Training it together with the U-Net takes several times as many steps. Nine tokens describe one
+    cell of the picture each, so that two shapes are not mixed; the last describes everything.
     """
     import keras
     import tensorflow as tf
@@ -69,7 +69,7 @@ def train_text_encoder(folder: Path, recipe: Recipe, report: Report) -> None:
     keras.utils.set_random_seed(TEXT_SEED)
     encoder = networks.build(clip_tokens.vocabulary()).text_encoder
     cells = len(scenes.CELLS)
-    # A cell's colour and its shape, each with one choice more for "nothing here".
+    # A cell's colour and its shape, each with one more class for "nothing here".
     choices = [1 + len(scenes.COLOURS), 1 + len(scenes.SHAPES)]
     cell_head = keras.layers.Dense(sum(choices))
     parts = [cells * n for n in choices] + [len(scenes.BACKGROUNDS), len(scenes.SIZES)]
@@ -125,7 +125,7 @@ def train_text_encoder(folder: Path, recipe: Recipe, report: Report) -> None:
 
 
 def train_unet(folder: Path, recipe: Recipe, report: Report) -> None:
-    """The U-Net on the stored latents: velocity loss, guidance dropout, text encoder fixed."""
+    """Train the U-Net on stored latents: velocity loss, guidance dropout, text encoder fixed."""
     import keras
     import tensorflow as tf
 
@@ -160,9 +160,9 @@ def train_unet(folder: Path, recipe: Recipe, report: Report) -> None:
         with tf.GradientTape() as tape:
             predicted = models.velocity([noisy, embedding, context], training=True)
             errors = tf.reduce_mean(tf.square(predicted - target), -1)
-            # Most of a picture is flat, and what counts is at its shapes. Only where the signal is
-            # strong: as long as a shape may be anywhere, the weight would make the model expect it
-            # in too many places.
+            # Most of a picture is flat, and its shapes matter most. They get more weight only where
+            # the signal is strong: while a shape may still be anywhere, the weight would make the
+            # model expect it in too many positions.
             weight = 1 + recipe.shape_weight * tf.square(tf.squeeze(a, -1)) * near
             loss = tf.reduce_mean(weight * errors)
         return tape.gradient(loss, variables), errors
@@ -205,7 +205,7 @@ def train_unet(folder: Path, recipe: Recipe, report: Report) -> None:
 
 
 def finish(folder: Path, target: Path) -> None:
-    """Write the averaged weights of the checkpoints, finished or not, as a weights file."""
+    """Write the checkpoints' averaged weights, finished or not, to a weights file."""
     models = networks.build(clip_tokens.vocabulary())
     read_average(folder / "text.npz", models.text_encoder.trainable_variables)
     read_average(folder / "unet.npz", models.velocity.trainable_variables)

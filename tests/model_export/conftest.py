@@ -1,4 +1,4 @@
-"""What the exporter's tests share: one tiny exported model, one tokenizer, a stand-in family."""
+"""Shared by the exporter's tests: one tiny exported model, one tokenizer, a stand-in family."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TINY_WEIGHTS_SHA256 = "ab" * 32
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """The tiny model in memory, as written to a folder, and as loaded from it again."""
+    """The tiny model in memory, as written to a folder, and as reloaded from it."""
 
     in_memory: Any
     reloaded: Any
@@ -42,7 +42,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> ExportedModel:
     from model_export.pipeline import TextToImage
     from tests.model_export.tiny_networks import tiny_networks
 
-    tf.random.set_seed(7)  # A seed set by whoever exports must not matter to who serves.
+    tf.random.set_seed(7)  # A seed set at export must not affect the served model.
     networks = tiny_networks()
     folder = tmp_path_factory.mktemp("exported")
     manifest = export(TINY_SPEC, folder, networks=networks, weights_sha256=TINY_WEIGHTS_SHA256)
@@ -106,7 +106,7 @@ def made_up_model(tmp_path: Path) -> Callable[..., tuple[Path, Manifest]]:
 
 @pytest.fixture
 def tiny_family(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes the family `demo` the tiny networks, in this process."""
+    """Replaces the family `demo` by the tiny networks, in this process."""
     from tests.model_export.tiny_networks import tiny_networks
 
     module = ModuleType("model_export.demo.networks")

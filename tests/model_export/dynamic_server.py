@@ -27,7 +27,7 @@ def struct(values: Mapping[str, Any]) -> struct_pb2.Struct:
 
 @dataclass
 class DynamicServer:
-    """`lines` are what it printed after its port."""
+    """`lines` is its output after the port."""
 
     process: subprocess.Popen[str]
     stub: Any

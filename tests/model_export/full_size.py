@@ -1,4 +1,4 @@
-"""What the full-size tests do in processes of their own, one model in memory at a time.
+"""The parts of the full-size tests that run in their own processes, one model in memory at a time.
 
 python -m tests.model_export.full_size draw FOLDER OUT.npz
 python -m tests.model_export.full_size reference WEIGHTS OUT.npz
@@ -23,7 +23,7 @@ STEPS, GUIDANCE, SEED = 4, 7.5, 11
 
 
 def rows() -> dict[str, Any]:
-    """A row of four steps that keras_cv is asked for too, and one of another kind."""
+    """A row of four steps, which keras_cv draws too, and a different one."""
     return {
         "tokens": np.array([PROMPT, EMPTY], np.int32),
         "negative_prompt_tokens": np.array([EMPTY, PROMPT], np.int32),

@@ -1,4 +1,4 @@
-"""What keras_cv's own `StableDiffusion.generate_image` draws, with models that are given to it."""
+"""keras_cv's own `StableDiffusion.generate_image`, run with given models."""
 
 from __future__ import annotations
 

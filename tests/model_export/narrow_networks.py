@@ -28,9 +28,9 @@ def narrow() -> Iterator[None]:
 
     assert diffusion_model.Upsample in model_export.sd14.layers.CALLS
 
-    def narrowed(layer: Callable[..., Any], widths: dict[int, int], place: int = 0) -> Any:
+    def narrowed(layer: Callable[..., Any], widths: dict[int, int], index: int = 0) -> Any:
         def build(*sizes: Any, **options: Any) -> Any:
-            changed = [widths.get(s, s) if i == place else s for i, s in enumerate(sizes)]
+            changed = [widths.get(s, s) if i == index else s for i, s in enumerate(sizes)]
             return layer(*changed, **options)
 
         return build
@@ -51,7 +51,7 @@ def narrow() -> Iterator[None]:
             for name in names:
                 replacement = narrowed(getattr(module, name), widths)
                 patches.enter_context(mock.patch.object(module, name, replacement))
-        heads = narrowed(diffusion_model.SpatialTransformer, _HEADS, place=1)
+        heads = narrowed(diffusion_model.SpatialTransformer, _HEADS, index=1)
         patches.enter_context(mock.patch.object(diffusion_model, "SpatialTransformer", heads))
         patches.enter_context(mock.patch.object(text_encoder, "CLIPEncoderLayer", text_layer))
         yield

@@ -1,4 +1,4 @@
-"""How TF Serving takes a model folder: which version it picks, what it reads, what makes it fail.
+"""How TF Serving loads a model folder: which version it picks, what it reads, what makes it fail.
 
 The rules are those of its sources (file_system_storage_path_source.cc, saved_model_warmup_util.cc)
 and of TensorFlow's loader (cc/saved_model/loader.cc), which a missing index tells "no variables".
@@ -17,7 +17,7 @@ from model_export.manifest import Manifest
 
 
 def would_be_loaded(paths: Mapping[str, object]) -> list[str]:
-    """The versions that a server would try to load, of a folder's files by relative path."""
+    """The versions that a server would try to load, given a folder's files by relative path."""
     return sorted(
         path.parts[0]
         for path in map(PurePosixPath, paths)
@@ -26,7 +26,7 @@ def would_be_loaded(paths: Mapping[str, object]) -> list[str]:
 
 
 def is_safe(contents: Mapping[str, bytes], *models: Manifest) -> bool:
-    """Whether a server that came along would load nothing, or one of these models in full."""
+    """Whether a server would load nothing, or exactly one of these models."""
     from hashlib import sha256
 
     if not would_be_loaded(contents):

@@ -1,4 +1,4 @@
-"""Checksums are computed once for a file, and again for whatever may have changed."""
+"""Checksums are computed once for a file, and again if it may have changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def digest(content: bytes) -> str:
 
 
 def change_behind_its_back(path: Path, content: bytes) -> None:
-    """Another content of the same size, with the same time of change."""
+    """Writes other content of the same size, with the same modification time."""
     stat = path.stat()
     path.write_bytes(content)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
@@ -48,7 +48,7 @@ def test_a_changed_size_or_time_is_read_again(content: bytes, file: Path, tmp_pa
     assert checksums.sha256(file) == digest(content)
 
 
-def test_files_of_the_same_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+def test_files_of_the_same_name_are_distinguished_by_folder(tmp_path: Path) -> None:
     checksums = Checksums(tmp_path / "checksums.json")
     paths = [tmp_path / name / "weights" for name in ("one", "other")]
     for path in paths:
@@ -60,7 +60,7 @@ def test_files_of_the_same_name_are_told_apart_by_their_folders(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"PATH": [5, 1]}', b'{"PATH": "no"}'])
-def test_a_damaged_memory_is_made_anew(damage: bytes, file: Path, tmp_path: Path) -> None:
+def test_a_damaged_cache_is_replaced(damage: bytes, file: Path, tmp_path: Path) -> None:
     memory = tmp_path / "checksums.json"
     memory.write_bytes(damage.replace(b"PATH", str(file.resolve()).encode()))
     assert Checksums(memory).sha256(file) == digest(b"first")
@@ -68,7 +68,7 @@ def test_a_damaged_memory_is_made_anew(damage: bytes, file: Path, tmp_path: Path
     assert Checksums(memory).sha256(file) == digest(b"first")
 
 
-def test_a_memory_that_cannot_be_written_costs_time_only(file: Path, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_costs_only_time(file: Path, tmp_path: Path) -> None:
     (tmp_path / "not-a-folder").write_bytes(b"")
     checksums = Checksums(tmp_path / "not-a-folder" / "checksums.json")
     assert checksums.sha256(file) == digest(b"first")

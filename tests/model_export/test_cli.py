@@ -1,4 +1,4 @@
-"""`python -m model_export`: what it prints, its exit codes, and what an interruption leaves."""
+"""`python -m model_export`: its output, its exit codes, and what an interruption leaves."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def published(made_up_model: Callable[..., tuple[Path, Manifest]], tmp_path: Pat
 
 @pytest.fixture
 def start(stand_in_family: StandInFamily) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts the command line in a process of its own."""
+    """Starts the command line in its own process."""
     started: list[subprocess.Popen[str]] = []
 
     def run(*arguments: str) -> subprocess.Popen[str]:
@@ -79,7 +79,7 @@ def start(stand_in_family: StandInFamily) -> Iterator[Callable[..., subprocess.P
         (["export", "--steps", "500", "--to", "file:///x"], 2, "--steps: must be from 1 to 50"),
         (["export", "--sampler", "euler", "--to", "file:///x"], 2, "--sampler: must be one of"),
         (["export", "--guidance-scale", "nan", "--to", "file:///x"], 2, "--guidance-scale"),
-        (["export", "--to", "models"], 2, "start it with file://"),
+        (["export", "--to", "models"], 2, "must start with file://"),
         (["export", "--to", "file:///a/../b"], 2, "must be a plain path"),
         (["fingerprint", "--spec", "{"], 2, "--spec: is not a JSON object"),
         (["fingerprint", "--spec", "3"], 2, "--spec: is not a JSON object"),
@@ -87,11 +87,11 @@ def start(stand_in_family: StandInFamily) -> Iterator[Callable[..., subprocess.P
         (
             ["export", "--family", "sd14", "--to", "file:///x"],
             2,
-            "--accept-licence: the weights are",
+            "--accept-licence: the weights have",
         ),
-        (["verify", "s3://bucket/x"], 2, "start it with file:// or gs://"),
-        (["verify", "file:///nowhere/x"], 1, "manifest.json is missing: export it again"),
-        (["delete", "file:///nowhere/x"], 1, "no manifest there, so nothing is deleted"),
+        (["verify", "s3://bucket/x"], 2, "must start with file:// or gs://"),
+        (["verify", "file:///nowhere/x"], 1, "manifest.json is missing; export it again"),
+        (["delete", "file:///nowhere/x"], 1, "has no manifest; nothing was deleted"),
     ],
 )
 def test_an_error_is_one_line_that_says_what_to_do(
@@ -129,21 +129,21 @@ def test_a_folder_that_cannot_be_written_is_one_line(
     assert "Not a directory" in line
 
 
-def test_verify_tells_a_whole_model_from_a_damaged_one(
+def test_verify_distinguishes_a_complete_model_from_a_damaged_one(
     published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url, manifest = published
     assert main(["verify", url]) == 0
-    assert "is whole: 6 files, 31 bytes" in capsys.readouterr().out
+    assert "is complete: 6 files, 31 bytes" in capsys.readouterr().out
     folder = tmp_path / "models" / manifest.fingerprint
     (folder / "1" / "saved_model.pb").write_text("GRAPH")
     (folder / "1" / "assets" / "words.txt").unlink()
     assert main(["verify", url]) == 1
     line = capsys.readouterr().err
-    assert "1/saved_model.pb has another checksum (and 1 more): export it again" in line
+    assert "1/saved_model.pb has a wrong checksum (and 1 more); export it again" in line
 
 
-def test_inspect_tells_what_a_model_is(
+def test_inspect_describes_a_model(
     published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url, manifest = published
@@ -177,12 +177,12 @@ def test_inspect_says_what_is_missing(
     assert main(["inspect", url]) == 1
     captured = capsys.readouterr()
     assert "verdict        NOT COMPLETE\n    1/assets/words.txt is missing" in captured.out
-    assert captured.err.endswith("1/assets/words.txt is missing: export it again\n")
+    assert captured.err.endswith("1/assets/words.txt is missing; export it again\n")
     assert main(["verify", "--json", url]) == 1
     assert json.loads(capsys.readouterr().out)["problems"] == ["1/assets/words.txt is missing"]
 
 
-def test_inspect_shouts_random_weights(
+def test_inspect_warns_of_random_weights(
     made_up_model: Callable[..., tuple[Path, Manifest]],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -199,7 +199,7 @@ def test_inspect_shouts_random_weights(
     assert json.loads(capsys.readouterr().out)["manifest"]["randomWeights"] is True
 
 
-def test_a_disk_without_room_is_told_before_the_weights_are_fetched(
+def test_a_full_disk_is_reported_before_the_weights_are_downloaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=10**9)
@@ -207,7 +207,7 @@ def test_a_disk_without_room_is_told_before_the_weights_are_fetched(
     arguments = ["--family", "sd14", "--weights", "random", "--to", f"file://{tmp_path}/models"]
     assert main(["export", *arguments]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("the export takes 8.3 GB while it runs, and 1.0 GB are free: make room")
+    assert line.endswith("needs 8.3 GB of disk space while it runs, and only 1.0 GB are free")
     assert list((tmp_path / "models").iterdir()) == []
 
 
@@ -223,7 +223,7 @@ sys.exit(main(sys.argv[1:]))
 def test_a_disk_that_fills_up_while_saving_is_one_line_and_leaves_nothing(
     stand_in_family: StandInFamily, tmp_path: Path
 ) -> None:
-    """A limit on the size of files stands for the disk's: the same call of the runtime fails."""
+    """A limit on file sizes stands in for a full disk: the same call of the runtime fails."""
     base = tmp_path / "models"
     arguments = ["export", "--spec", SPEC, "--to", f"file://{base}"]
     done = subprocess.run(
@@ -236,24 +236,24 @@ def test_a_disk_that_fills_up_while_saving_is_one_line_and_leaves_nothing(
     )
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("model_export:")]
-    assert "cannot be written: " in line and line.endswith("make room there")
+    assert "cannot write " in line and line.endswith("; free some disk space")
     assert "Traceback" not in done.stderr
     assert list(base.iterdir()) == []
 
 
-def test_delete_refuses_while_a_stack_needs_the_model(
+def test_delete_refuses_while_a_stack_uses_the_model(
     published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url, _ = published
     owners.claim(FileStorage(url), "diffusion-serving/local/model", "1")
     assert main(["delete", url]) == 1
-    assert "belongs to diffusion-serving/local/model" in capsys.readouterr().err
+    assert "is in use by diffusion-serving/local/model" in capsys.readouterr().err
     assert main(["verify", url]) == 0
     assert main(["delete", "--force", url]) == 0
     assert list((tmp_path / "models").iterdir()) == []
 
 
-def test_clean_removes_leftovers_and_no_whole_model(
+def test_clean_removes_leftovers_but_no_complete_model(
     published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url, manifest = published
@@ -296,20 +296,20 @@ def test_an_unexpected_fingerprint_stops_the_export(
 ) -> None:
     arguments = ["export", "--to", f"file://{tmp_path}/m", "--expect-fingerprint", "0" * 16]
     assert main(arguments) == 1
-    assert "changed meanwhile; run again" in capsys.readouterr().err
+    assert "changed in the meantime; run again" in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
 
 
-def test_an_export_of_a_model_that_is_there_does_nothing(
+def test_exporting_a_published_model_again_does_nothing(
     published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str], tiny_family: None
 ) -> None:
     url, _ = published
     assert main(["export", "--spec", SPEC, "--to", f"file://{tmp_path}/models"]) == 0
-    assert capsys.readouterr().out == f"{url} is already there, whole\n"
+    assert capsys.readouterr().out == f"{url} is already published and complete\n"
 
 
 @pytest.mark.slow
-def test_an_export_publishes_a_whole_model_and_says_how_far_it_is(
+def test_an_export_publishes_a_complete_model_and_reports_its_progress(
     start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     base = tmp_path / "models"
@@ -325,7 +325,7 @@ def test_an_export_publishes_a_whole_model_and_says_how_far_it_is(
     assert [path.name for path in base.iterdir()] == [FINGERPRINT]
 
 
-def export_that_stands_still(
+def stalled_export(
     start: Callable[..., subprocess.Popen[str]], family: StandInFamily, base: Path, *more: str
 ) -> subprocess.Popen[str]:
     family.gate.touch()
@@ -343,7 +343,7 @@ def test_an_interrupted_export_leaves_nothing(
     stand_in_family: StandInFamily,
     tmp_path: Path,
 ) -> None:
-    process = export_that_stands_still(start, stand_in_family, tmp_path / "models")
+    process = stalled_export(start, stand_in_family, tmp_path / "models")
     process.send_signal(number)
     _, err = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 130
@@ -351,7 +351,7 @@ def test_an_interrupted_export_leaves_nothing(
     assert list((tmp_path / "models").iterdir()) == []
 
 
-def test_an_interruption_while_publishing_takes_back_what_was_sent(
+def test_an_interruption_while_publishing_deletes_what_was_sent(
     made_up_model: Callable[..., tuple[Path, Manifest]],
     tmp_path: Path,
     tiny_family: None,
@@ -374,7 +374,7 @@ def test_an_interruption_while_publishing_takes_back_what_was_sent(
 
 
 @pytest.mark.parametrize("what", ["the staging folder", "what was sent"])
-def test_an_interruption_tells_what_it_could_not_take_back(
+def test_an_interruption_reports_what_it_could_not_delete(
     what: str,
     made_up_model: Callable[..., tuple[Path, Manifest]],
     tmp_path: Path,
@@ -424,7 +424,7 @@ def test_a_killed_export_leaves_one_folder_that_the_next_one_removes(
     start: Callable[..., subprocess.Popen[str]], stand_in_family: StandInFamily, tmp_path: Path
 ) -> None:
     base = tmp_path / "models"
-    process = export_that_stands_still(start, stand_in_family, base)
+    process = stalled_export(start, stand_in_family, base)
     process.kill()
     process.wait(WAIT_SECONDS)
     (left,) = base.iterdir()
@@ -438,7 +438,7 @@ def test_an_export_ends_when_its_parent_is_gone(
     start: Callable[..., subprocess.Popen[str]], stand_in_family: StandInFamily, tmp_path: Path
 ) -> None:
     base = tmp_path / "models"
-    process = export_that_stands_still(start, stand_in_family, base, "--exit-with-parent")
+    process = stalled_export(start, stand_in_family, base, "--exit-with-parent")
     assert process.stdin is not None
     process.stdin.close()
     assert process.wait(WAIT_SECONDS) == 130

@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.4 at its real size, with random weights: equal to keras_cv, and affordable.
+"""Stable Diffusion 1.4 at its real size, with random weights: equal to keras_cv, within targets.
 
 Export, drawing and keras_cv each run in a process of their own, so that one copy of the weights is
 in memory at a time. Nothing here depends on what the weights are.
@@ -40,7 +40,7 @@ pytestmark = [
 
 @dataclass(frozen=True)
 class FullSize:
-    """The exported model, what the export took, and what the model drew in a fresh process."""
+    """The exported model, what the export used, and what the model drew in a fresh process."""
 
     weights: str
     folder: Path
@@ -125,7 +125,7 @@ def test_exporting_and_loading_stay_within_their_targets(exported: FullSize) -> 
     assert exported.load_seconds < export_cost.LOAD_SECONDS_TARGET
 
 
-def test_the_variables_lie_in_shards_that_an_upload_resumes_by(exported: FullSize) -> None:
+def test_the_variables_are_in_shards_for_resumable_uploads(exported: FullSize) -> None:
     shards = list((exported.folder / "1" / "variables").glob("variables.data-*"))
     assert len(shards) >= 15
     assert max(shard.stat().st_size for shard in shards) <= 256 * 2**20

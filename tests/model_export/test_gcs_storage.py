@@ -37,7 +37,7 @@ def names(gcs: FakeGcs) -> list[str]:
     return sorted(gcs.buckets["models-1"])
 
 
-def test_the_saved_model_goes_up_after_all_it_needs_and_the_manifest_last(
+def test_the_saved_model_is_uploaded_after_all_it_needs_and_the_manifest_last(
     gcs: FakeGcs, model: tuple[Path, Manifest]
 ) -> None:
     publish.publish(*model, open_storage(URL))
@@ -47,7 +47,7 @@ def test_the_saved_model_goes_up_after_all_it_needs_and_the_manifest_last(
     assert len(sent) == len(model[1].files) + 2
 
 
-def test_a_published_model_is_whole_and_its_checksums_cost_no_download(
+def test_a_published_model_is_complete_and_its_checksums_need_no_download(
     gcs: FakeGcs, model: tuple[Path, Manifest]
 ) -> None:
     storage = open_storage(URL)
@@ -67,7 +67,7 @@ def test_a_rerun_sends_only_what_is_missing(gcs: FakeGcs, model: tuple[Path, Man
     assert sent == ["manifest.partial.json", "saved_model.pb", "manifest.json"]
 
 
-def test_an_object_with_another_content_is_noticed(
+def test_an_object_with_changed_content_is_noticed(
     gcs: FakeGcs, model: tuple[Path, Manifest]
 ) -> None:
     storage = open_storage(URL)
@@ -75,10 +75,10 @@ def test_an_object_with_another_content_is_noticed(
     objects = gcs.buckets["models-1"]
     content, _ = objects["models/abc/1/saved_model.pb"]
     objects["models/abc/1/saved_model.pb"] = (bytes(len(content)), {})
-    assert publish.problems(storage) == ["1/saved_model.pb has another checksum"]
+    assert publish.problems(storage) == ["1/saved_model.pb has a wrong checksum"]
 
 
-def test_deleting_takes_exactly_what_was_published(
+def test_deleting_removes_exactly_what_was_published(
     gcs: FakeGcs, model: tuple[Path, Manifest]
 ) -> None:
     storage = open_storage(URL)
@@ -91,7 +91,7 @@ def test_deleting_takes_exactly_what_was_published(
     assert storage.sizes() == {}
 
 
-def test_a_large_file_goes_up_in_parts_and_comes_back_the_same(
+def test_a_large_file_is_uploaded_in_chunks_unchanged(
     gcs: FakeGcs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gcs_storage, "_CHUNK_BYTES", 10 * 2**20)
@@ -99,11 +99,11 @@ def test_a_large_file_goes_up_in_parts_and_comes_back_the_same(
     (tmp_path / "large").write_bytes(content)
     storage = open_storage(URL)
     storage.put(tmp_path / "large", "1/large")
-    assert gcs.uploads
+    assert [upload["parts"] for _, upload in gcs.uploads.values()] == [3]
     assert gcs.buckets["models-1"]["models/abc/1/large"][0] == content
 
 
-def test_what_is_not_there_reads_as_nothing(gcs: FakeGcs) -> None:
+def test_a_missing_object_reads_as_none(gcs: FakeGcs) -> None:
     storage = open_storage(URL)
     assert storage.read("manifest.json") is None
     storage.delete("manifest.json")
@@ -114,7 +114,7 @@ def test_what_is_not_there_reads_as_nothing(gcs: FakeGcs) -> None:
         elsewhere.write(b"x", "manifest.json")
 
 
-def test_a_refusal_says_which_role_is_missing(gcs: FakeGcs) -> None:
+def test_a_refusal_names_the_missing_role(gcs: FakeGcs) -> None:
     gcs.refuse = True
     with pytest.raises(StorageError, match=r"roles/storage\.objectUser on gs://models-1$"):
         open_storage(URL).sizes()
@@ -133,7 +133,7 @@ def test_access_is_checked_before_a_long_export(gcs: FakeGcs) -> None:
     ("url", "refuse", "message"),
     [
         ("gs://nowhere/models", False, "there is no bucket nowhere"),
-        ("gs://models-1/models", True, "it takes roles/storage.objectUser on gs://models-1"),
+        ("gs://models-1/models", True, "you need roles/storage.objectUser on gs://models-1"),
     ],
 )
 def test_an_export_that_cannot_be_published_ends_at_once_with_one_line(
@@ -158,7 +158,7 @@ def test_a_model_in_a_bucket_can_be_inspected(
     assert json.loads("{" + document)["complete"] is True
 
 
-def test_a_checksum_that_was_copied_onto_another_content_is_not_believed(
+def test_a_checksum_copied_onto_other_content_is_not_trusted(
     gcs: FakeGcs, model: tuple[Path, Manifest]
 ) -> None:
     storage = open_storage(URL)
@@ -166,10 +166,10 @@ def test_a_checksum_that_was_copied_onto_another_content_is_not_believed(
     objects = gcs.buckets["models-1"]
     content, metadata = objects["models/abc/1/saved_model.pb"]
     objects["models/abc/1/saved_model.pb"] = (bytes(len(content)), metadata)
-    assert publish.problems(storage) == ["1/saved_model.pb has another checksum"]
+    assert publish.problems(storage) == ["1/saved_model.pb has a wrong checksum"]
 
 
-def test_missing_credentials_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_name_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     from google.auth.exceptions import DefaultCredentialsError
 
     def fail() -> Any:
@@ -182,18 +182,18 @@ def test_missing_credentials_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch
     assert "\n" not in str(error.value)
 
 
-def test_each_place_in_a_bucket_has_one_spelling() -> None:
+def test_each_folder_in_a_bucket_has_one_spelling() -> None:
     assert normalised_url("gs://models-1/a/b/") == "gs://models-1/a/b"
 
 
 @pytest.mark.parametrize(
     "url", ["gs://", "gs://bucket", "gs://bucket/", "gs:///models", "gs://B_/x", "gs://b-1/a/../b"]
 )
-def test_what_names_no_place_in_a_bucket_is_refused(url: str) -> None:
+def test_a_malformed_bucket_url_is_refused(url: str) -> None:
     with pytest.raises(UrlError):
         normalised_url(url)
 
 
-def test_a_place_in_a_bucket_is_not_on_this_machine() -> None:
+def test_a_folder_in_a_bucket_is_not_on_this_machine() -> None:
     with pytest.raises(UrlError, match="is not on this machine"):
         local_path("gs://models-1/models")

@@ -1,5 +1,5 @@
-"""Publishing to a bucket, cut off anywhere: no server ever finds half a model, and a rerun sends
-what is missing and nothing else.
+"""Interrupted publishing to a bucket: no server ever finds half a model, and a rerun sends only
+what is missing.
 
 The cuts are at random calls of the transport, some before the request leaves and some after the
 service has done it, and some are a SIGKILL of the whole process.
@@ -34,7 +34,7 @@ LARGE = "shard " * 120_000
 """Sent in three parts of CHUNK_BYTES, so that a cut can come in the middle of a file."""
 CHUNK_BYTES = 256 * 1024
 REQUESTS = 24
-"""More than one publishing takes, so that some runs are not cut at all."""
+"""More than a publish needs, so that some runs are not interrupted at all."""
 CUTS = 130
 REPLACING_CUTS = 50
 DELETING_CUTS = 30
@@ -43,13 +43,13 @@ Model = tuple[Path, Manifest]
 
 
 class PowerCutError(Exception):
-    """Stands for the end of the process."""
+    """Stands in for the end of the process."""
 
 
 class Transport:
-    """All requests of this process; from the nth on none gets through.
+    """All requests of this process; from the nth on, none gets through.
 
-    With `after`, the nth itself reaches the service, and only its answer is lost.
+    With `after`, the nth still reaches the service, and only the response to it is lost.
     """
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ def sent(gcs: FakeGcs) -> list[str]:
 
 
 def cuts(count: int) -> Iterator[tuple[int, bool]]:
-    """Every early request once before and once after it is done, and then random ones."""
+    """Every early request, once before it is done and once after, and then random ones."""
     chosen = random.Random(20261122)
     for i in range(count):
         nth = i // 2 % REQUESTS if i < 2 * REQUESTS else chosen.randrange(REQUESTS)

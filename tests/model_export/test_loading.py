@@ -1,4 +1,4 @@
-"""Each way in which TF Serving's loader can go wrong with a published folder."""
+"""Every way in which TF Serving's loader can fail on a published folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.model_export.serving_loader import start_a_server, would_be_loaded
 
 @pytest.fixture
 def published(exported: ExportedModel, tmp_path: Path) -> Path:
-    """The tiny model where a server would look for it."""
+    """The tiny model, published where a server looks for it."""
     base = tmp_path / "models" / exported.manifest.fingerprint
     storage = FileStorage(base.as_uri())
     publish.publish(exported.folder, exported.manifest, storage)
@@ -35,7 +35,7 @@ def test_a_published_model_loads_and_warms_up(published: Path) -> None:
     assert start_a_server(published) == 3
 
 
-def test_there_is_one_version_and_nothing_else_that_looks_like_one(published: Path) -> None:
+def test_there_is_one_version_folder_and_nothing_that_looks_like_another(published: Path) -> None:
     """A server takes every child of the folder whose name is a number, even a plain file."""
     numbers = [child.name for child in published.iterdir() if child.name.lstrip("-+").isdigit()]
     assert numbers == ["1"] and (published / "1").is_dir()
@@ -43,7 +43,7 @@ def test_there_is_one_version_and_nothing_else_that_looks_like_one(published: Pa
     assert would_be_loaded(files) == ["1"]
 
 
-def test_a_folder_of_models_is_no_model(published: Path) -> None:
+def test_a_folder_of_models_is_not_a_model(published: Path) -> None:
     """A base path one level too high finds no version, and the server waits."""
     with pytest.raises(AssertionError, match="wait for ever"):
         start_a_server(published.parent)
@@ -119,14 +119,14 @@ def test_a_damaged_model_fails_to_load_and_is_reported(case: str, published: Pat
 
 
 def test_without_warm_up_a_model_without_variables_would_load(published: Path) -> None:
-    """Why every model carries warm-up requests: TensorFlow takes a missing index for "none"."""
+    """Why every model has warm-up requests: TensorFlow reads a missing index as "no variables"."""
     (published / "1/variables/variables.index").unlink()
     (published / "1" / WARMUP_PATH).unlink()
     assert start_a_server(published) == 0
 
 
-def test_another_version_folder_would_be_taken_and_is_left_to_its_owner(published: Path) -> None:
-    """Nothing here makes one; `delete` touches nothing that it did not publish."""
+def test_a_foreign_version_folder_would_be_loaded_and_is_not_deleted(published: Path) -> None:
+    """Nothing here creates one; `delete` removes only what was published."""
     other = published / "2"
     shutil.copytree(published / "1", other)
     (other / "saved_model.pb").unlink()

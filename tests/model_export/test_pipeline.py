@@ -1,4 +1,4 @@
-"""The exported graph: what a caller of its three signatures may rely on."""
+"""The exported graph: what callers of its three signatures can rely on."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_row_alone_equals_the_same_row_in_a_batch(
         assert values[0] == answer[name][row], name
 
 
-def test_a_rows_place_in_the_batch_does_not_matter(default: Any, answer: dict[str, Any]) -> None:
+def test_a_rows_position_in_the_batch_does_not_matter(default: Any, answer: dict[str, Any]) -> None:
     backwards = numpy(default(**batch([3, 2, 1, 0])))
     assert backwards["image_bytes"][::-1].tolist() == answer["image_bytes"].tolist()
 
@@ -152,8 +152,8 @@ def test_any_int64_is_a_seed_and_always_gives_the_same_picture(seed: int, defaul
     assert first["seed"][0] == seed
 
 
-def test_the_loop_is_keras_cvs_own() -> None:
-    """keras_cv's `generate_image` written out with the same networks and its own numbers."""
+def test_the_loop_matches_keras_cvs() -> None:
+    """keras_cv's `generate_image`, written out with the same networks and its own constants."""
     import tensorflow as tf
     from keras_cv.src.models.stable_diffusion.constants import _ALPHAS_CUMPROD
 
@@ -162,7 +162,7 @@ def test_the_loop_is_keras_cvs_own() -> None:
 
     networks, steps, guidance, seed = tiny_networks(), 5, 4.0, 3
     inputs = token_batch(num_steps=tf.constant([steps]))
-    told = networks.condition(networks.text_encoder(inputs["tokens"]))
+    conditioning = networks.condition(networks.text_encoder(inputs["tokens"]))
     nothing = networks.condition(networks.text_encoder(inputs["negative_prompt_tokens"]))
     latent = tf.random.stateless_normal((1, *LATENT_SHAPE), [seed, 0], alg="philox")
     timesteps = (np.arange(steps) * 999 / (steps - 1)).round().astype(int)
@@ -172,7 +172,7 @@ def test_the_loop_is_keras_cvs_own() -> None:
         angles = timestep * np.exp(-math.log(10000) * np.arange(half) / half)
         embedding = tf.constant([[*np.cos(angles), *np.sin(angles)]], tf.float32)
         unconditional = networks.unet(latent, embedding, nothing)
-        eps = networks.unet(latent, embedding, told)
+        eps = networks.unet(latent, embedding, conditioning)
         eps = unconditional + guidance * (eps - unconditional)
         a, before = alphas[i], alphas[i - 1] if i else 1.0
         clean = (latent - math.sqrt(1 - a) * eps) / math.sqrt(a)
@@ -185,7 +185,7 @@ def test_the_loop_is_keras_cvs_own() -> None:
     assert image.std() > 5
 
 
-def test_what_the_steps_have_in_common_is_computed_before_their_loop() -> None:
+def test_what_all_steps_share_is_computed_before_the_loop() -> None:
     import tensorflow as tf
 
     from model_export.pipeline import TextToImage
@@ -280,7 +280,7 @@ def test_every_input_changes_the_picture(default: Any, answer: dict[str, Any]) -
         assert changed["image_bytes"][0] != answer["image_bytes"][2], name
 
 
-def test_a_long_prompt_is_cut_and_says_so(default: Any) -> None:
+def test_a_long_prompt_is_truncated_and_marked(default: Any) -> None:
     import tensorflow as tf
 
     long = b" ".join([b"cat"] * 100)
@@ -321,7 +321,7 @@ print(*[int(draw(prompt=tf.constant(["a"]))["seed"][0]) for _ in range(3)])
 
 @pytest.mark.slow
 def test_drawn_seeds_differ_between_processes_and_calls(exported: ExportedModel) -> None:
-    """Though the exporting process had a global seed."""
+    """Even though the exporting process had a global seed."""
     command = [sys.executable, "-c", DRAW_SEEDS, str(exported.folder / "1")]
     processes = [
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)
@@ -346,7 +346,7 @@ def test_token_ids_outside_the_vocabulary_read_as_the_end_token(exported: Export
     assert (images[0] == images[1]).all()
 
 
-def test_a_batch_without_rows_gives_an_answer_without_rows(exported: ExportedModel) -> None:
+def test_an_empty_batch_gives_an_empty_result(exported: ExportedModel) -> None:
     import tensorflow as tf
 
     signatures = exported.reloaded.signatures
@@ -357,7 +357,7 @@ def test_a_batch_without_rows_gives_an_answer_without_rows(exported: ExportedMod
 
 
 class Runtime:
-    """Runs a signature as a C++ server does, without Python's checks of rank and shape."""
+    """Runs a signature like a C++ server, without Python's checks of rank and shape."""
 
     def __init__(self, folder: Path) -> None:
         import tensorflow as tf

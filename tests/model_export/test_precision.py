@@ -26,7 +26,7 @@ from model_export import precision
         ("n4-standard-8", "bfloat16"),
     ],
 )
-def test_a_machine_type_has_the_precision_it_is_fast_in(machine: str, expected: str) -> None:
+def test_a_machine_type_gets_its_faster_precision(machine: str, expected: str) -> None:
     assert precision.of_machine_type(machine, "sd14") == expected
 
 
@@ -44,7 +44,7 @@ def test_the_demo_model_is_float32_everywhere() -> None:
         ("", "", "float32"),
     ],
 )
-def test_this_machine_is_judged_by_what_its_processor_does_fast(
+def test_this_machine_gets_its_processors_faster_precision(
     vendor: str, flags: str, expected: str, tmp_path: Path
 ) -> None:
     info = tmp_path / "cpuinfo"
@@ -53,5 +53,5 @@ def test_this_machine_is_judged_by_what_its_processor_does_fast(
     assert precision.of_this_machine("sd14", info) == expected
 
 
-def test_where_the_system_does_not_tell_it_is_float32(tmp_path: Path) -> None:
+def test_an_unknown_processor_gets_float32(tmp_path: Path) -> None:
     assert precision.of_this_machine("sd14", tmp_path / "none") == "float32"

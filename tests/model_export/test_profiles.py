@@ -1,4 +1,4 @@
-"""The profile `fast`: what it leaves out, that it can leave out nothing, and what it may not do."""
+"""The profile `fast`: what it skips, that it can skip nothing, and what it must not change."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from model_export.spec import (
     RANDOM_WEIGHTS_MARK,
     ModelSpec,
     SpecError,
-    told_fingerprint,
-    told_profile,
+    reported_fingerprint,
+    reported_profile,
 )
 
 NOTHING = Shortcuts()
@@ -24,7 +24,7 @@ ROWS = {"steps": [6, 1, 5, 6], "guidance": [4.0, 7.5, 1.0, 0.0], "seeds": [3, 12
 SAMPLERS = ("dpmpp_2m_trailing", "ddim_tutorial")
 
 
-def test_shortcuts_that_leave_out_nothing_guide_and_compute_every_step() -> None:
+def test_shortcuts_that_skip_nothing_guide_and_compute_every_step() -> None:
     assert all(work(NOTHING, n) == [StepWork(True, True)] * n for n in range(1, 51))
 
 
@@ -44,7 +44,7 @@ def test_the_steps_that_matter_are_whole(fraction: float, interval: int) -> None
             assert guided.index(False) in whole
 
 
-def test_fast_leaves_out_more_than_a_third_of_the_default_pictures_work() -> None:
+def test_fast_skips_more_than_a_third_of_the_default_pictures_work() -> None:
     shortcuts = PROFILES[FAST]
     assert shortcuts is not None
     steps = work(shortcuts, ModelSpec().steps)
@@ -53,13 +53,13 @@ def test_fast_leaves_out_more_than_a_third_of_the_default_pictures_work() -> Non
 
 
 def test_a_fingerprint_changes_only_with_the_exporters_version() -> None:
-    """Models that are published already keep their names, until EXPORTER_VERSION is raised."""
+    """Published models keep their names until EXPORTER_VERSION is raised."""
     assert ModelSpec().fingerprint("w") == "e2b6096096b11382"
     sd14 = ModelSpec.for_family("sd14", weights="random", precision="bfloat16")
     assert sd14.fingerprint("w") == "693de91805c739a8"
 
 
-def test_a_profile_is_part_of_the_fingerprint_and_so_is_what_it_means(
+def test_a_profile_and_its_shortcuts_are_part_of_the_fingerprint(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fast = ModelSpec(profile=FAST)
@@ -76,24 +76,24 @@ def test_an_unknown_profile_is_refused() -> None:
 
 @pytest.mark.parametrize("weights", ["random", "official"])
 @pytest.mark.parametrize("profile", list(PROFILES))
-def test_an_answers_fingerprint_tells_the_profile(profile: str, weights: str) -> None:
+def test_a_reported_fingerprint_names_the_profile(profile: str, weights: str) -> None:
     spec = ModelSpec.for_family(
         "sd14", profile=profile, weights=weights, accept_licence="CreativeML Open RAIL-M"
     )
-    told = told_fingerprint(spec, "0123456789abcdef")
-    assert told.startswith("0123456789abcdef")
-    assert told.endswith(RANDOM_WEIGHTS_MARK) == (weights == "random")
-    assert told_profile(told) == profile
+    reported = reported_fingerprint(spec, "0123456789abcdef")
+    assert reported.startswith("0123456789abcdef")
+    assert reported.endswith(RANDOM_WEIGHTS_MARK) == (weights == "random")
+    assert reported_profile(reported) == profile
 
 
 @pytest.mark.parametrize("fingerprint", ["", "another", "a-b", "0123456789abcdef"])
-def test_a_fingerprint_that_tells_no_profile_is_read_as_exact(fingerprint: str) -> None:
-    assert told_profile(fingerprint) == EXACT
+def test_a_fingerprint_without_a_profile_is_read_as_exact(fingerprint: str) -> None:
+    assert reported_profile(fingerprint) == EXACT
 
 
 @pytest.fixture
 def one_tokenizer(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new one for each model takes longer than drawing with the tiny networks."""
+    """Making one per model takes longer than drawing with the tiny networks."""
     from model_export import pipeline
 
     monkeypatch.setattr(pipeline, "ClipTokenizer", lambda: tokenizer)
@@ -135,7 +135,7 @@ def test_fast_without_shortcuts_is_exact_bit_for_bit(
     monkeypatch.setitem(PROFILES, FAST, SOME)
     rough = drawn(spec_of(FAST, sampler), [0, 1, 2, 3])
     assert (rough[0] != exact[0]).any()
-    assert (rough[1] == exact[1]).all(), "of one step nothing is left out"
+    assert (rough[1] == exact[1]).all(), "nothing is skipped in a run of one step"
 
 
 @pytest.mark.usefixtures("one_tokenizer")
@@ -148,16 +148,16 @@ def test_in_fast_a_row_alone_equals_the_same_row_in_a_batch(
     monkeypatch.setitem(PROFILES, FAST, SOME)
     model = TextToImage(spec_of(FAST, SAMPLERS[0]), tiny_networks(), "f" * 16)
     together = model.tokens(**inputs([3, 0, 2, 1]))["images"].numpy()
-    for place, row in enumerate([3, 0, 2, 1]):
-        assert (model.tokens(**inputs([row]))["images"][0].numpy() == together[place]).all()
+    for i, row in enumerate([3, 0, 2, 1]):
+        assert (model.tokens(**inputs([row]))["images"][0].numpy() == together[i]).all()
 
 
 @pytest.mark.usefixtures("one_tokenizer")
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_fast_is_the_loop_written_out(sampler: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guidance until half of the run, the feature of the step before at every other step.
+def test_fast_matches_a_loop_written_out(sampler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guidance for half of the run, the cached feature map at every other step.
 
-    After the last guided step the sampler's memory is what the prompt alone predicted there.
+    After the last guided step the sampler's earlier prediction comes from the prompt alone.
     """
     import tensorflow as tf
 
@@ -181,11 +181,11 @@ def test_fast_is_the_loop_written_out(sampler: str, monkeypatch: pytest.MonkeyPa
         angles = timestep * np.exp(-math.log(10000) * np.arange(half) / half)
         embedding = tf.constant([[*np.cos(angles), *np.sin(angles)]], tf.float32)
         eps: dict[str, Any] = {}
-        for name, told in (("conditional", conditional), ("unconditional", unconditional)):
+        for name, conditioning in (("conditional", conditional), ("unconditional", unconditional)):
             if i in whole:
-                eps[name], features[name] = unet.whole(latent, embedding, told)
+                eps[name], features[name] = unet.whole(latent, embedding, conditioning)
             else:
-                eps[name] = unet.above(latent, embedding, told, features[name])
+                eps[name] = unet.above(latent, embedding, conditioning, features[name])
 
         def clean_with(scale: float, eps: dict[str, Any], latent: Any, row: Any) -> Any:
             mixed = eps["unconditional"] + scale * (eps["conditional"] - eps["unconditional"])
@@ -208,5 +208,5 @@ def test_fast_needs_networks_that_can_be_cut() -> None:
     from tests.model_export.tiny_networks import tiny_networks
 
     whole = dataclasses.replace(tiny_networks(), cached_unet=None)
-    with pytest.raises(ValueError, match="these networks have no cached U-Net, which fast needs"):
+    with pytest.raises(ValueError, match="no cached U-Net, which profile fast needs"):
         denoiser(ModelSpec(profile=FAST), whole)

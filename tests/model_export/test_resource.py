@@ -48,7 +48,7 @@ def server(stand_in_family: StandInFamily) -> Iterator[DynamicServer]:
 
 @pytest.fixture
 def present(made_up_model: Callable[..., tuple[Path, Manifest]], tmp_path: Path) -> Path:
-    """A folder of models that already has the model which `inputs` asks for."""
+    """A folder of models that already contains the one that `inputs` describes."""
     folder, manifest = made_up_model()
     assert manifest.fingerprint == FINGERPRINT
     base = tmp_path / "models"
@@ -82,7 +82,7 @@ def test_a_model_is_exported_over_a_damaged_one_kept_and_removed(
     assert list(present.iterdir()) == []
 
 
-def test_a_whole_model_that_is_there_is_taken_over(server: DynamicServer, present: Path) -> None:
+def test_an_existing_complete_model_is_adopted(server: DynamicServer, present: Path) -> None:
     id_, state = server.create(inputs(present))
     assert state["sizeBytes"] == 31 and state["licence"] == "Apache-2.0"
     assert server.lines == []
@@ -101,7 +101,7 @@ def test_a_whole_model_that_is_there_is_taken_over(server: DynamicServer, presen
         lambda folder: [p.unlink() for p in sorted(folder.rglob("*")) if p.is_file()],
     ],
 )
-def test_a_refresh_sees_a_model_that_is_gone_or_damaged(
+def test_a_refresh_notices_a_missing_or_damaged_model(
     damage: Callable[[Path], object], server: DynamicServer, present: Path
 ) -> None:
     id_, state = server.create(inputs(present))
@@ -118,7 +118,7 @@ def test_a_refresh_sees_a_model_that_is_gone_or_damaged(
         ({"owner": "renamed"}, []),
     ],
 )
-def test_another_model_or_place_replaces_and_the_old_one_goes_last(
+def test_another_model_or_destination_replaces_and_the_old_one_is_deleted_last(
     changes: dict[str, Any], replaces: list[str], server: DynamicServer, present: Path
 ) -> None:
     id_, state = server.create(inputs(present))
@@ -128,7 +128,7 @@ def test_another_model_or_place_replaces_and_the_old_one_goes_last(
     assert not answer.deleteBeforeReplace
 
 
-def test_a_place_spelled_otherwise_is_the_same_place(server: DynamicServer, present: Path) -> None:
+def test_a_destination_may_be_spelled_differently(server: DynamicServer, present: Path) -> None:
     checked, _ = server.check(inputs(present))
     id_, state = server.create(checked)
     again, _ = server.check(inputs(present, destination=f"file://localhost{present}//"))
@@ -156,8 +156,8 @@ def spec_with(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "key", "reason"),
     [
-        ({"destination": ""}, "destination", "start it with file://"),
-        ({"destination": "models"}, "destination", "start it with file://"),
+        ({"destination": ""}, "destination", "must start with file://"),
+        ({"destination": "models"}, "destination", "must start with file://"),
         ({"destination": "file:///a/../b"}, "destination", "must be a plain path"),
         ({"fingerprint": "abc"}, "fingerprint", "must be 16 hexadecimal digits"),
         ({"fingerprint": "../../../../etc/"}, "fingerprint", "must be 16 hexadecimal digits"),
@@ -181,7 +181,7 @@ def test_wrong_inputs_are_named_in_one_line(
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 
-def test_values_not_known_yet_pass_the_check(server: DynamicServer, tmp_path: Path) -> None:
+def test_unknown_values_pass_the_check(server: DynamicServer, tmp_path: Path) -> None:
     for changes in (
         {"destination": UNKNOWN},
         {"fingerprint": UNKNOWN},
@@ -201,9 +201,10 @@ def test_a_failed_export_says_why(
     assert last.startswith("RuntimeError: ") and "Not a directory" in last
 
 
-def test_deleting_what_is_gone_is_no_error(server: DynamicServer, present: Path) -> None:
+def test_deleting_a_missing_model_is_no_error(server: DynamicServer, present: Path) -> None:
     id_, state = server.create(inputs(present))
     server.delete(id_, state)
+    assert list(present.iterdir()) == []
     server.delete(id_, state)
 
 
@@ -218,10 +219,10 @@ def test_delete_leaves_what_the_manifest_does_not_list(
     assert [path.name for path in (present / FINGERPRINT).rglob("*")] == ["notes.txt"]
 
 
-def test_the_end_of_an_old_resource_leaves_a_later_ones_model(
+def test_deleting_an_old_resource_keeps_a_later_ones_model(
     server: DynamicServer, present: Path
 ) -> None:
-    """Back to an earlier model while its old entry still waits for its delete."""
+    """Back to an earlier model while its old entry is still waiting to be deleted."""
     id_, old = server.create(inputs(present))
     _, current = server.create(inputs(present))
     server.delete(id_, old)
@@ -261,9 +262,14 @@ def test_an_export_ends_with_the_provider_process(
     stand_in_family.gate.touch()
     base = tmp_path / "models"
 
+    ended: list[str] = []
+
     def create() -> None:
-        with pytest.raises(grpc.RpcError):
+        try:
             server.create(inputs(base))
+            ended.append("exported")
+        except grpc.RpcError:
+            ended.append("failed")
 
     request = threading.Thread(target=create)
     request.start()
@@ -276,6 +282,7 @@ def test_an_export_ends_with_the_provider_process(
         os.kill(export_pid, number)
     server.process.send_signal(number)
     request.join(WAIT_SECONDS)
+    assert ended == ["failed"]
     wait_until(lambda: not is_running(export_pid), "the export ended")
     assert list(base.iterdir()) == []
 
@@ -288,7 +295,7 @@ def test_the_provider_is_stored_by_name_and_is_no_secret() -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether it exists and is more than a zombie that nobody has waited for."""
+    """Whether it exists and is not a zombie."""
     if Path("/proc/self/stat").exists():
         stat = Path(f"/proc/{pid}/stat")
         return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"

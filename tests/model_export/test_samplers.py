@@ -32,7 +32,7 @@ def network(x: Floats, timestep: float) -> Floats:
 
 
 def run(rows: Floats, x: Floats) -> Floats:
-    """The update that the exported graph does, in numpy."""
+    """The exported graph's update, in NumPy."""
     before = np.zeros_like(x)
     for timestep, inverse_alpha, sigma_over_alpha, a, b, c in rows:
         clean = inverse_alpha * x - sigma_over_alpha * network(x, timestep)
@@ -57,9 +57,7 @@ def noise() -> Floats:
 
 
 @pytest.mark.parametrize(("path", "name", "steps"), list(entries()))
-def test_a_sampler_ends_where_the_reference_does(
-    path: str, name: str, steps: int, noise: Floats
-) -> None:
+def test_a_sampler_matches_its_reference(path: str, name: str, steps: int, noise: Floats) -> None:
     with np.load(path) as vectors:
         timesteps = vectors[f"{name}/{steps}/timesteps"]
         expected = vectors[f"{name}/{steps}/x_final"]
@@ -116,7 +114,7 @@ def eager_ddim(timesteps: np.ndarray, alphas: list[float], x: Floats) -> Floats:
 
 
 @pytest.mark.parametrize("name", samplers.NAMES)
-def test_the_table_holds_every_run_and_leaves_finished_rows_alone(name: str) -> None:
+def test_the_table_holds_every_run_and_leaves_finished_rows_unchanged(name: str) -> None:
     table = samplers.table(name, 12)
     assert table.shape == (13, 12, 6) and table.dtype == np.float32
     assert np.isfinite(table).all()
@@ -142,7 +140,7 @@ def test_the_spec_and_the_samplers_agree_on_the_names() -> None:
 @pytest.mark.parametrize(
     ("name", "steps", "message"),
     [
-        ("euler", 20, "sampler 'euler' is unknown: use one of dpmpp_2m_trailing"),
+        ("euler", 20, "unknown sampler 'euler'; use one of dpmpp_2m_trailing"),
         ("ddim", 0, "num_steps must be from 1 to 500, not 0"),
         ("ddim", -3, "not -3"),
         ("ddim", 501, "not 501"),

@@ -1,4 +1,4 @@
-"""The graph's tokenizer against keras_cv's, on prompts made to tell them apart."""
+"""The graph's tokenizer against keras_cv's, on prompts chosen to find differences."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ Encode = Callable[[list[bytes]], list[list[int]]]
 
 @pytest.fixture(scope="module")
 def encode(tokenizer: Any) -> Encode:
-    """The graph's tokens of each prompt, uncut, without start and end token."""
+    """The graph's tokens for each prompt, not truncated, without start and end token."""
     import tensorflow as tf
 
     traced = tf.function(
@@ -175,7 +175,7 @@ def test_a_prompt_is_padded_to_77_tokens_and_counted(tokenizer: Any) -> None:
 @pytest.mark.parametrize(
     ("words", "truncated"), [(0, False), (74, False), (75, False), (76, True), (500, True)]
 )
-def test_a_long_prompt_is_cut_with_the_end_token_kept(
+def test_a_long_prompt_is_truncated_with_the_end_token_kept(
     words: int, truncated: bool, tokenizer: Any
 ) -> None:
     result = tokenizer([b" ".join([b"cat"] * words)])
@@ -217,7 +217,7 @@ def test_a_prompt_over_eight_kibibytes_is_cut_between_characters(
     assert bool(cut.truncated[0])
 
 
-def test_spaces_over_eight_kibibytes_still_say_that_something_was_cut(tokenizer: Any) -> None:
+def test_over_eight_kibibytes_of_spaces_count_as_truncated(tokenizer: Any) -> None:
     result = tokenizer([b" " * MAX_PROMPT_BYTES + b"cat"])
     assert int(result.prompt_tokens[0]) == 2 and bool(result.truncated[0])
 

@@ -32,19 +32,19 @@ def tiny_networks(spec: ModelSpec | None = None) -> Networks:
         return tf.gather(embedding, tokens)
 
     def above(
-        latent: tf.Tensor, embedding: tf.Tensor, told: Conditioning, mixed: tf.Tensor
+        latent: tf.Tensor, embedding: tf.Tensor, conditioning: Conditioning, mixed: tf.Tensor
     ) -> tf.Tensor:
-        shift = tf.reduce_mean(told.context, axis=1) @ from_context + embedding @ from_time
+        shift = tf.reduce_mean(conditioning.context, axis=1) @ from_context + embedding @ from_time
         return tf.tanh(0.7 * latent + 0.3 * mixed + shift[:, tf.newaxis, tf.newaxis])
 
     def whole(
-        latent: tf.Tensor, embedding: tf.Tensor, told: Conditioning
+        latent: tf.Tensor, embedding: tf.Tensor, conditioning: Conditioning
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        mixed = tf.nn.conv2d(repeated(latent, told), kernel, strides=1, padding="SAME")
-        return above(latent, embedding, told, mixed), mixed
+        mixed = tf.nn.conv2d(repeated(latent, conditioning), kernel, strides=1, padding="SAME")
+        return above(latent, embedding, conditioning, mixed), mixed
 
-    def unet(latent: tf.Tensor, embedding: tf.Tensor, told: Conditioning) -> tf.Tensor:
-        return whole(latent, embedding, told)[0]
+    def unet(latent: tf.Tensor, embedding: tf.Tensor, conditioning: Conditioning) -> tf.Tensor:
+        return whole(latent, embedding, conditioning)[0]
 
     def decoder(latent: tf.Tensor) -> tf.Tensor:
         return tf.tanh(0.2 * tf.nn.depth_to_space(tf.tensordot(latent, to_pixels, 1), 8))

@@ -19,7 +19,7 @@ def test_the_noise_schedule_is_kerascvs() -> None:
     assert np.abs(networks.alphas_cumprod() - np.array(_ALPHAS_CUMPROD)).max() < 1e-6
 
 
-def test_preconditioning_gives_back_the_noise_from_the_velocity() -> None:
+def test_preconditioning_recovers_the_noise_from_the_velocity() -> None:
     rng = np.random.default_rng(0)
     cumulative = networks.alphas_cumprod()
     z, eps = rng.standard_normal((2, 1000))
@@ -33,7 +33,7 @@ def test_preconditioning_gives_back_the_noise_from_the_velocity() -> None:
 
 
 @pytest.mark.slow
-def test_every_timestep_is_read_back_from_its_embedding() -> None:
+def test_every_timestep_is_recovered_from_its_embedding() -> None:
     layer = networks._precondition_layer()  # pyright: ignore[reportPrivateUsage]
     rows = layer(networks.timestep_embedding(np.arange(1000)))
     found = np.concatenate([np.asarray(r) for r in rows], -1)[:, 0, 0]
@@ -53,7 +53,7 @@ def test_the_checksum_needs_no_tensorflow() -> None:
 
 
 @pytest.mark.slow
-def test_the_loaded_networks_have_the_shapes_of_the_contract() -> None:
+def test_the_loaded_networks_have_the_expected_shapes() -> None:
     import tensorflow as tf
 
     loaded = networks.load(ModelSpec(profile=FAST))
@@ -62,14 +62,14 @@ def test_the_loaded_networks_have_the_shapes_of_the_contract() -> None:
     latent = tf.zeros([n, *loaded.latent_shape])
     embedding = tf.constant(networks.timestep_embedding(np.array([0, 999])))
     assert context.shape == (n, 77, networks.TEXT_WIDTH)
-    told = loaded.condition(context)
-    assert loaded.unet(latent, embedding, told).shape == latent.shape
+    conditioning = loaded.condition(context)
+    assert loaded.unet(latent, embedding, conditioning).shape == latent.shape
     assert loaded.decoder(latent).shape == (n, 64, 64, 3)
     assert loaded.parameter_count == sum(int(np.prod(v.shape)) for v in loaded.variables)
     assert loaded.cached_unet is not None
-    noise, feature = loaded.cached_unet.whole(latent, embedding, told)
-    assert (noise.numpy() == loaded.unet(latent, embedding, told).numpy()).all()
-    above = loaded.cached_unet.above(latent, embedding, told, feature)
+    noise, feature = loaded.cached_unet.whole(latent, embedding, conditioning)
+    assert (noise.numpy() == loaded.unet(latent, embedding, conditioning).numpy()).all()
+    above = loaded.cached_unet.above(latent, embedding, conditioning, feature)
     assert (above.numpy() == noise.numpy()).all()
-    stale = loaded.cached_unet.above(latent, embedding, told, feature + 1.0)
+    stale = loaded.cached_unet.above(latent, embedding, conditioning, feature + 1.0)
     assert (stale.numpy() != noise.numpy()).any()

@@ -1,4 +1,4 @@
-"""The score: perfect on perfect drawings, and it sees every kind of mistake."""
+"""The score is perfect for perfect drawings, and notices every kind of mistake."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def test_clean_drawings_score_full_marks() -> None:
     pictures = scenes.render(drawn, rng).round().astype(np.uint8)
     said = [captions.caption(scene, rng, complete=True)[1] for scene in drawn]
     scores = [scoring.score(p, s) for p, s in zip(pictures, said, strict=True)]
-    for name, (percent, _) in scoring.percentages(scores).items():
+    percentages = scoring.percentages(scores)
+    assert {"colour", "shape", "count", "position", "background"} <= percentages.keys()
+    for name, (percent, _) in percentages.items():
         assert percent >= 99.5, name
 
 
@@ -50,11 +52,11 @@ def test_a_right_picture_is_right_in_everything(attribute: str) -> None:
         ("count", Scene(1, (Shape(2, 3, 0, 0), Shape(2, 3, 0, 8)), "falling")),
     ],
 )
-def test_each_mistake_is_seen(attribute: str, scene: Scene) -> None:
+def test_each_mistake_is_noticed(attribute: str, scene: Scene) -> None:
     assert not verdict(scene, SAID, attribute)
 
 
-def test_swapped_colours_of_a_pair_are_seen() -> None:
+def test_swapped_colours_of_a_pair_are_noticed() -> None:
     scene = Scene(0, (Shape(0, 0, 1, 3), Shape(2, 1, 1, 5)), "side by side")
     assert verdict(scene, Said(((0, 0), (2, 1))), "colour")
     swapped = scoring.score(picture(scene), Said(((2, 0), (0, 1))))
@@ -62,7 +64,7 @@ def test_swapped_colours_of_a_pair_are_seen() -> None:
 
 
 @pytest.mark.parametrize("arrangement", list(scenes.ARRANGEMENTS))
-def test_arrangements_are_told_apart(arrangement: str) -> None:
+def test_arrangements_are_distinguished(arrangement: str) -> None:
     first, second = scenes.ARRANGEMENTS[arrangement]
     scene = Scene(0, (Shape(0, 0, 0, first), Shape(2, 1, 0, second)), arrangement)
     said = Said(((0, 0), (2, 1)))
@@ -71,7 +73,7 @@ def test_arrangements_are_told_apart(arrangement: str) -> None:
         assert right == (asked == arrangement)
 
 
-def test_an_empty_picture_fails_everything_it_should_show() -> None:
+def test_an_empty_picture_fails_everything() -> None:
     empty = np.zeros((64, 64, 3), np.uint8)
     scores = scoring.score(empty, SAID)
     assert not any(any(scores[a]) for a in ("colour", "shape", "count", "position"))

@@ -1,4 +1,4 @@
-"""The demo model as it is served: exported, loaded as a SavedModel, asked through signatures."""
+"""The demo model as served: exported, loaded as a SavedModel, called through its signatures."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ def test_the_served_model_draws_what_the_networks_in_memory_draw(ask: Ask) -> No
     prompt, steps, guidance, seed = "a large blue star on a black background", 5, 3.0, 11
     loaded = networks.load(ModelSpec())
     rows = np.stack([clip_tokens.encode(""), clip_tokens.encode(prompt)])
-    told = loaded.condition(loaded.text_encoder(tf.constant(rows)))
+    conditioning = loaded.condition(loaded.text_encoder(tf.constant(rows)))
     x = tf.random.stateless_normal((1, *loaded.latent_shape), [seed, 0], alg="philox")
     previous = tf.zeros_like(x)
     for t, inverse_alpha, ratio, a, b, c in coefficients("dpmpp_2m_trailing", steps):
         embedding = tf.constant(networks.timestep_embedding(np.array([int(t)] * 2)))
-        eps = loaded.unet(tf.concat([x, x], 0), embedding, told)
+        eps = loaded.unet(tf.concat([x, x], 0), embedding, conditioning)
         guided = eps[:1] + guidance * (eps[1:] - eps[:1])
         predicted = x * inverse_alpha - guided * ratio
         x, previous = a * x + b * predicted + c * previous, predicted
@@ -99,7 +99,7 @@ def test_another_seed_is_another_picture_and_the_same_seed_the_same(ask: Ask) ->
     assert answer[0] == answer[2] != answer[1]
 
 
-def test_a_prompt_of_more_than_77_tokens_is_cut_and_says_so(ask: Ask) -> None:
+def test_a_prompt_of_more_than_77_tokens_is_truncated_and_marked(ask: Ask) -> None:
     answer = ask(["red " * 100, "red"])
     assert list(answer["truncated"]) == [True, False]
     assert len(set(answer["fingerprint"])) == 1
@@ -107,19 +107,19 @@ def test_a_prompt_of_more_than_77_tokens_is_cut_and_says_so(ask: Ask) -> None:
 
 @pytest.mark.parametrize("name", evaluate.PROMPT_SETS)
 def test_the_pictures_follow_their_prompts(model: SavedModel, name: str) -> None:
-    """Few prompts: the bars are lowered by what chance takes from a share in a sample."""
+    """Few prompts, so each target is lowered by its sampling error."""
     percent, _, _ = evaluate.score_set(
         model, evaluate.prompt_set(name, 32), ModelSpec(), lambda _line: None
     )
-    for attribute, bar in evaluate.bars(name).items():
-        right, asked = percent[attribute]
-        standard_error = (bar * (100 - bar) / asked) ** 0.5
-        assert right >= bar - 2 * standard_error, (attribute, percent)
+    for attribute, target in evaluate.targets(name).items():
+        right, requests = percent[attribute]
+        standard_error = (target * (100 - target) / requests) ** 0.5
+        assert right >= target - 2 * standard_error, (attribute, percent)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_every_bar_is_reached(model: SavedModel) -> None:
+def test_every_target_is_met(model: SavedModel) -> None:
     results = {
         name: evaluate.score_set(model, evaluate.prompt_set(name), ModelSpec(), print)[0]
         for name in evaluate.PROMPT_SETS
@@ -127,7 +127,7 @@ def test_every_bar_is_reached(model: SavedModel) -> None:
     assert evaluate.shortfalls(results) == []
 
 
-def test_a_negative_prompt_keeps_its_colour_away(model: SavedModel) -> None:
+def test_a_negative_prompt_suppresses_its_colour(model: SavedModel) -> None:
     def blues(negative_prompt: str) -> int:
         requests = [Request("a circle", negative_prompt=negative_prompt)] * 24
         drawn = model.draw(requests, ModelSpec(), lambda _line: None)
@@ -145,7 +145,7 @@ FIRST_PROMPTS = {
 
 @pytest.mark.parametrize("name", evaluate.PROMPT_SETS)
 def test_prompt_sets_are_fixed(name: str) -> None:
-    """From release to release, or scores could not be compared."""
+    """Otherwise scores of two releases could not be compared."""
     first = evaluate.prompt_set(name, 20)
     assert first[0].prompt == FIRST_PROMPTS[name]
     assert len({request.prompt for request in first}) > 15
@@ -153,7 +153,7 @@ def test_prompt_sets_are_fixed(name: str) -> None:
 
 
 TRAINING_SCENES = 20_000
-"""So many show nearly each of the some thousand combinations that training draws."""
+"""Enough to see nearly all of the few thousand combinations that training draws."""
 
 
 def test_held_out_combinations_are_never_seen_in_training() -> None:
@@ -188,11 +188,11 @@ def words(text: str) -> list[str]:
     return re.findall(r"[\w']+", text)
 
 
-def test_a_missed_bar_is_named() -> None:
-    fine = dict.fromkeys(evaluate.BARS, (100.0, 10))
+def test_a_missed_target_is_named() -> None:
+    fine = dict.fromkeys(evaluate.TARGETS, (100.0, 10))
     bad = {**fine, "position": (74.9, 10)}
     names = evaluate.PROMPT_SETS
     assert evaluate.shortfalls({names[0]: fine, names[1]: fine}) == []
     assert evaluate.shortfalls({names[0]: fine, names[1]: bad}) == [
-        "held-out wording: position 74.9 % is under 75 %"
+        "held-out wording: position 74.9 % is below 75 %"
     ]

@@ -1,4 +1,4 @@
-"""Training: it resumes where it was stopped, and a run from nothing gives weights that load."""
+"""Training resumes where it was stopped, and a run from scratch gives weights that load."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from model_export.demo.stage import Report, Stage, read_average
 STEPS = 14
 
 
-def test_a_stopped_stage_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_stopped_stage_resumes(tmp_path: Path) -> None:
     whole, stopped = tmp_path / "whole.npz", tmp_path / "stopped.npz"
     lines: list[str] = []
     _fit(whole, lines.append)
@@ -43,7 +43,7 @@ def test_a_stage_learns_and_its_average_follows(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_run_from_nothing_makes_weights_that_load(tmp_path: Path) -> None:
+def test_a_run_from_scratch_makes_weights_that_load(tmp_path: Path) -> None:
     steps = {f"{stage}_steps": 2 for stage in ("autoencoder", "decoder", "text", "unet")}
     sizes = {"autoencoder_batch": 4, "text_batch": 4, "unet_batch": 8, "pictures": 250}
     program = (
