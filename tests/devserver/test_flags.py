@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+
 import pytest
 
 from devserver import flags
@@ -100,5 +103,7 @@ def test_an_invalid_value_is_a_one_line_error_that_names_the_flag(
 
 def test_the_usage_names_every_flag_with_an_effect() -> None:
     text = flags.usage()
+    named = set(re.findall(r"^  --(\w+)=", text, re.MULTILINE))
+    assert named == {field.name for field in dataclasses.fields(flags.Flags)}
     assert "--rest_api_timeout_in_ms=30000" in text
     assert "--enable_batching=false" in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -93,27 +94,29 @@ def test_an_error_frees_its_place_in_the_queue(scheduler: Scheduler) -> None:
 
 
 def test_executions_never_overlap(scheduler: Scheduler) -> None:
-    inside, worst = [0], [0]
+    inside, worst, ran = [0], [0], [0]
 
     def run(left: float | None) -> None:
+        ran[0] += 1
         inside[0] += 1
         worst[0] = max(worst[0], inside[0])
         threading.Event().wait(0.002)
         inside[0] -= 1
 
-    def client() -> None:
+    def client(_: int) -> list[Code]:
+        refused: list[Code] = []
         for _ in range(10):
             try:
                 scheduler.submit([Execution(run)], None).results()
             except ServingError as error:
-                assert error.code is Code.UNAVAILABLE
+                refused.append(error.code)
+        return refused
 
-    threads = [threading.Thread(target=client) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(6) as clients:
+        refused = [code for codes in clients.map(client, range(6)) for code in codes]
     assert worst == [1]
+    assert set(refused) <= {Code.UNAVAILABLE}
+    assert ran[0] == 60 - len(refused) >= 10
 
 
 def test_an_expired_deadline_is_found_when_the_task_is_dequeued(

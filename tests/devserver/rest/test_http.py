@@ -80,7 +80,10 @@ def test_malformed_http_is_rejected_and_the_connection_closed(
         received = b""
         while part := connection.recv(65536):
             received += part
-    assert status in received.partition(b"\r\n")[0]
+    if status:
+        assert status in received.partition(b"\r\n")[0]
+    else:
+        assert received == b"", "of a body that is cut there is nothing to say"
     assert b"Traceback" not in received
     assert server.state() == "AVAILABLE"
 
@@ -89,6 +92,7 @@ def test_every_request_is_one_line_in_the_log(server: Server) -> None:
     server.rest("GET", "/v1/models/logged%0Amodel")
     server.predict({"instances": [1]})
     lines = server.log_text().splitlines()
-    assert any("REST GET /v1/models/logged%0Amodel 404 " in line for line in lines)
+    (logged,) = (line for line in lines if "logged" in line)
+    assert "REST GET /v1/models/logged%0Amodel 404 " in logged
     assert any(f"REST POST {V1}:predict 200 " in line and "queued " in line for line in lines)
     assert not any("Traceback" in line for line in lines)

@@ -101,19 +101,23 @@ def test_any_predict_request_gets_a_response_or_a_clean_status(server: Server, c
         server.grpc_address, [("grpc.max_receive_message_length", -1)]
     ) as channel:
         predict = channel.unary_unary(PREDICTION + "Predict")
+        codes: set[Any] = set()
 
         def check(request: bytes) -> None:
             try:
                 answer = predict_pb2.PredictResponse.FromString(predict(request, timeout=60))
             except grpc.RpcError as error:
                 refusal: Any = error
+                codes.add(refusal.code())
                 assert refusal.code() in REFUSALS - {grpc.StatusCode.INTERNAL}, refusal.details()
                 assert_no_leak(refusal.details())
             else:
                 assert answer.model_spec.version.value == 123
                 assert answer.outputs
+                codes.add(grpc.StatusCode.OK)
 
         fuzz(predict_requests(), count, check)
+        assert {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT} <= codes
     assert_unharmed(server)
 
 
