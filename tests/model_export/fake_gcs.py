@@ -53,6 +53,7 @@ def _crc32c(content: bytes) -> str:
 
 
 class _Handler(BaseHTTPRequestHandler):
+    disable_nagle_algorithm = True  # headers and body leave in two writes
     gcs: FakeGcs
     protocol_version = "HTTP/1.1"
 
@@ -121,12 +122,13 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.command == "POST":
             token = secrets.token_hex(8)
             about = json.loads(body)
-            self.gcs.uploads[token] = (about["name"], {"about": about, "content": b""})
+            self.gcs.uploads[token] = (about["name"], {"about": about, "content": b"", "parts": 0})
             where = f"{self.gcs.url}{urlsplit(self.path).path}?upload_id={token}"
             self._answer(200, {}, {"Location": where})
         else:
             name, upload = self.gcs.uploads[query["upload_id"]]
             upload["content"] += body
+            upload["parts"] += 1
             total = self.headers["Content-Range"].rpartition("/")[2]
             if total in ("*", "") or len(upload["content"]) < int(total):
                 self._answer(308, None, {"Range": f"bytes=0-{len(upload['content']) - 1}"})
