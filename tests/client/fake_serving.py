@@ -74,6 +74,7 @@ class FakeServing:
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
+            disable_nagle_algorithm = True  # headers and body leave in two writes
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:

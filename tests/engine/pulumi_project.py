@@ -24,9 +24,9 @@ from engine.state.snapshot import Resource
 REPOSITORY = Path(__file__).resolve().parents[2]
 WAIT_SECONDS = 60.0
 
-# Every method notes itself in calls.txt. What a resource asks for by its inputs: `fails` raises in
-# the named method, `waits` blocks create or delete until the file `go` exists, `kind` forces a
-# replacement, `first` says which order. Changed inputs are an update.
+# Every method logs its call in calls.txt. Inputs with an effect: `fails` names the method that
+# raises, `waits` blocks create or delete until the file `go` exists, `kind` forces a replacement,
+# `first` sets its order. Other changed inputs are an update.
 CLOUD = '''
 import json, os, time, uuid
 from pathlib import Path
@@ -108,7 +108,7 @@ class Cloud(ResourceProvider):
         save(cloud)
 
 class Plain(Cloud):
-    """Leaves comparing to the engine."""
+    """Has no diff, so the engine compares the inputs."""
     def diff(self, id, olds, news):
         note("diff", news)
         return DiffResult()
@@ -135,7 +135,7 @@ config = pulumi.Config()
 
 @dataclass(frozen=True)
 class Ran:
-    """How a command ended."""
+    """A finished command."""
 
     code: int
     out: str
@@ -149,17 +149,23 @@ class Ran:
 class PulumiProject:
     """A project with the stack `dev`, and the commands to run on it."""
 
-    def __init__(self, folder: Path, capture: Callable[[], tuple[str, str]]) -> None:
+    def __init__(
+        self, folder: Path, capture: Callable[[], tuple[str, str]], virtualenv: Path
+    ) -> None:
+        """virtualenv: the folder whose `bin/python` runs the program and the provider."""
         self.folder = folder
         self._capture = capture
-        (folder / "Pulumi.yaml").write_text("name: things\nruntime: python\n")
+        self.set_runtime(f"{{name: python, options: {{virtualenv: {virtualenv}}}}}")
         (folder / "cloud.py").write_text(CLOUD)
         (folder / "cloud.json").write_text("{}")
 
     # -- files ------------------------------------------------------------------------------
 
+    def set_runtime(self, runtime: str) -> None:
+        (self.folder / "Pulumi.yaml").write_text(f"name: things\nruntime: {runtime}\n")
+
     def change_provider(self, old: str, new: str) -> None:
-        """Replace a piece of the provider's code."""
+        """Replace a part of the provider's code."""
         file = self.folder / "cloud.py"
         assert old in file.read_text()
         file.write_text(file.read_text().replace(old, new))
@@ -189,7 +195,7 @@ class PulumiProject:
 
     @property
     def cloud(self) -> dict[str, dict[str, Any]]:
-        """What exists, by label."""
+        """The existing resources, by label."""
         items: dict[str, dict[str, Any]] = json.loads((self.folder / "cloud.json").read_text())
         return {str(props["label"]): props for props in items.values()}
 
@@ -204,7 +210,7 @@ class PulumiProject:
         file.write_text(json.dumps(cloud))
 
     def calls(self) -> list[str]:
-        """What the provider was called for since the last time this was asked."""
+        """The provider calls since the last time."""
         file = self.folder / "calls.txt"
         if not file.exists():
             return []
@@ -216,7 +222,7 @@ class PulumiProject:
         return json.loads(self.checkpoint.read_text())["checkpoint"].get("latest") or {}
 
     def resources(self) -> dict[str, Resource]:
-        """The state, decrypted, by name; what waits for deletion is left out."""
+        """The decrypted resources in the state by name, except those pending deletion."""
         deployment = self.deployment()
         crypter = Crypter("", checkpoint.salt_of(deployment))
         entries = checkpoint.load(deployment, crypter).resources
@@ -241,7 +247,7 @@ class PulumiProject:
     def started(
         self, *arguments: str, through: Sequence[str] = ()
     ) -> Iterator[subprocess.Popen[str]]:
-        """A command of the engine in a process of its own, ended at the latest at the end.
+        """A command of the engine in its own process, killed at the end if it still runs.
 
         through: a command that becomes the engine's, as `nohup` does.
         """
@@ -264,7 +270,7 @@ class PulumiProject:
             process.stdout.close()
 
     def wait_until_waiting(self, process: subprocess.Popen[str]) -> int:
-        """Wait until the provider waits for `go`; the provider's pid."""
+        """Wait until the provider waits for `go`, and return its PID."""
         file = self.folder / "waiting"
         wait_for(lambda: (file.exists() and file.read_text() != "") or process.poll() is not None)
         assert process.poll() is None, process.communicate()[0]
@@ -280,12 +286,12 @@ def wait_for(condition: Callable[[], bool]) -> None:
     """Wait for a condition, with a limit."""
     end = time.monotonic() + WAIT_SECONDS
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.02)
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process lives; one that has ended and was not reaped does not."""
+    """Whether a process runs; a zombie does not."""
     status = Path(f"/proc/{pid}/stat")
     if Path("/proc/self/stat").exists():
         try:

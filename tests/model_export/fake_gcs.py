@@ -37,7 +37,9 @@ class FakeGcs:
 def serving(gcs: FakeGcs) -> Iterator[FakeGcs]:
     handler = type("Handler", (_Handler,), {"gcs": gcs})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    )
     thread.start()
     gcs.url = f"http://127.0.0.1:{server.server_port}"
     try:

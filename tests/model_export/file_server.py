@@ -26,7 +26,9 @@ class FileServer:
 def serving(server: FileServer) -> Iterator[FileServer]:
     handler = type("Handler", (_Handler,), {"files_server": server})
     http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread = threading.Thread(
+        target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    )
     thread.start()
     server.url = f"http://127.0.0.1:{http.server_port}"
     try:
@@ -38,6 +40,7 @@ def serving(server: FileServer) -> Iterator[FileServer]:
 
 
 class _Handler(BaseHTTPRequestHandler):
+    disable_nagle_algorithm = True  # headers and body leave in two writes
     files_server: FileServer
 
     def log_message(self, *_: object) -> None:
