@@ -100,6 +100,11 @@ class Checkout:
                 continue
         return found
 
+    def add_model(self, model: Path) -> None:
+        """Publish a copy of this model here, which `make up` then finds."""
+        copy = self.folder / ".state/models" / model.name
+        shutil.copytree(model, copy, copy_function=os.link)
+
     def models(self) -> list[str]:
         """The published model folders, complete or not."""
         folder = self.folder / ".state/models"

@@ -88,9 +88,12 @@ def test_a_local_stack_from_up_to_down(checkout: Checkout) -> None:
     checkout.make("down")
 
 
-def test_a_port_in_use_is_one_clear_error_and_the_next_up_works(checkout: Checkout) -> None:
+def test_a_port_in_use_is_one_clear_error_and_the_next_up_works(
+    checkout: Checkout, demo_model: Path
+) -> None:
     import socket
 
+    checkout.add_model(demo_model)
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", checkout.rest_port))

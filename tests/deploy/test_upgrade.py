@@ -56,14 +56,17 @@ def test_the_local_stack_registers_the_resources_of_an_earlier_state() -> None:
 
 
 @pytest.fixture(params=ENGINES)
-def earlier(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Checkout]:
-    """A checkout of the earlier commit."""
+def earlier(
+    request: pytest.FixtureRequest, tmp_path: Path, demo_model: Path
+) -> Iterator[Checkout]:
+    """A checkout of the earlier commit, with the model that it would export."""
     if request.param == "pulumi" and shutil.which("pulumi") is None:
         pytest.skip("the official pulumi CLI is not on PATH")
     code = archived_code(EARLIER, tmp_path / "earlier")
     if code is None:
         pytest.skip(f"the history here lacks commit {EARLIER[:7]}")
     made = copy_checkout(tmp_path / "checkout", request.param, code)
+    made.add_model(demo_model)
     yield made
     try:
         if (made.folder / ".state").exists():

@@ -22,12 +22,10 @@ Ask = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def version_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from model_export.export import VERSION_FOLDER, export
+def version_folder(demo_model: Path) -> Path:
+    from model_export.export import VERSION_FOLDER
 
-    folder = tmp_path_factory.mktemp("demo-model")
-    export(ModelSpec(), folder)
-    return folder / VERSION_FOLDER
+    return demo_model / VERSION_FOLDER
 
 
 @pytest.fixture(scope="module")
