@@ -9,6 +9,8 @@ ARGS   ?=
 
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
+WORKERS ?= 2
+PYTEST  = $(PYTHON) -m pytest --numprocesses=$(WORKERS)
 # The first supported Python on PATH.
 IS_SUPPORTED = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 FOUND_PYTHON = $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -34,7 +36,7 @@ export ENGINE PROMPT
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev up preview refresh render down generate load status doctor logs env \
-        test test-long setup-bench bench bench-quick bench-engine bench-servers protos lint clean \
+        test test-quick test-long setup-bench bench bench-quick bench-engine bench-servers protos lint clean \
         _ready _engine _stack _destroy _down_local
 
 help: ## list the commands
@@ -121,11 +123,14 @@ env: ## print the environment for running `pulumi` yourself: eval "$(make env)"
 	@echo 'export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true'
 	@echo 'mkdir -p "$(CURDIR)/.state"'
 
-test: $(VENV)/.installed-dev ## run the tests
-	@$(PYTHON) -m pytest -m "not long" $(ARGS)
+test: $(VENV)/.installed-dev ## all tests; WORKERS=4 for more at a time
+	@$(PYTEST) -m "not long" --durations=10 $(ARGS)
 
-test-long: $(VENV)/.installed-dev ## run the tests, including the long ones
-	@$(PYTHON) -m pytest $(ARGS)
+test-quick: $(VENV)/.installed-dev ## the fast tests, in under two minutes: before each commit
+	@$(PYTEST) -m "not long and not slow" $(ARGS)
+
+test-long: $(VENV)/.installed-dev ## all tests, with their long forms
+	@$(PYTEST) --durations=10 $(ARGS)
 
 setup-bench: $(VENV)/.installed-dev ## install the engines that `make bench` compares with (torch is large)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt -c constraints.txt

@@ -31,7 +31,9 @@ if IS_WORKER:
 
 FIRST: Sequence[str] = (
     "tests/model_export/test_full_size.py",
+    "tests/model_export/test_sd14.py",
     "tests/deploy/test_local_stack.py",
+    "tests/model_export/demo/test_served_model.py",
 )
 """Files that take minutes: begun first, so that no worker is left alone with one at the end."""
 

@@ -56,9 +56,7 @@ def test_the_local_stack_registers_the_resources_of_an_earlier_state() -> None:
 
 
 @pytest.fixture(params=ENGINES)
-def earlier(
-    request: pytest.FixtureRequest, tmp_path: Path, demo_model: Path
-) -> Iterator[Checkout]:
+def earlier(request: pytest.FixtureRequest, tmp_path: Path, demo_model: Path) -> Iterator[Checkout]:
     """A checkout of the earlier commit, with the model that it would export."""
     if request.param == "pulumi" and shutil.which("pulumi") is None:
         pytest.skip("the official pulumi CLI is not on PATH")

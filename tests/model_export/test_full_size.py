@@ -30,6 +30,7 @@ LOWEST_PSNR = 25.0
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,  # test_sd14.py is its narrow twin
     pytest.mark.timeout(1500),
     pytest.mark.skipif(
         psutil.virtual_memory().available < NEEDED_BYTES,
@@ -106,7 +107,6 @@ def test_a_row_alone_equals_the_same_row_in_a_batch(exported: FullSize) -> None:
     assert (exported.together[0] != exported.together[1]).any()
 
 
-@pytest.mark.long
 def test_bfloat16_draws_nearly_what_float32_draws(exported: FullSize, tmp_path: Path) -> None:
     rough = export_and_draw(tmp_path, "bfloat16", exported.weights)
     difference = rough.together[0].astype(float) - exported.together[0]

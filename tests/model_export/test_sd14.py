@@ -15,6 +15,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from bench.export_cost import GRAPH_TARGET_BYTES
 from model_export.checksums import sha256_of
 from model_export.download import WeightsError
 from model_export.manifest import Manifest
@@ -255,6 +256,11 @@ def test_the_unet_uses_what_was_precomputed(networks: Any) -> None:
     for name, zeros in zip(("by_row", "shared"), nothing, strict=True):
         other = networks.unet(latent, embedding, dataclasses.replace(conditioning, **{name: zeros}))
         assert np.abs(other.numpy() - expected).max() > 1e-3
+
+
+def test_the_graph_contains_no_weights(exported: Narrow) -> None:
+    """Its size is the full-size model's: only the variables are narrow."""
+    assert (exported.folder / "1" / "saved_model.pb").stat().st_size < GRAPH_TARGET_BYTES
 
 
 def test_random_weights_are_marked_clearly(exported: Narrow) -> None:

@@ -84,6 +84,21 @@ def predict_requests(draw: st.DrawFn) -> bytes:
 
 
 @st.composite
+def fitting_requests(draw: st.DrawFn) -> bytes:
+    """Requests for the default signature, with any numbers."""
+    from tensorflow_serving.apis import predict_pb2
+
+    values = draw(st.lists(st.floats(width=32), min_size=1, max_size=4))
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = NAME
+    tensor = request.inputs["x"]
+    tensor.dtype = 1
+    tensor.tensor_shape.dim.add(size=len(values))
+    tensor.float_val.extend(values)
+    return request.SerializeToString()
+
+
+@st.composite
 def torn(draw: st.DrawFn) -> bytes:
     """A message with some bytes cut out and others put in."""
     message = draw(predict_requests())
@@ -116,7 +131,7 @@ def test_any_predict_request_gets_a_response_or_a_clean_status(server: Server, c
                 assert answer.outputs
                 codes.add(grpc.StatusCode.OK)
 
-        fuzz(predict_requests(), count, check)
+        fuzz(predict_requests() | fitting_requests(), count, check)
         assert {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT} <= codes
     assert_unharmed(server)
 
