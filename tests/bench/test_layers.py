@@ -34,6 +34,7 @@ def layer_of(kind: str) -> Any:
     return build[kind]()
 
 
+@pytest.mark.slow
 def test_tried_variants_match_keras_cv() -> None:
     import tensorflow as tf
 

@@ -22,7 +22,13 @@ LEAKS = ("Traceback", 'File "', "site-packages", str(ROOT), sys.prefix)
 def tries(count: int, *, long: int) -> pytest.MarkDecorator:
     """Gives the test the argument `count`: `count` here, `long` in the long form."""
     return pytest.mark.parametrize(
-        "count", [count, pytest.param(long, marks=[pytest.mark.long, pytest.mark.timeout(3600)])]
+        "count",
+        [
+            pytest.param(count, marks=pytest.mark.slow),
+            pytest.param(
+                long, marks=[pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(3600)]
+            ),
+        ],
     )
 
 

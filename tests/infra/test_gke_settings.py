@@ -236,6 +236,7 @@ CONFIGS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 def test_any_configuration_is_consistent_or_one_clear_error() -> None:
     consistent = 0
 

@@ -120,6 +120,7 @@ def test_a_server_that_is_not_ready_in_time_is_stopped(
     assert not process.log_file.with_name("server.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["restPort", "grpcPort"])
 def test_a_port_in_use_is_reported_with_the_remedy(
     process: ServerProcess, options: ServerOptions, which: str

@@ -67,6 +67,7 @@ def test_the_licences_are_in_the_model_folder(exported: ExportedModel) -> None:
     assert "Copyright (c) 2021 OpenAI" in notice and "KerasCV" in notice
 
 
+@pytest.mark.slow
 def test_there_is_one_working_warm_up_request_for_each_signature(exported: ExportedModel) -> None:
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2

@@ -15,6 +15,8 @@ from model_export.warmup import WARMUP_PATH
 from tests.model_export.conftest import ExportedModel
 from tests.model_export.serving_loader import start_a_server, would_be_loaded
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def published(exported: ExportedModel, tmp_path: Path) -> Path:

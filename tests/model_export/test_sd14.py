@@ -258,11 +258,13 @@ def test_the_unet_uses_what_was_precomputed(networks: Any) -> None:
         assert np.abs(other.numpy() - expected).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_the_graph_contains_no_weights(exported: Narrow) -> None:
     """Its size is the full-size model's: only the variables are narrow."""
     assert (exported.folder / "1" / "saved_model.pb").stat().st_size < GRAPH_TARGET_BYTES
 
 
+@pytest.mark.slow
 def test_random_weights_are_marked_clearly(exported: Narrow) -> None:
     manifest = exported.manifest
     assert manifest.licence == "none (random weights)"
@@ -282,6 +284,7 @@ def test_loading_runs_the_networks_once(exported: Narrow) -> None:
     assert list(warmed[0].inputs["num_steps"].int_val) == [1]
 
 
+@pytest.mark.slow
 def test_every_picture_from_random_weights_says_so(exported: Narrow) -> None:
     import tensorflow as tf
 
@@ -296,6 +299,7 @@ def test_every_picture_from_random_weights_says_so(exported: Narrow) -> None:
     assert answer["fingerprint"].numpy().tolist() == [mark.encode()]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(networks: Any) -> None:
     from model_export.sd14.weights import checksum, fill_randomly
 

@@ -114,6 +114,7 @@ def assert_equal_tokens(encode: Encode, reference: Any, prompts: list[bytes]) ->
             assert tokens == expected, ascii(prompt)
 
 
+@pytest.mark.slow
 def test_thousands_of_adversarial_prompts_get_keras_cvs_tokens(
     encode: Encode, reference_tokenizer: Any
 ) -> None:

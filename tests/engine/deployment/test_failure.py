@@ -11,6 +11,8 @@ import pytest
 from engine.state.files import TEMPORARY_SUFFIX
 from tests.engine.pulumi_project import PulumiProject, is_running, wait_for
 
+pytestmark = pytest.mark.slow
+
 CHAIN = """
 a = Thing("a")
 b = Thing("b", of=a.serial, fails={fails!r})

@@ -307,6 +307,7 @@ def on_a_terminal(project: PulumiProject, *arguments: str) -> Iterator[Terminal]
         command.end()
 
 
+@pytest.mark.slow
 def test_an_update_on_a_terminal_is_live_and_restores_the_terminal(
     exact_project: PulumiProject,
 ) -> None:
@@ -330,6 +331,7 @@ def test_an_update_on_a_terminal_is_live_and_restores_the_terminal(
     assert places == sorted(places)
 
 
+@pytest.mark.slow
 def test_interrupts_on_a_terminal_are_acknowledged_and_the_cursor_is_restored(
     exact_project: PulumiProject,
 ) -> None:
@@ -351,6 +353,7 @@ def test_interrupts_on_a_terminal_are_acknowledged_and_the_cursor_is_restored(
     assert command.written.rindex(SHOW_CURSOR) > command.written.rindex(HIDE_CURSOR)
 
 
+@pytest.mark.slow
 def test_a_closed_terminal_does_not_stop_the_operation(
     exact_project: PulumiProject,
 ) -> None:
