@@ -29,30 +29,43 @@ if IS_WORKER:
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
-FIRST: Sequence[str] = (
+BATCHES: Sequence[str] = (
     "tests/model_export/test_full_size.py",
     "tests/model_export/test_sd14.py",
     "tests/deploy/test_local_stack.py",
     "tests/model_export/demo/test_served_model.py",
+    "tests/model_export/",
+    "tests/devserver/",
 )
-"""Files that take minutes: begun first, so that no worker is left alone with one at the end."""
+"""What a worker gets as a whole, and first, so that none is left alone with it at the end.
+
+Files that take minutes; and folders whose files share a model or servers. Every other file is a
+batch of its own.
+"""
+
+
+def batch_of(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
+    return next((batch for batch in BATCHES if file.startswith(batch)), file)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: _rank(item.nodeid.partition("::")[0]))
-
-
-def _rank(file: str) -> int:
-    return FIRST.index(file) if file in FIRST else len(FIRST)
+    rank = {batch: number for number, batch in enumerate(BATCHES)}
+    items.sort(key=lambda item: rank.get(batch_of(item.nodeid), len(rank)))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A file's tests run in one worker, and share what its fixtures start; files in their order."""
-    from xdist.scheduler.loadfile import LoadFileScheduling
+    from xdist.scheduler.loadscope import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        """Hands out batches, in the order of the items."""
+
+        def _split_scope(self, nodeid: str) -> str:
+            return batch_of(nodeid)
 
     config.option.loadscopereorder = False
-    return LoadFileScheduling(config, log)
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

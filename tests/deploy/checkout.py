@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 
 import psutil
 import yaml
+
+from tests.processes import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("__main__.py", "Makefile", "Pulumi.yaml", "Pulumi.local.yaml", "Pulumi.dev.yaml")
@@ -124,7 +125,7 @@ def copy_checkout(folder: Path, engine: str, source: Path = ROOT) -> Checkout:
     for name in REQUIREMENTS:
         shutil.copy2(ROOT / name, folder / name)
     (folder / ".venv").symlink_to(ROOT / ".venv")
-    checkout = Checkout(folder, *free_ports(), engine)
+    checkout = Checkout(folder, *free_ports(2), engine)
     checkout.lay(source)
     return checkout
 
@@ -144,11 +145,3 @@ def archived_code(commit: str, folder: Path) -> Path | None:
 def _packages(folder: Path) -> list[Path]:
     """The Python packages of a checkout."""
     return [init.parent for init in folder.glob("*/__init__.py")]
-
-
-def free_ports() -> tuple[int, int]:
-    """Two free ports."""
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0))
-        two.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], two.getsockname()[1]

@@ -6,36 +6,18 @@ import gzip
 import http.client
 import json
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from tests.processes import free_ports, wait_until
+
 ROOT = Path(__file__).parents[2]
 NAME = "half_plus_two"
 START_LIMIT_SECONDS = 240.0
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that the system picked and that are free again."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
-def wait_until(condition: Callable[[], bool], what: str, limit_seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + limit_seconds
-    pause = 0.005
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {limit_seconds:g} s for {what}"
-        time.sleep(pause)
-        pause = min(pause * 1.5, 0.2)
 
 
 @dataclass

@@ -152,7 +152,10 @@ class StandInFamily:
 
 @pytest.fixture
 def stand_in_family(tmp_path: Path) -> StandInFamily:
-    folder = tmp_path / "stand-in"
+    return make_stand_in_family(tmp_path / "stand-in")
+
+
+def make_stand_in_family(folder: Path) -> StandInFamily:
     folder.mkdir()
     gate = folder / "gate"
     text = _STAND_IN.format(sha256=TINY_WEIGHTS_SHA256, gate=gate)

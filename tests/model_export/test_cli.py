@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,19 +22,12 @@ from model_export.spec import ModelSpec
 from model_export.staging import remove_abandoned, staging_folder
 from model_export.storage import FileStorage, child_url
 from tests.model_export.conftest import ROOT, TINY_SPEC, TINY_WEIGHTS_SHA256, StandInFamily
+from tests.processes import LIMIT_SECONDS, wait_until
 
-WAIT_SECONDS = 60.0
 FINGERPRINT = TINY_SPEC.fingerprint(TINY_WEIGHTS_SHA256)
 SPEC = json.dumps(TINY_SPEC.to_json())
 
 Published = tuple[str, Manifest]
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -330,7 +322,7 @@ def stalled_export(
 ) -> subprocess.Popen[str]:
     family.gate.touch()
     process = start("export", "--spec", SPEC, "--to", f"file://{base}", *more)
-    wait_until(lambda: family.reached.exists() or process.poll() is not None, "the export began")
+    wait_until(lambda: family.reached.exists() or process.poll() is not None, "the export to begin")
     assert process.poll() is None, process.communicate()
     assert [path.name.startswith(".export-") for path in base.iterdir()] == [True]
     return process
@@ -345,7 +337,7 @@ def test_an_interrupted_export_leaves_nothing(
 ) -> None:
     process = stalled_export(start, stand_in_family, tmp_path / "models")
     process.send_signal(number)
-    _, err = process.communicate(timeout=WAIT_SECONDS)
+    _, err = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 130
     assert err.splitlines() == ["model_export: interrupted: nothing was left behind"]
     assert list((tmp_path / "models").iterdir()) == []
@@ -426,7 +418,7 @@ def test_a_killed_export_leaves_one_folder_that_the_next_one_removes(
     base = tmp_path / "models"
     process = stalled_export(start, stand_in_family, base)
     process.kill()
-    process.wait(WAIT_SECONDS)
+    process.wait(LIMIT_SECONDS)
     (left,) = base.iterdir()
     assert not (left / "manifest.json").exists()
     with staging_folder(base) as staging:
@@ -441,7 +433,7 @@ def test_an_export_ends_when_its_parent_is_gone(
     process = stalled_export(start, stand_in_family, base, "--exit-with-parent")
     assert process.stdin is not None
     process.stdin.close()
-    assert process.wait(WAIT_SECONDS) == 130
+    assert process.wait(LIMIT_SECONDS) == 130
     assert list(base.iterdir()) == []
 
 

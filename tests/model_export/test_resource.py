@@ -6,7 +6,6 @@ import base64
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,17 @@ from model_export.manifest import Manifest
 from model_export.resource import ModelExportProvider
 from model_export.staging import staging_folder
 from model_export.storage import FileStorage
-from tests.model_export.conftest import TINY_SPEC, TINY_WEIGHTS_SHA256, StandInFamily
+from tests.model_export.conftest import (
+    TINY_SPEC,
+    TINY_WEIGHTS_SHA256,
+    StandInFamily,
+    make_stand_in_family,
+)
 from tests.model_export.dynamic_server import DynamicServer, dynamic_server
+from tests.processes import LIMIT_SECONDS, is_running, wait_until
 
 FINGERPRINT = TINY_SPEC.fingerprint(TINY_WEIGHTS_SHA256)
 PROVIDER = serialize_provider(ModelExportProvider())
-WAIT_SECONDS = 60.0
 
 
 def inputs(base: Path, **changes: Any) -> dict[str, Any]:
@@ -40,8 +44,22 @@ def inputs(base: Path, **changes: Any) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DynamicServer]:
+    family = make_stand_in_family(tmp_path_factory.mktemp("shared") / "stand-in")
+    with dynamic_server(family.environment) as running:
+        yield running
+
+
 @pytest.fixture
-def server(stand_in_family: StandInFamily) -> Iterator[DynamicServer]:
+def server(shared_server: DynamicServer) -> DynamicServer:
+    shared_server.lines.clear()
+    return shared_server
+
+
+@pytest.fixture
+def own_server(stand_in_family: StandInFamily) -> Iterator[DynamicServer]:
+    """For a test that kills it."""
     with dynamic_server(stand_in_family.environment) as running:
         yield running
 
@@ -71,7 +89,7 @@ def test_a_model_is_exported_over_a_damaged_one_kept_and_removed(
     assert state["spec"] == checked["spec"] and state["parameterCount"] > 1000
     manifest = Manifest.from_bytes((folder / "manifest.json").read_bytes())
     assert state["sizeBytes"] == manifest.size_bytes > 1_000_000
-    wait_until(lambda: bool(server.lines) and "exported" in server.lines[-1], "the last line came")
+    wait_until(lambda: bool(server.lines) and "exported" in server.lines[-1], "the last line")
     assert server.lines[0].startswith(f"(1/5) {Stage.LOAD.value}, about ")
     assert server.lines[-1].startswith(f"exported {id_}")
 
@@ -191,9 +209,7 @@ def test_unknown_values_pass_the_check(server: DynamicServer, tmp_path: Path) ->
         assert server.check(inputs(tmp_path, **changes))[1] == {}
 
 
-def test_a_failed_export_says_why(
-    server: DynamicServer, stand_in_family: StandInFamily, tmp_path: Path
-) -> None:
+def test_a_failed_export_says_why(server: DynamicServer, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(grpc.RpcError) as failure:
         server.create(inputs(tmp_path / "file" / "models"))
@@ -255,7 +271,7 @@ def test_two_stacks_can_share_a_model(server: DynamicServer, present: Path) -> N
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_an_export_ends_with_the_provider_process(
     number: signal.Signals,
-    server: DynamicServer,
+    own_server: DynamicServer,
     stand_in_family: StandInFamily,
     tmp_path: Path,
 ) -> None:
@@ -266,24 +282,24 @@ def test_an_export_ends_with_the_provider_process(
 
     def create() -> None:
         try:
-            server.create(inputs(base))
+            own_server.create(inputs(base))
             ended.append("exported")
         except grpc.RpcError:
             ended.append("failed")
 
     request = threading.Thread(target=create)
     request.start()
-    wait_until(stand_in_family.reached.exists, "the export began")
+    wait_until(stand_in_family.reached.exists, "the export to begin")
     (staging,) = base.iterdir()
     export_pid = int(staging.name.rsplit("-", 1)[1])
     assert is_running(export_pid)
     if number == signal.SIGINT:
         # Ctrl-C reaches the whole group, the export included.
         os.kill(export_pid, number)
-    server.process.send_signal(number)
-    request.join(WAIT_SECONDS)
+    own_server.process.send_signal(number)
+    request.join(LIMIT_SECONDS)
     assert ended == ["failed"]
-    wait_until(lambda: not is_running(export_pid), "the export ended")
+    wait_until(lambda: not is_running(export_pid), "the export to end")
     assert list(base.iterdir()) == []
 
 
@@ -292,22 +308,3 @@ def test_the_provider_is_stored_by_name_and_is_no_secret() -> None:
     assert b"model_export.resource" in stored and b"ModelExportProvider" in stored
     assert len(stored) < 100
     assert ModelExportProvider.serialize_as_secret_always is False
-
-
-def is_running(pid: int) -> bool:
-    """Whether it exists and is not a zombie."""
-    if Path("/proc/self/stat").exists():
-        stat = Path(f"/proc/{pid}/stat")
-        return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.01)

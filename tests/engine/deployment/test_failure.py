@@ -9,7 +9,8 @@ import signal
 import pytest
 
 from engine.state.files import TEMPORARY_SUFFIX
-from tests.engine.pulumi_project import PulumiProject, is_running, wait_for
+from tests.engine.pulumi_project import PulumiProject, wait_for
+from tests.processes import is_running
 
 pytestmark = pytest.mark.slow
 
