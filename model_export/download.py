@@ -1,7 +1,7 @@
 """Large files over HTTP: resumed where they stopped, kept once, and checked before use.
 
-Written out, as no library does all of it for any address: pooch and Keras begin again from nothing,
-huggingface_hub knows its own hub alone, and urllib3's retries end where the body begins.
+Written by hand, since no library does all of it for any URL: pooch and Keras start over from zero,
+huggingface_hub serves its own hub only, and urllib3 does not retry once the body has begun.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from typing import Any
 from model_export.checksums import Checksums, OnBytes, sha256_of
 
 _RECEIVED_BYTES = 1 << 16
-"""At a time. A connection that breaks loses what it had of these."""
+"""Read at a time. A connection that breaks loses at most this much."""
 CHECKSUMS_NAME = ".checksums.json"
-"""In the folder of downloads: what has been checked already."""
+"""In the download folder: the checksums of files that were already verified."""
 
 _CONNECT_SECONDS, _READ_SECONDS = 10.0, 60.0
 _RETRY_PAUSES_SECONDS = (1.0, 3.0, 10.0, 30.0)
-"""Between tries that brought nothing. A try that brought something starts the count again."""
+"""Between attempts without progress. An attempt that made progress restarts the sequence."""
 
 
 class WeightsError(RuntimeError):
-    """Weights that are missing, damaged or out of reach; the message is the line to show."""
+    """Weights that are missing, damaged or unreachable; the message is one line for the user."""
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of known content. size_bytes is an estimate, for showing progress."""
+    """A file with a known checksum. size_bytes is an estimate, used to show progress."""
 
     name: str
     url: str
@@ -41,10 +41,10 @@ class RemoteFile:
 
 
 def download(file: RemoteFile, folder: Path, on_bytes: OnBytes = lambda _done: None) -> Path:
-    """The file in folder, whole and checked; what is missing of it is downloaded.
+    """The file in folder, complete and verified; what is missing of it is downloaded.
 
-    on_bytes is told how many bytes are there. Raises WeightsError, or OSError for the disk. Two
-    downloads of one file wait for each other.
+    on_bytes is called with the bytes present so far. Raises WeightsError, or OSError for the disk.
+    Concurrent downloads of one file wait for each other.
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / file.name
@@ -58,14 +58,14 @@ def download(file: RemoteFile, folder: Path, on_bytes: OnBytes = lambda _done: N
         resumed = part.exists()
         _complete(file, part, on_bytes)
         if resumed and sha256_of(part) != file.sha256:
-            # What an earlier run left was of another content: once more, from nothing.
+            # An earlier run left part of a different file: start over.
             part.unlink()
             _complete(file, part, on_bytes)
         if sha256_of(part) != file.sha256:
             part.unlink()
             raise WeightsError(
-                f"{file.url} is not the file that was expected (SHA-256 differs): try again, or "
-                "get it another way and give its folder as weights"
+                f"{file.url} is not the expected file (its SHA-256 differs): try again, or download "
+                "it another way and set weights to its folder"
             )
         part.replace(target)
     return target
@@ -76,14 +76,14 @@ def verified(
 ) -> Path:
     """The path, if it is that file. Raises WeightsError, or OSError if it cannot be read."""
     if not path.is_file():
-        raise WeightsError(f"{path} is missing: put there what {file.url} gives")
+        raise WeightsError(f"{path} is missing: download {file.url} to it")
     if checksums.sha256(path, on_bytes) != file.sha256:
-        raise WeightsError(f"{path} is not {file.url} (SHA-256 differs): get it again")
+        raise WeightsError(f"{path} is not {file.url} (its SHA-256 differs): download it again")
     return path
 
 
 def _complete(file: RemoteFile, part: Path, on_bytes: OnBytes) -> None:
-    """Downloads until the server says that part has all of it."""
+    """Downloads until part holds the whole file."""
     import requests
 
     failures = 0
@@ -98,28 +98,28 @@ def _complete(file: RemoteFile, part: Path, on_bytes: OnBytes) -> None:
         failures = 0 if part.exists() and part.stat().st_size > before else failures + 1
         if failures > len(_RETRY_PAUSES_SECONDS):
             raise WeightsError(
-                f"{file.url}: {problem}: check the network and run again (it goes on where it "
-                "stopped), or give a folder with the files as weights"
+                f"{file.url}: {problem}: check the network and run again (the download resumes), "
+                "or set weights to a folder with the files"
             )
         time.sleep(_RETRY_PAUSES_SECONDS[max(0, failures - 1)])
 
 
 def _receive(url: str, part: Path, have_bytes: int, on_bytes: OnBytes) -> bool:
-    """One request; appends to part what comes. True when the whole file is there."""
+    """One request, appended to part. True when the file is complete."""
     import requests
 
-    # No compression: ranges and sizes are the file's own.
+    # No compression, so that ranges and sizes are those of the file.
     headers = {"Accept-Encoding": "identity"}
     if have_bytes:
         headers["Range"] = f"bytes={have_bytes}-"
     timeout = (_CONNECT_SECONDS, _READ_SECONDS)
     with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
-        if response.status_code == 416:  # nothing lies behind what is there
+        if response.status_code == 416:  # part is already complete
             return True
         if 400 <= response.status_code < 500 and response.status_code not in (408, 429):
             raise WeightsError(
-                f"{url}: the server answers {response.status_code} {response.reason}: get the "
-                "files another way and give their folder as weights"
+                f"{url}: the server responded {response.status_code} {response.reason}: download the "
+                "files another way and set weights to their folder"
             )
         response.raise_for_status()
         if response.status_code != 206:
@@ -139,7 +139,7 @@ def _receive(url: str, part: Path, have_bytes: int, on_bytes: OnBytes) -> bool:
 
 
 def _total_bytes(response: Any, offset: int) -> int | None:
-    """The size of the whole file, if the server tells."""
+    """The size of the whole file, if the server sends it."""
     whole = response.headers.get("Content-Range", "").rpartition("/")[2]
     if whole.isdigit():
         return int(whole)
@@ -155,7 +155,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """The innermost cause, which names what went wrong and not the library's layers."""
+    """The innermost cause: what went wrong, without the library's wrapping."""
     while error.__context__ is not None and isinstance(error.__context__, Exception):
         error = error.__context__
     return " ".join(str(error).split())[:200] or type(error).__name__

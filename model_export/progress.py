@@ -1,4 +1,4 @@
-"""Telling a person how far an export is: a live line on a terminal, plain lines elsewhere."""
+"""The progress of an export: a live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _EXPECTED_SECONDS: Mapping[str, Mapping[Stage, float]] = {
         Stage.PUBLISH: 40.0,
     },
 }
-"""Rough, and only their proportions matter once the first stage is over."""
+"""Rough: after the first stage only their proportions matter."""
 
-_TELLING_SHARE = 0.1
-"""How much of a stage has to be over before its pace tells when it ends."""
+_ESTIMATING_SHARE = 0.1
+"""The share of a stage after which its own pace gives the estimate."""
 
 _LIVE_SECONDS = 0.5
 _PLAIN_SECONDS = 10.0
-"""How often the time left is said again while a stage lasts."""
+"""How often the remaining time is reported during a stage."""
 
 
 class Estimate:
-    """The time left, from the stages' usual durations and how this run compares so far."""
+    """The remaining time, from the stages' usual durations and this run's pace so far."""
 
     def __init__(self, expected: Mapping[Stage, float], now: float) -> None:
         self._expected = dict(expected)
@@ -49,7 +49,7 @@ class Estimate:
         self._done = 0.0
 
     def update(self, stage: Stage, done: float, now: float) -> None:
-        """done, from 0 to 1, is how much of the stage is over, as far as that is known."""
+        """done: the known share of the stage that is finished, from 0 to 1."""
         if stage is not self._stage:
             before = self._before(stage)
             if before:
@@ -63,7 +63,7 @@ class Estimate:
         later = sum(self._expected.values()) - self._before(self._stage)
         later -= self._expected[self._stage]
         spent = now - self._stage_began
-        if self._done >= _TELLING_SHARE:
+        if self._done >= _ESTIMATING_SHARE:
             here = spent * (1 - self._done) / self._done
         else:
             here = max(0.0, self._pace * self._expected[self._stage] - spent)
@@ -75,7 +75,7 @@ class Estimate:
 
 
 class _Reporter:
-    """Says the stage, what is known to be done of it, and the time left."""
+    """Reports the stage, the share of it that is done if known, and the remaining time."""
 
     def __init__(self, spec: ModelSpec, say: Callable[[str], None]) -> None:
         self._stages = stages(spec)
@@ -103,7 +103,7 @@ class _Reporter:
 
 @contextlib.contextmanager
 def reporter(spec: ModelSpec) -> Iterator[Progress]:
-    """Reports to stdout, in the form that suits it, until the block ends."""
+    """Reports to stdout, live or as plain lines, until the block ends."""
     if not sys.stdout.isatty():
         plain = _Reporter(spec, lambda line: print(line, flush=True))
         with _every(_PLAIN_SECONDS, plain.say_again):

@@ -1,8 +1,8 @@
-"""How long it still takes, for a person who waits: shown once a run has lasted two seconds.
+"""The progress of a run, with the remaining time: shown once it has lasted two seconds.
 
-The time of a picture is known only when the first one is finished: until then there is a
-spinner with the time so far, from then on an estimate. Where standard error is not a
-terminal, plain lines come at intervals.
+The time per picture is unknown until the first one is finished: until then a spinner shows the
+elapsed time, after that an estimate. Where standard error is not a terminal, plain lines are
+printed at intervals.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Progress:
 
     @contextmanager
     def picture(self) -> Generator[None]:
-        """While this is open, the display says how far the picture is."""
+        """Within the block, the display shows the picture's progress."""
         self._picture_started = time.monotonic()
         with shown(self.line, self._stream, self._show_from):
             yield
         self._finished_seconds.append(time.monotonic() - self._picture_started)
 
     def line(self) -> str:
-        """What the display says at this moment."""
+        """The display's current text."""
         elapsed_seconds = time.monotonic() - self._picture_started
         number = len(self._finished_seconds) + 1
         parts = [f"picture {number} of {self._total}", f"{elapsed_seconds:.0f} s"]

@@ -108,7 +108,7 @@ def test_a_kept_file_that_was_damaged_is_downloaded_again(
 
 
 def test_another_content_than_expected_is_never_used(server: FileServer, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"SHA-256 differs\): try again, or get it another way"):
+    with pytest.raises(WeightsError, match=r"SHA-256 differs\): try again, or download it another way"):
         download(remote(server, b"expected"), tmp_path)
     assert not (tmp_path / "weights").exists() and not (tmp_path / "weights.part").exists()
 
@@ -121,8 +121,8 @@ def test_a_busy_server_is_asked_again(server: FileServer, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("statuses", "message"),
     [
-        ([404], "the server answers 404 Not Found: get the files another way"),
-        ([401], "the server answers 401 Unauthorized: get the files another way"),
+        ([404], "the server responded 404 Not Found: download the files another way"),
+        ([401], "the server responded 401 Unauthorized: download the files another way"),
         ([500] * 9, "500 Server Error.*check the network and run again"),
     ],
 )
@@ -157,10 +157,10 @@ def test_two_downloads_of_one_file_wait_for_each_other(server: FileServer, tmp_p
 
 def test_a_file_of_a_folder_is_checked(server: FileServer, tmp_path: Path) -> None:
     checksums = Checksums(tmp_path / "checksums.json")
-    with pytest.raises(WeightsError, match="weights is missing: put there what http"):
+    with pytest.raises(WeightsError, match="weights is missing: download http"):
         verified(tmp_path / "weights", remote(server), checksums)
     (tmp_path / "weights").write_bytes(b"other")
-    with pytest.raises(WeightsError, match=r"\(SHA-256 differs\): get it again"):
+    with pytest.raises(WeightsError, match=r"\(its SHA-256 differs\): download it again"):
         verified(tmp_path / "weights", remote(server), checksums)
     (tmp_path / "weights").write_bytes(CONTENT)
     assert verified(tmp_path / "weights", remote(server), checksums) == tmp_path / "weights"
@@ -212,7 +212,7 @@ def test_a_folder_with_the_official_files_is_the_same_model(
     assert weights.checksum(spec) == weights.checksum(OFFICIAL)
     assert spec.fingerprint("f") == OFFICIAL.fingerprint("f")
     assert spec.published() == OFFICIAL
-    with pytest.raises(WeightsError, match="LICENSE is missing: put there what"):
+    with pytest.raises(WeightsError, match="LICENSE is missing: download "):
         weights.fetch(spec)
     folder.mkdir()
     for name in NAMES:
