@@ -1,7 +1,7 @@
 """Counters and histograms in TF Serving's names, as Prometheus text.
 
-Written out, since prometheus_client renames counters to `…_total`, and writes labels and numbers
-otherwise than TF Serving.
+Written by hand, since prometheus_client renames counters to `…_total`, and formats labels and
+numbers differently from TF Serving.
 """
 
 from __future__ import annotations

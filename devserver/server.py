@@ -125,7 +125,7 @@ class _Process:
         logger.info("stop: %s", signal.Signals(number).name)
         threading.Thread(target=self._stop, name="stop", daemon=True).start()
         if second := self._wait():
-            logger.info("ended at once: %s", signal.Signals(second).name)
+            logger.info("exited immediately: %s", signal.Signals(second).name)
             os._exit(128 + second)
 
     def _wait(self) -> int:

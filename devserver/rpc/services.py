@@ -1,7 +1,7 @@
 """TF Serving's gRPC services: PredictionService, ModelService and the standard health service.
 
-Requests are taken as bytes and parsed in the handlers, so that one which is no message of its type
-is counted, logged and refused like any other.
+Handlers take requests as bytes and parse them, so that a malformed one is counted, logged and
+rejected like any other.
 """
 
 from __future__ import annotations
