@@ -84,7 +84,7 @@ def seconds_of_noop(checkout: Checkout, engine: str) -> float:
 
 def report(seconds: dict[str, list[float]]) -> None:
     runs = len(seconds["embedded"])
-    print(f"`up --refresh` of the stack local with nothing to do, {runs} runs each, in turns:")
+    print(f"`up --refresh` of the stack local without changes, {runs} runs each, alternating:")
     for engine, times in seconds.items():
         print(
             f"  {engine}  median {statistics.median(times):.2f} s "

@@ -77,8 +77,8 @@ class GcsStorage:
 
     def put_all(self, files: Sequence[tuple[Path, str]], on_put: Callable[[str], None]) -> None:
         for i in range(0, len(files), _PARALLEL_UPLOADS):
-            some = files[i : i + _PARALLEL_UPLOADS]
-            pairs = [(str(source), self._new_blob(path, source)) for source, path in some]
+            batch = files[i : i + _PARALLEL_UPLOADS]
+            pairs = [(str(source), self._new_blob(path, source)) for source, path in batch]
             with self._explained():
                 transfer_manager.upload_many(
                     pairs,
@@ -87,7 +87,7 @@ class GcsStorage:
                     raise_exception=True,
                     upload_kwargs={"checksum": "crc32c", "timeout": _TIMEOUT_SECONDS},
                 )
-            for _, path in some:
+            for _, path in batch:
                 on_put(path)
 
     def write(self, content: bytes, path: str) -> None:

@@ -1,4 +1,4 @@
-"""For all tests: signals as in a shell's foreground, and how the workers share the tests out."""
+"""For all tests: signals as in a shell's foreground, and how tests are given to the workers."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ BATCHES: Sequence[str] = (
     "tests/model_export/",
     "tests/devserver/",
 )
-"""What a worker gets as a whole, and first, so that none is left alone with it at the end.
+"""Tests that one worker runs as a batch, in this order and before all others.
 
-Files that take minutes; and folders whose files share a model or servers. Every other file is a
-batch of its own.
+They are files that take minutes, first so that no worker is left with one at the end, and folders
+whose files share a model or servers. Every other file is its own batch.
 """
 
 

@@ -69,7 +69,7 @@ LAYERS: dict[str, tuple[Callable[[], Any], tuple[int, ...] | list[tuple[int, ...
     "convolution that halves": (padded_convolution(padding=1, strides=2, kernel_size=3), SHAPE),
     "convolution over many positions": (padded_convolution(1, 1, 3), (2, 16, 12, 8)),
     "downsampling convolution over many positions": (padded_convolution(1, 2, 3), (2, 32, 24, 8)),
-    "convolution after doubling": (upsampling, SHAPE),
+    "convolution after upsampling": (upsampling, SHAPE),
     "convolution after upsampling to many positions": (upsampling, (2, 16, 12, 8)),
     "the U-Net's residual": (residual_block, [SHAPE, (2, 16)]),
     "the decoder's residual": (decoders_residual_block(64), SHAPE),

@@ -118,7 +118,7 @@ def test_comments_and_values_that_are_not_finite_are_passed_over() -> None:
         "\x1b[31m 1",
     ],
 )
-def test_a_line_that_is_no_metric_is_told_in_one_line(line: str) -> None:
+def test_a_line_that_is_not_a_metric_is_quoted_in_one_line(line: str) -> None:
     with pytest.raises(ValueError) as raised:
         read(f"{COUNT}{{}} 1\n\n{line}\n", MODEL_NAME)
     assert str(raised.value) == one_line(line)
