@@ -64,8 +64,8 @@ def download(file: RemoteFile, folder: Path, on_bytes: OnBytes = lambda _done: N
         if sha256_of(part) != file.sha256:
             part.unlink()
             raise WeightsError(
-                f"{file.url} is not the expected file (its SHA-256 differs): try again, or download "
-                "it another way and set weights to its folder"
+                f"{file.url} is not the expected file (its SHA-256 differs): try again, or "
+                "download it another way and set weights to its folder"
             )
         part.replace(target)
     return target
@@ -118,8 +118,8 @@ def _receive(url: str, part: Path, have_bytes: int, on_bytes: OnBytes) -> bool:
             return True
         if 400 <= response.status_code < 500 and response.status_code not in (408, 429):
             raise WeightsError(
-                f"{url}: the server responded {response.status_code} {response.reason}: download the "
-                "files another way and set weights to their folder"
+                f"{url}: the server responded {response.status_code} {response.reason}: download "
+                "the files another way and set weights to their folder"
             )
         response.raise_for_status()
         if response.status_code != 206:

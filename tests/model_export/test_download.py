@@ -108,7 +108,9 @@ def test_a_kept_file_that_was_damaged_is_downloaded_again(
 
 
 def test_another_content_than_expected_is_never_used(server: FileServer, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"SHA-256 differs\): try again, or download it another way"):
+    with pytest.raises(
+        WeightsError, match=r"SHA-256 differs\): try again, or download it another way"
+    ):
         download(remote(server, b"expected"), tmp_path)
     assert not (tmp_path / "weights").exists() and not (tmp_path / "weights.part").exists()
 
