@@ -8,7 +8,6 @@ EXIT_CONFIGURATION = 2
 EXIT_STACK_NOT_FOUND = 6
 EXIT_CHANGES = 7  # changes where --expect-no-changes was given
 EXIT_CANCELLED = 8
-EXIT_INTERNAL = 255
 
 INSTALL_HINT = "install the Pulumi CLI (https://www.pulumi.com/docs/install/) and use `pulumi`"
 

@@ -169,7 +169,7 @@ def _check_memory(model: ModelSpec, gke: GkeSettings) -> None:
     if gke.pod.memory_gib < needed:
         raise SettingsError(
             "memoryRequestGib",
-            f"{gke.pod.memory_gib} GiB are too few: the {model.family} model at "
+            f"{gke.pod.memory_gib} GiB is too little: the {model.family} model at "
             f"{model.image_size} px in {model.precision} needs {needed:.1f} GiB to draw a picture",
             str(math.ceil(needed)),
         )

@@ -76,7 +76,8 @@ def test_a_pod_that_the_model_does_not_fit_into_is_refused(
     size: str, precision: str, gib: str, enough: str
 ) -> None:
     asked = {"imageSize": size, "precision": precision}
-    with pytest.raises(SettingsError, match=f"^memoryRequestGib: {gib} GiB are too few: ") as error:
+    message = f"^memoryRequestGib: {gib} GiB is too little: "
+    with pytest.raises(SettingsError, match=message) as error:
         parsed(memoryRequestGib=gib, **asked)
     assert f"the sd14 model at {size} px in {precision} needs" in str(error.value)
     assert f"pulumi config set memoryRequestGib {enough}" in str(error.value)
