@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import socket
 import time
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from collections.abc import Callable
 import psutil
 
 LIMIT_SECONDS = 60.0
+BELOW_EPHEMERAL_PORTS = range(20_000, 32_000)
 
 
 def is_running(pid: int) -> bool:
@@ -32,9 +35,15 @@ def wait_until(
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that the system picked and that are free again."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    """Ports that nothing listens on.
+
+    Not those that the system itself picks, which another test's connection could take meanwhile.
+    """
+    ports: list[int] = []
+    for port in random.SystemRandom().sample(BELOW_EPHEMERAL_PORTS, len(BELOW_EPHEMERAL_PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            ports.append(port)
+        if len(ports) == count:
+            break
     return ports

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tests.client import stub_tools
 from tests.client.commands import CommandLine, Ran
 from tests.client.fake_serving import FakeServing
 from tests.client.stub_tools import StubTools
+from tests.processes import free_ports
 
 
 @pytest.fixture
@@ -49,9 +49,7 @@ def run(
 @pytest.fixture
 def free_port() -> int:
     """A port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 @pytest.fixture
