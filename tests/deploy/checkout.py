@@ -19,6 +19,8 @@ PARTS = ("__main__.py", "Makefile", "Pulumi.yaml", "Pulumi.local.yaml", "Pulumi.
 # What the virtual environment was made from: make compares their times with its own.
 REQUIREMENTS = ("requirements.txt", "constraints.txt")
 COMMAND_TIMEOUT_SECONDS = 600
+MAKE_VARIABLES = {"ARGS", "OUT", "PROMPT", "STACK"}
+"""What `make test ARGS=…` hands down to all that it starts."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,9 @@ class Checkout:
 
     def _environment(self, variables: dict[str, str]) -> dict[str, str]:
         kept = {
-            k: v for k, v in os.environ.items() if not k.startswith(("PULUMI_", "MAKE", "MFLAGS"))
+            name: value
+            for name, value in os.environ.items()
+            if name not in MAKE_VARIABLES and not name.startswith(("PULUMI_", "MAKE", "MFLAGS"))
         }
         home = str(self.folder / ".pulumi-home")
         return {**kept, "ENGINE": self.engine, "PULUMI_HOME": home, **variables}

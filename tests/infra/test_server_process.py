@@ -24,7 +24,7 @@ from infra.server_process import (
     main,
 )
 from render.recorder import ROOT
-from tests.deploy.checkout import free_ports
+from tests.processes import free_ports
 
 _SAVE_HALF_PLUS_TWO = """
 import sys
@@ -51,7 +51,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def options(model: Path) -> ServerOptions:
-    rest_port, grpc_port = free_ports()
+    rest_port, grpc_port = free_ports(2)
     return ServerOptions(model, "stable-diffusion", "127.0.0.1", rest_port, grpc_port, 8, 60)
 
 

@@ -19,7 +19,7 @@ import pytest
 import requests
 
 from render.manifests import manifest, to_yaml
-from tests.devserver.processes import free_ports
+from tests.processes import free_ports
 from tests.stacks import GKE_STACKS, kubernetes_objects, run_of
 
 START_SECONDS = 120.0
