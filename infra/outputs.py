@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from infra.settings import Settings
-from model_export.spec import MAX_GUIDANCE_SCALE, MAX_PROMPT_BYTES, MAX_PROMPT_TOKENS, MODEL_NAME
+from model_export import description
+from model_export.spec import MODEL_NAME
 
 
 def limits(settings: Settings) -> dict[str, int | float | str]:
     """The service's limits and defaults, for clients."""
-    model = settings.model
     return {
-        "maxSteps": model.max_steps,
-        "maxPromptBytes": MAX_PROMPT_BYTES,
-        "maxPromptTokens": MAX_PROMPT_TOKENS,
-        "maxGuidanceScale": MAX_GUIDANCE_SCALE,
-        "imageSize": model.image_size,
-        "defaultSteps": model.steps,
-        "defaultGuidanceScale": model.guidance_scale,
-        "defaultNegativePrompt": model.negative_prompt,
+        **description.limits(settings.model),
         "queue": settings.server.queue,
         "requestTimeoutSeconds": settings.server.request_timeout_seconds,
     }

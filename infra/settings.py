@@ -93,7 +93,23 @@ def load() -> Settings:
         for key, value in config.items()
         if key.startswith(prefix)
     }
+    for line in warnings(values):
+        pulumi.log.warn(line)
     return parse(values, config.get("gcp:project"))
+
+
+def warnings(values: Mapping[str, str]) -> list[str]:
+    """What is valid, but hardly meant: one line each."""
+    negative_prompt = values.get("negativePrompt", AUTO)
+    if negative_prompt in (AUTO, ""):
+        return []
+    from model_export.token_count import truncation  # reads the vocabulary: 0.1 s
+
+    reason = truncation(negative_prompt)
+    if reason is None:
+        return []
+    remedy = "shorten it with: pulumi config set negativePrompt TEXT"
+    return [f"negativePrompt: {reason}; {remedy}"]
 
 
 def parse(values: Mapping[str, str], gcp_project: str | None = None) -> Settings:

@@ -249,8 +249,21 @@ def _spec(options: argparse.Namespace) -> ModelSpec:
     if values.get("precision") == AUTO:
         values["precision"] = precision.of_this_machine(str(values.get("family", "demo")))
     if options.spec is None:
-        return ModelSpec.for_family(values.pop("family", ModelSpec.family), **values)
-    return ModelSpec.from_json(values)
+        spec = ModelSpec.for_family(values.pop("family", ModelSpec.family), **values)
+    else:
+        spec = ModelSpec.from_json(values)
+    _warn_of_truncation(spec.negative_prompt)
+    return spec
+
+
+def _warn_of_truncation(negative_prompt: str) -> None:
+    if not negative_prompt:
+        return
+    from model_export.token_count import truncation  # reads the vocabulary: 0.1 s
+
+    reason = truncation(negative_prompt)
+    if reason is not None:
+        print(f"warning: --negative-prompt: {reason}; shorten it", file=sys.stderr)
 
 
 def _quiet_tensorflow() -> None:

@@ -1,4 +1,4 @@
-"""The exported graph: from a prompt to a PNG file, in one TensorFlow module with three signatures.
+"""The exported graph: from a prompt to a PNG file, in one TensorFlow module with four signatures.
 
 Rows of a batch are independent by construction: they run one after another, and each calls the
 networks only on its own pair (negative prompt, prompt), so a row's result does not depend on its
@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from model_export import samplers
 from model_export.denoising import Step, denoiser, pair
+from model_export.description import description
 from model_export.networks import Networks
 from model_export.spec import (
     MAX_GUIDANCE_SCALE,
@@ -38,10 +39,11 @@ _NEGATIVE_TOKENS = tf.TensorSpec([None, MAX_PROMPT_TOKENS], tf.int32, "negative_
 _NUM_STEPS = tf.TensorSpec([None], tf.int32, "num_steps")
 _GUIDANCE_SCALE = tf.TensorSpec([None], tf.float32, "guidance_scale")
 _SEED = tf.TensorSpec([None], tf.int64, "seed")
+_QUERY = tf.TensorSpec([None], tf.string, "query")
 
 
 class TextToImage(tf.Module):
-    """A model ready to be saved: `signatures()` are its three entry points.
+    """A model ready to be saved: `signatures()` are its four entry points.
 
     Inputs out of range are made safe, never refused, since one bad row would fail the whole batch:
     num_steps is clamped to 1..max_steps (and returned), guidance_scale to 0..30 with NaN read as
@@ -56,6 +58,7 @@ class TextToImage(tf.Module):
         self.weights = list(networks.variables)
         self._spec = spec
         self._fingerprint = reported_fingerprint(spec, fingerprint)
+        self._description = description(spec, self._fingerprint)
         self._tokenizer = ClipTokenizer()
         # Shared by the signatures, so that each function is in the file only once.
         self._tokenize = tf.function(
@@ -95,7 +98,7 @@ class TextToImage(tf.Module):
         """The concrete function of each signature. The first call traces the graph."""
         return {
             name: getattr(self, name).get_concrete_function()
-            for name in ("serving_default", "prompt", "tokens")
+            for name in ("serving_default", "prompt", "tokens", "describe")
         }
 
     @tf.function(
@@ -165,6 +168,15 @@ class TextToImage(tf.Module):
             )
         }
 
+    @tf.function(input_signature=[_QUERY], autograph=False)
+    def describe(self, query: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What this model is, as JSON; the query is ignored, and only says how many rows to fill.
+
+        A row per input row, because a server's batching requires it.
+        """
+        query = tf.ensure_shape(query, [None])
+        return {"description": tf.fill(tf.shape(query), self._description)}
+
     def _answer(
         self,
         prompt: tf.Tensor,
@@ -190,6 +202,8 @@ class TextToImage(tf.Module):
             "num_steps": num_steps,
             "prompt_tokens": positive.prompt_tokens,
             "truncated": positive.truncated,
+            "negative_prompt_tokens": negative.prompt_tokens,
+            "negative_prompt_truncated": negative.truncated,
             "fingerprint": tf.fill(tf.shape(prompt), self._fingerprint),
         }
 

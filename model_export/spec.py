@@ -14,7 +14,7 @@ from typing import Any
 
 from model_export.profiles import EXACT, PROFILES
 
-EXPORTER_VERSION = 5
+EXPORTER_VERSION = 6
 """Part of every fingerprint. Raise it whenever the exported graph changes for the same spec."""
 
 MODEL_NAME = "stable-diffusion"

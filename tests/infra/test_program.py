@@ -69,6 +69,17 @@ def test_the_stacks_defaults_equal_those_of_a_model_spec(local: Run) -> None:
     assert local.one(MODEL).inputs["spec"] == ModelSpec().to_json()
 
 
+def test_a_negative_prompt_that_is_cut_is_a_warning_of_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("pulumi.log.warn", said.append)
+    changed = run_program("local", outputs=OUTPUTS, negativePrompt="blurry, " * 40)
+    (line,) = said
+    assert line.startswith("negativePrompt: has 82 tokens")
+    assert changed.one(MODEL).inputs["spec"]["negative_prompt"] == "blurry, " * 40
+
+
 def test_an_invalid_setting_ends_the_program_with_one_line() -> None:
     with pytest.raises(pulumi.RunError) as error:
         run_program("local", steps="99")

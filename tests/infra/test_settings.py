@@ -73,6 +73,23 @@ def test_an_invalid_value_is_reported_with_its_key_and_the_remedy(
     assert "\n" not in text
 
 
+def test_a_negative_prompt_that_the_model_would_cut_is_said() -> None:
+    assert settings.warnings(values(negativePrompt="blurry, " * 40)) == [
+        "negativePrompt: has 82 tokens, but the model reads only the first 77; "
+        "shorten it with: pulumi config set negativePrompt TEXT"
+    ]
+
+
+@pytest.mark.parametrize("negative_prompt", ["auto", "", "blurry, " * 37])
+def test_a_negative_prompt_that_fits_is_not_remarked_on(negative_prompt: str) -> None:
+    assert settings.warnings(values(negativePrompt=negative_prompt)) == []
+
+
+def test_the_familys_own_negative_prompt_fits() -> None:
+    default = ModelSpec.for_family("sd14", weights="random").negative_prompt
+    assert default and settings.warnings(sd14(negativePrompt=default)) == []
+
+
 def sd14(**changes: str) -> dict[str, str]:
     return values(**{"modelFamily": "sd14", "acceptLicence": WEIGHTS_LICENCE} | changes)
 

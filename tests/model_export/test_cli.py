@@ -283,6 +283,24 @@ def test_the_fingerprint_follows_the_spec(
     assert first == second == FINGERPRINT != third
 
 
+@pytest.mark.parametrize("given", ["flag", "spec"])
+def test_a_negative_prompt_that_the_model_would_cut_is_said(
+    given: str, capsys: pytest.CaptureFixture[str], tiny_family: None
+) -> None:
+    text = "blurry, " * 40
+    spec = json.dumps({"family": "demo", "negative_prompt": text})
+    options = ["--negative-prompt", text] if given == "flag" else ["--spec", spec]
+    assert main(["fingerprint", *options]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == (
+        "warning: --negative-prompt: has 82 tokens, but the model reads only the first 77; "
+        "shorten it\n"
+    )
+    assert len(captured.out) == 17
+    assert main(["fingerprint", "--negative-prompt", "blurry, " * 37]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_an_unexpected_fingerprint_stops_the_export(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], tiny_family: None
 ) -> None:

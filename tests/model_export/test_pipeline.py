@@ -1,4 +1,4 @@
-"""The exported graph: what callers of its three signatures can rely on."""
+"""The exported graph: what callers of its four signatures can rely on."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model_export.description import description
 from model_export.spec import SEED_LIMIT, ModelSpec
 from tests.model_export.conftest import ROOT, TINY_SPEC, ExportedModel
 
@@ -114,12 +115,15 @@ def test_the_signatures_have_the_contracts_names_types_and_shapes(exported: Expo
         "num_steps": "int32[None]",
         "prompt_tokens": "int32[None]",
         "truncated": "bool[None]",
+        "negative_prompt_tokens": "int32[None]",
+        "negative_prompt_truncated": "bool[None]",
         "fingerprint": "string[None]",
     }
     expected = {
         "serving_default": (texts | chosen, outputs),
         "prompt": ({"prompt": "string[None]"}, outputs),
         "tokens": (tokens | chosen, {"images": "uint8[None, 64, 64, 3]"}),
+        "describe": ({"query": "string[None]"}, {"description": "string[None]"}),
     }
     signatures = exported.reloaded.signatures
     assert set(signatures) == set(expected)
@@ -288,6 +292,33 @@ def test_a_long_prompt_is_truncated_and_marked(default: Any) -> None:
     assert cut["truncated"][0] and cut["prompt_tokens"][0] == 102
     kept = numpy(default(**batch([0]) | {"prompt": tf.constant([b" ".join([b"cat"] * 75)])}))
     assert not kept["truncated"][0] and kept["image_bytes"][0] == cut["image_bytes"][0]
+
+
+def test_a_long_negative_prompt_is_truncated_and_marked_apart_from_the_prompt(default: Any) -> None:
+    import tensorflow as tf
+
+    def ask(words: int) -> dict[str, Any]:
+        negative = tf.constant([b" ".join([b"cat"] * words)])
+        return numpy(default(**batch([0]) | {"negative_prompt": negative}))
+
+    cut, kept = ask(100), ask(75)
+    assert cut["negative_prompt_truncated"][0] and cut["negative_prompt_tokens"][0] == 102
+    assert not cut["truncated"][0]
+    assert not kept["negative_prompt_truncated"][0] and kept["negative_prompt_tokens"][0] == 77
+    assert kept["image_bytes"][0] == cut["image_bytes"][0]
+
+
+@pytest.mark.parametrize("queries", [[b""], [b"a", b"b\xff", b""], []])
+def test_a_model_says_what_it_is_in_every_row(
+    queries: list[bytes], exported: ExportedModel
+) -> None:
+    import tensorflow as tf
+
+    describe = exported.reloaded.signatures["describe"]
+    answer = numpy(describe(query=tf.constant(queries, tf.string)))
+    assert list(answer) == ["description"]
+    expected = description(TINY_SPEC, exported.manifest.fingerprint).encode()
+    assert answer["description"].tolist() == [expected] * len(queries)
 
 
 def test_the_prompt_signature_uses_the_specs_defaults(
