@@ -3,54 +3,79 @@
 #   make up STACK=dev              the same on GKE, with the official Pulumi CLI
 #   make generate PROMPT="..."     draw what you say
 
-STACK  ?= local
-PROMPT ?= a large blue star on a black background
-ARGS   ?=
+# The settings count only on make's command line: an exported PROMPT is often the shell's own, and
+# an exported ENGINE or STACK another program's. They are text, in which make expands nothing;
+# recipes read them from the environment ("$$PROMPT"), so that the shell expands nothing either.
+# Only ARGS is inserted into a recipe, for the shell to split into words.
+given = $(if $(filter command,$(origin $1)),$(value $1),$2)
+override STACK   := $(call given,STACK,local)
+override PROMPT  := $(call given,PROMPT,a large blue star on a black background)
+override ARGS    := $(call given,ARGS)
+override ENGINE  := $(call given,ENGINE)
+override OUT     := $(call given,OUT)
+override FOLLOW  := $(call given,FOLLOW)
+override WORKERS := $(call given,WORKERS,2)
+override FOUND_PYTHON := $(call given,FOUND_PYTHON)
 
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
-WORKERS ?= 2
-PYTEST  = $(PYTHON) -m pytest --numprocesses=$(WORKERS)
-# The first supported Python on PATH.
-IS_SUPPORTED = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
-FOUND_PYTHON = $(shell for p in python3 python3.13 python3.12 python3.11; do \
-  "$$p" -c '$(IS_SUPPORTED)' >/dev/null 2>&1 && echo "$$p" && break; done)
+PYTEST := $(PYTHON) -m pytest --numprocesses="$$WORKERS"
+IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+HAS_PACKAGES := import importlib.util, sys; sys.exit(importlib.util.find_spec("pulumi") is None)
 
-# The official CLI runs every stack; without it, the embedded engine runs "local".
-ENGINE ?= $(if $(shell command -v pulumi),pulumi,embedded)
+# The official CLI runs every stack; without it, the embedded engine runs "local". (The redirection
+# makes older versions of make use a shell, whose builtin `command` is.)
+ifeq ($(ENGINE),)
+  override ENGINE := $(if $(shell command -v pulumi 2>/dev/null),pulumi,embedded)
+endif
 ifeq ($(ENGINE),embedded)
   PULUMI = $(PYTHON) -m engine
 else ifeq ($(ENGINE),pulumi)
   PULUMI = pulumi
 else
-  $(error ENGINE must be pulumi or embedded, not "$(ENGINE)")
+  $(error ENGINE must be pulumi or embedded)
 endif
 
+# The checkout's own backend; in a URL, these characters of a folder's name mean something else.
+HASH := \#
+BACKEND_URL := file://$(subst ?,%3F,$(subst $(HASH),%23,$(subst %,%25,$(CURDIR))))/.state
+
 ifeq ($(STACK),local)
-  export PULUMI_BACKEND_URL := file://$(CURDIR)/.state
+  export PULUMI_BACKEND_URL := $(BACKEND_URL)
   export PULUMI_CONFIG_PASSPHRASE :=
   export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION := true
   export PULUMI_SKIP_UPDATE_CHECK := true
 endif
-export ENGINE PROMPT
+export STACK PROMPT ENGINE OUT FOLLOW WORKERS FOUND_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up preview refresh render down generate load status doctor logs env \
+.PHONY: help setup setup-dev up preview refresh render down unlock generate load status doctor logs env \
         test test-quick test-long setup-bench bench bench-quick bench-engine bench-servers protos lint clean \
-        _ready _engine _stack _destroy _down_local
+        _ready _engine _rebuild _stack _destroy _down_local
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo
-	@echo '  settings: STACK=$(STACK)  ENGINE=$(ENGINE)  PROMPT="$(PROMPT)"'
+	@printf '\n  settings: STACK=%s  ENGINE=%s  PROMPT="%s"\n' "$$STACK" "$$ENGINE" "$$PROMPT"
 
 setup: $(VENV)/.installed ## create the virtual environment .venv with the pinned packages
 
+# Its Python is a link to one that an update of the system may remove, or replace by another version,
+# which does not see the packages: then it is made again.
+ifneq ($(wildcard $(VENV)/.installed),)
+  ifneq ($(shell $(PYTHON) -c '$(HAS_PACKAGES)' >/dev/null 2>&1 || echo broken),)
+    $(VENV)/.installed: _rebuild
+  endif
+endif
+
 $(VENV)/.installed: requirements.txt constraints.txt
-	@python="$(FOUND_PYTHON)"; [ -n "$$python" ] || { \
-	  echo "error: no Python 3.11, 3.12 or 3.13 on PATH; install one, or name it: make setup FOUND_PYTHON=/path/to/python3.12"; exit 1; }
-	@echo "setting up $(VENV): a few minutes the first time (TensorFlow is about 600 MB)"
-	@"$(FOUND_PYTHON)" -m venv $(VENV)
+	@found="$$FOUND_PYTHON"; [ -n "$$found" ] || \
+	  for p in python3 python3.13 python3.12 python3.11; do \
+	    if "$$p" -c '$(IS_SUPPORTED)' >/dev/null 2>&1; then found=$$p; break; fi; done; \
+	[ -n "$$found" ] || { \
+	  echo "error: no Python 3.11, 3.12 or 3.13 on PATH; install one, or name it: make setup FOUND_PYTHON=/path/to/python3.12"; exit 1; }; \
+	echo "setting up $(VENV): a few minutes the first time (TensorFlow is about 600 MB)"; \
+	$(PYTHON) -c '' 2>/dev/null || rm -rf $(VENV); \
+	"$$found" -m venv $(VENV)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
 	@touch $@
 
@@ -62,28 +87,34 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 
 _ready: _engine $(VENV)/.installed
 
+_rebuild:
+	@echo "the Python in $(VENV) does not start, or does not find the packages"
+
 _engine:
-	@if [ "$(ENGINE)" = pulumi ] && ! command -v pulumi >/dev/null; then \
+	@case "$$STACK" in ''|-*|*[!A-Za-z0-9_./-]*) \
+	  echo "error: STACK must be the name of a stack (letters, digits, hyphens, underscores and periods), such as STACK=dev"; exit 1;; esac
+	@if [ "$$ENGINE" = pulumi ] && ! command -v pulumi >/dev/null; then \
 	  echo "error: ENGINE=pulumi needs the Pulumi CLI; install it from https://www.pulumi.com/docs/install/"; exit 1; fi
-	@if [ "$(STACK)" != local ] && [ "$(ENGINE)" != pulumi ]; then \
-	  echo 'error: stack "$(STACK)" needs the official Pulumi CLI (only "local" runs without it); install it from https://www.pulumi.com/docs/install/ and run again'; exit 1; fi
+	@if [ "$$STACK" != local ] && [ "$$ENGINE" != pulumi ]; then \
+	  echo "error: stack \"$$STACK\" needs the official Pulumi CLI (only \"local\" runs without it); install it from https://www.pulumi.com/docs/install/ and run again"; exit 1; fi
 
 _stack: _ready
-	@if [ "$(STACK)" = local ]; then mkdir -p .state; $(PYTHON) -m engine unlock-stale --stack local; fi
-	@$(PULUMI) stack select --create --stack $(STACK)
+	@$(PYTHON) -m infra.local_state prepare --stack "$$STACK"
+	@if [ "$$STACK" = local ]; then $(PYTHON) -m engine unlock-stale --stack local; fi
+	@$(PULUMI) stack select --create --stack "$$STACK"
 
 up: _stack ## deploy the stack, then draw a first picture
-	@$(PULUMI) up --yes --refresh --stack $(STACK)
-	@$(PYTHON) -m client first-picture --stack $(STACK) --prompt="$$PROMPT"
+	@$(PULUMI) up --yes --refresh --stack "$$STACK"
+	@$(PYTHON) -m client first-picture --stack "$$STACK" --prompt="$$PROMPT"
 
 preview: _stack ## show what `make up` would change
-	@$(PULUMI) preview --refresh --stack $(STACK)
+	@$(PULUMI) preview --refresh --stack "$$STACK"
 
 render: $(VENV)/.installed ## show what STACK would create, without a cloud; OUT=folder writes manifests
-	@$(PYTHON) -m render --stack $(STACK) $(if $(OUT),--out "$(OUT)")
+	@$(PYTHON) -m render --stack="$$STACK" $${OUT:+"--out=$$OUT"}
 
 refresh: _stack ## update the stack's state to match what really runs
-	@$(PULUMI) refresh --yes --stack $(STACK)
+	@$(PULUMI) refresh --yes --stack "$$STACK"
 
 down: _engine ## destroy the stack; pictures, packages and settings stay
 ifeq ($(STACK),local)
@@ -93,35 +124,45 @@ else
 endif
 
 _destroy: _stack
-	@$(PULUMI) destroy --yes --refresh --stack $(STACK)
-	@$(PULUMI) stack rm --yes --preserve-config --stack $(STACK)
+	@$(PULUMI) destroy --yes --refresh --stack "$$STACK"
+	@$(PULUMI) stack rm --yes --preserve-config --stack "$$STACK"
 
-# The stop at the end cleans up after a killed deployment.
 _down_local: _destroy
-	@$(PYTHON) -m infra.server_process stop .state/server
-	@rm -rf .state
+	@$(PYTHON) -m infra.local_state remove
+
+unlock: _ready ## remove the stack's lock, which an operation on another machine left
+	@if [ "$$STACK" = local ] && ! [ -d .state ]; then echo 'nothing to unlock: there is no stack "local"'; \
+	else $(PULUMI) cancel --yes --stack "$$STACK"; fi
 
 generate: _ready ## draw a picture: make generate PROMPT="a small red circle on white"
-	@$(PYTHON) -m client generate --stack $(STACK) --prompt="$$PROMPT" $(ARGS)
+	@$(PYTHON) -m client generate --stack "$$STACK" --prompt="$$PROMPT" $(ARGS)
 
 load: _ready ## load-test with 50 requests, 5 at a time; ARGS="--help" shows the options
-	@$(PYTHON) -m client load --stack $(STACK) $(ARGS)
+	@$(PYTHON) -m client load --stack "$$STACK" $(ARGS)
 
 status: _ready ## show whether the service is up, and its model
-	@$(PYTHON) -m client status --stack $(STACK)
+	@$(PYTHON) -m client status --stack "$$STACK"
 
 doctor: _ready ## diagnose STACK's service: what is wrong, and what to do
-	@$(PYTHON) -m client doctor --stack $(STACK)
+	@$(PYTHON) -m client doctor --stack "$$STACK"
 
 logs: ## show the end of the local server's log; FOLLOW=1 follows it
-	@if [ -f .state/server/server.log ]; then tail -n 100 $(if $(FOLLOW),-f) .state/server/server.log; \
+	@if [ -f .state/server/server.log ]; then tail -n 100 $${FOLLOW:+-f} .state/server/server.log; \
 	else echo "there is no server log; start the local server with: make up"; fi
 
-env: ## print the environment for running `pulumi` yourself: eval "$(make env)"
-	@echo 'export PULUMI_BACKEND_URL="file://$(CURDIR)/.state"'
-	@echo 'export PULUMI_CONFIG_PASSPHRASE=""'
-	@echo 'export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true'
-	@echo 'mkdir -p "$(CURDIR)/.state"'
+# In single quotes for a shell.
+quoted = '$(subst ','\'',$1)'
+
+env: ## print the environment for running `pulumi` on the stack local: eval "$(make env)"
+ifeq ($(STACK),local)
+	@printf '%s\n' $(call quoted,export PULUMI_BACKEND_URL=$(call quoted,$(BACKEND_URL))) \
+	  "export PULUMI_CONFIG_PASSPHRASE=''" \
+	  'export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true' \
+	  $(call quoted,mkdir -p $(call quoted,$(CURDIR)/.state)) \
+	  'echo "This shell is for the stack local; use another one for stacks with a backend of their own." >&2'
+else
+	@echo 'error: `make env` is only for the stack local; other stacks use your own `pulumi login`' >&2; exit 1
+endif
 
 test: $(VENV)/.installed-dev ## all tests; WORKERS=4 for more at a time
 	@$(PYTEST) -m "not long" --durations=10 $(ARGS)
@@ -148,7 +189,7 @@ bench-servers: $(VENV)/.installed-dev ## compare two servers behind the client w
 	@$(PYTHON) -m bench.two_servers $(ARGS)
 
 protos: $(VENV)/.installed-dev ## write tfserving/*_pb2.py from the .proto files
-	@$(PYTHON) -m grpc_tools.protoc -I . --python_out="$(or $(OUT),.)" --pyi_out="$(or $(OUT),.)" tfserving/*.proto
+	@$(PYTHON) -m grpc_tools.protoc -I . --python_out="$${OUT:-.}" --pyi_out="$${OUT:-.}" tfserving/*.proto
 
 lint: $(VENV)/.installed-dev ## run ruff and pyright
 	@$(PYTHON) -m ruff check .

@@ -19,8 +19,8 @@ PARTS = ("__main__.py", "Makefile", "Pulumi.yaml", "Pulumi.local.yaml", "Pulumi.
 # What the virtual environment was made from: make compares their times with its own.
 REQUIREMENTS = ("requirements.txt", "constraints.txt")
 COMMAND_TIMEOUT_SECONDS = 600
-MAKE_VARIABLES = {"ARGS", "OUT", "PROMPT", "STACK"}
-"""What `make test ARGS=…` hands down to all that it starts."""
+MAKE_VARIABLES = {"ARGS", "ENGINE", "OUT", "PROMPT", "STACK"}
+"""Settings that count on make's command line, and not in the environment."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Checkout:
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """`make …`, running in its own process group."""
         return subprocess.Popen(
-            ["make", *arguments],
+            ["make", *arguments, *self._settings(variables)],
             cwd=self.folder,
             env=self._environment(variables),
             stdin=subprocess.DEVNULL,
@@ -117,10 +117,15 @@ class Checkout:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if name not in MAKE_VARIABLES and not name.startswith(("PULUMI_", "MAKE", "MFLAGS"))
+            if not name.startswith(("PULUMI_", "MAKE", "MFLAGS"))
         }
         home = str(self.folder / ".pulumi-home")
-        return {**kept, "ENGINE": self.engine, "PULUMI_HOME": home, **variables}
+        given = {name: value for name, value in variables.items() if name not in MAKE_VARIABLES}
+        return {**kept, "PULUMI_HOME": home, **given}
+
+    def _settings(self, variables: dict[str, str]) -> list[str]:
+        given = {name: value for name, value in variables.items() if name in MAKE_VARIABLES}
+        return [f"{name}={value}" for name, value in {"ENGINE": self.engine, **given}.items()]
 
 
 def copy_checkout(folder: Path, engine: str, source: Path = ROOT) -> Checkout:
