@@ -1,12 +1,17 @@
 """The lock of a stack: a file per holder, in the official format.
 
 The format has no expiry, so a killed engine leaves its lock. A lock is stale, and is removed, if
-its process on this host no longer runs; any other must be waited for or cancelled.
+its process on this host has surely ended; any other must be waited for or cancelled.
+
+This engine also locks its lock file with `flock` while it runs, so the kernel tells whether it
+does. Of an official lock only the PID is known: it is stale if no process that this one can see
+has that PID in any PID namespace. Neither start times nor the timestamp count: clocks are set.
 """
 
 from __future__ import annotations
 
 import datetime
+import fcntl
 import getpass
 import json
 import os
@@ -14,15 +19,20 @@ import socket
 import subprocess
 import uuid
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from engine.errors import EngineError
 from engine.state import files
 
-# Process start times are coarser than timestamps.
-_START_TOLERANCE_SECONDS = 2.0
+_FLOCK_KEY = "flock"
+"""In a lock file's content: its holder locks the file itself. The official CLI ignores the key."""
+
+# PROC_PID_INIT_INO and PROC_UTS_INIT_INO of Linux's include/linux/proc_ns.h.
+_FIRST_PID_NAMESPACE = "pid:[4026531836]"
+_FIRST_UTS_NAMESPACE = "uts:[4026531838]"
 
 
 class LockedError(EngineError):
@@ -38,61 +48,75 @@ class Lock:
     username: str
     hostname: str
     timestamp: str
+    has_flock: bool = False
 
     def __str__(self) -> str:
         return f"{self.username}@{self.hostname} (pid {self.pid}) since {self.timestamp}"
 
     @property
     def is_stale(self) -> bool:
-        """Whether the process that took the lock ran on this host and has exited.
-
-        A process that started after the lock was taken merely reuses the PID.
-        """
+        """Whether the process that took the lock ran on this host and has surely ended."""
         if self.hostname != socket.gethostname() or self.pid <= 0:
             return False
-        started = process_start_seconds(self.pid)
-        if started is None:
-            return True
-        taken = _seconds(self.timestamp)
-        return taken is not None and started > taken + _START_TOLERANCE_SECONDS
+        if self.has_flock:
+            return _is_unlocked(self.file)
+        return _shows_all_of_this_host() and not _is_running(self.pid)
 
 
-def _seconds(timestamp: str) -> float | None:
-    """RFC 3339 as seconds since the epoch."""
+def _is_unlocked(file: Path) -> bool:
+    """Whether no open file holds a lock on this one; False if that cannot be told."""
     try:
-        return datetime.datetime.fromisoformat(timestamp).timestamp()
-    except ValueError:
-        return None
+        with file.open() as opened:
+            # A shared lock, so that two who ask at once don't see each other's.
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return True
+    except OSError:
+        return False
 
 
-def process_start_seconds(pid: int) -> float | None:
-    """When a running process started, in seconds since the epoch; None if there is none."""
-    stat = Path(f"/proc/{pid}/stat")
+def _shows_all_of_this_host() -> bool:
+    """Whether all processes with this host's name can be seen from here.
+
+    Not from a container that has its own PIDs but the name of its host.
+    """
+    try:
+        spaces = [str(Path(f"/proc/self/ns/{kind}").readlink()) for kind in ("pid", "uts")]
+    except OSError:
+        return True  # not Linux: no namespaces
+    return spaces[0] == _FIRST_PID_NAMESPACE or spaces[1] != _FIRST_UTS_NAMESPACE
+
+
+def _is_running(pid: int) -> bool:
+    """Whether a process has this PID, here or in a container on this host."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return _runs_in_a_container(pid)
+    except (PermissionError, OverflowError):
+        return True
+    return not _is_zombie(pid)
+
+
+def _runs_in_a_container(pid: int) -> bool:
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with suppress(OSError):  # it has ended meanwhile
+            for line in status.read_text(errors="replace").splitlines():
+                if line.startswith("NSpid:") and str(pid) in line.split()[2:]:
+                    return True
+    return False
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether the process has ended and was not yet waited for."""
     if Path("/proc/self/stat").exists():
-        try:
+        with suppress(OSError):
             # The command's name is in parentheses and may contain anything.
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            return None
-        if fields[0] in "ZX":  # exited, but not yet reaped
-            return None
-        boot = next(
-            float(line.split()[1])
-            for line in Path("/proc/stat").read_text().splitlines()
-            if line.startswith("btime ")
-        )
-        return boot + float(fields[19]) / os.sysconf("SC_CLK_TCK")
-    listing = subprocess.run(
-        ["ps", "-o", "stat=,lstart=", "-p", str(pid)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "LC_ALL": "C"},
-    )
-    state, _, started = listing.stdout.strip().partition(" ")
-    if listing.returncode != 0 or not started or state.startswith("Z"):
-        return None
-    return datetime.datetime.strptime(started.strip(), "%a %b %d %H:%M:%S %Y").timestamp()
+            stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+            return stat.rpartition(")")[2].split()[0] in "ZX"
+        return False
+    command = ["ps", "-o", "stat=", "-p", str(pid)]
+    listing = subprocess.run(command, capture_output=True, text=True, check=False)
+    return listing.stdout.strip().startswith("Z")
 
 
 def read_locks(folder: Path) -> list[Lock]:
@@ -107,6 +131,7 @@ def read_locks(folder: Path) -> list[Lock]:
                 str(content["username"]),
                 str(content["hostname"]),
                 str(content["timestamp"]),
+                content.get(_FLOCK_KEY) is True,
             )
         except FileNotFoundError:
             continue
@@ -145,20 +170,37 @@ def held(folder: Path) -> Generator[Path]:
 
     refuse_if_locked()
     folder.mkdir(parents=True, exist_ok=True)
-    content = {
+    # Written elsewhere, since every file in the folder counts as a lock.
+    scratch = folder.parent / f"{mine.name}{files.TEMPORARY_SUFFIX}"
+    with scratch.open("x") as file:  # its lock is held until it is closed
+        try:
+            file.write(json.dumps(_content(_locked(file)), separators=(",", ":")))
+            file.flush()
+            scratch.replace(mine)
+            refuse_if_locked()
+            yield mine
+        finally:
+            scratch.unlink(missing_ok=True)
+            mine.unlink(missing_ok=True)
+
+
+def _locked(file: IO[str]) -> bool:
+    """Lock the open file; False where the file system does not support it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _content(has_flock: bool) -> dict[str, object]:
+    return {
         "pid": os.getpid(),
         "username": _username(),
         "hostname": socket.gethostname(),
         "timestamp": datetime.datetime.now(datetime.UTC).isoformat().replace("+00:00", "Z"),
+        **({_FLOCK_KEY: True} if has_flock else {}),
     }
-    # Written elsewhere, since every file in the folder counts as a lock.
-    text = json.dumps(content, separators=(",", ":"))
-    files.write_atomically(mine, text, durable=False, scratch=folder.parent)
-    try:
-        refuse_if_locked()
-        yield mine
-    finally:
-        mine.unlink(missing_ok=True)
 
 
 def _username() -> str:
