@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from client.errors import InputRefusedError
+from client.errors import InputRefusedError, one_line
 from client.limits import Limits, PictureRequest, draw_seed
 from client.pictures.picture import Picture
 from client.stacks.discovery import read_stack
 from client.transports.balancing import LeastLoaded
-from client.transports.endpoints import Protocol, normalize_endpoint, protocol_of
+from client.transports.endpoints import Protocol, parse_address, protocol_of
 from client.transports.transport import STATUS_TIMEOUT_SECONDS, ModelStatus, Transport
 from model_export.spec import MODEL_NAME
 
@@ -27,9 +27,10 @@ class Client:
 
     `endpoint` is `http://host:port` for REST, `grpc://host:port` for gRPC, or several of them:
     each request then goes to the one with the fewest of this client's requests in flight.
-    `protocol` applies to endpoints without a scheme, REST by default. `limits` and the timeout
-    default to the model spec's; `Client.from_stack` takes them from the deployment. Every method
-    raises a `ClientError` on failure.
+    `protocol` applies to endpoints without a scheme, REST by default. The URL of a REST request,
+    such as `http://host:port/v1/models/NAME:predict`, gives the endpoint and the model. `limits`
+    and the timeout default to the model spec's; `Client.from_stack` takes them from the deployment.
+    Every method raises a `ClientError` on failure.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class Client:
         endpoint: str | Sequence[str],
         *,
         protocol: Protocol | None = None,
-        model_name: str = MODEL_NAME,
+        model_name: str | None = None,
         limits: Limits | None = None,
         timeout_seconds: float | None = None,
         transport: Transport | None = None,
@@ -54,9 +55,11 @@ class Client:
         self.timeout_seconds = timeout_seconds
         self.endpoints = (endpoint,) if isinstance(endpoint, str) else tuple(endpoint)
         if transport is None:
-            self.endpoints = tuple(normalize_endpoint(text, protocol) for text in self.endpoints)
+            addresses = [parse_address(text, protocol) for text in self.endpoints]
+            model_name = _one_name([model_name, *(address.model_name for address in addresses)])
+            self.endpoints = tuple(address.endpoint for address in addresses)
             transport = _connected(self.endpoints, model_name)
-        self.model_name = model_name
+        self.model_name = model_name or MODEL_NAME
         self._transport = transport
 
     @property
@@ -167,6 +170,17 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _one_name(names: Sequence[str | None]) -> str:
+    """The model that the name given and the endpoints' URLs agree on."""
+    given = list(dict.fromkeys(name for name in names if name is not None))
+    if len(given) > 1:
+        raise InputRefusedError(
+            f"the model is {one_line(repr(given[0]))} and {one_line(repr(given[1]))}: name one, "
+            "by --model-name or in the URL"
+        )
+    return given[0] if given else MODEL_NAME
 
 
 def _connected(endpoints: Sequence[str], model_name: str) -> Transport:

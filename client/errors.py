@@ -5,19 +5,43 @@ Every message is one line for the user: what is wrong, where, what to do.
 
 from __future__ import annotations
 
+from enum import Enum, auto
+
 MAX_QUOTED_CHARACTERS = 300
+
+
+class Repeat(Enum):
+    """Whether the same request may be sent again after a failure."""
+
+    NEVER = auto()
+    """The next answer would be the same."""
+    FREELY = auto()
+    """Nothing was drawn: the server was full, loading, or not reached."""
+    SPARINGLY = auto()
+    """The connection was lost after the request had been sent. A model server does not notice, and
+    goes on drawing: every repetition makes it do the work once more."""
 
 
 class ClientError(Exception):
     """The base class of everything that the client raises on purpose.
 
     status: the server's HTTP status, such as "503", or gRPC code, such as "UNAVAILABLE"; empty if
-    no server responded.
+    no server responded. repeat: whether the request may be sent again, and not before
+    `retry_after_seconds` if the server set that.
     """
 
-    def __init__(self, message: str, *, status: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: str = "",
+        repeat: Repeat = Repeat.NEVER,
+        retry_after_seconds: float = 0.0,
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.repeat = repeat
+        self.retry_after_seconds = retry_after_seconds
 
 
 class InputRefusedError(ClientError):

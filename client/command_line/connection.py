@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from client.api import Client
 from client.stacks.discovery import StackOutputs, read_stack
 from client.transports.endpoints import Protocol
-from model_export.spec import MODEL_NAME
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ def connect(arguments: argparse.Namespace) -> Service:
         client = Client(
             endpoint,
             protocol=protocol,
-            model_name=MODEL_NAME if model_name is None else model_name,
+            model_name=model_name,
             timeout_seconds=timeout_seconds,
         )
         return Service(client, None)

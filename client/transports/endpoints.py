@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from client.errors import InputRefusedError, one_line
 
@@ -13,11 +15,42 @@ REST_EXAMPLE = "http://127.0.0.1:8501"
 GRPC_EXAMPLE = "grpc://127.0.0.1:8500"
 
 
+_MODEL_PATH = re.compile(
+    r"/v1/models(?:/(?P<name>[^/:]+)(?P<version>/(?:versions|labels)/[^/:]+)?"
+    r"(?:/metadata)?(?::\w+)?)?/?$"
+)
+"""The path of a REST request, whose address people paste."""
+_URL = re.compile(r"(?:https?|grpc)://[^\s'\"]+")
+
+
 class Protocol(StrEnum):
     """The protocol that a service speaks."""
 
     REST = "rest"
     GRPC = "grpc"
+
+
+@dataclass(frozen=True)
+class Address:
+    """A normalized endpoint, and the model if the address named one."""
+
+    endpoint: str
+    model_name: str | None
+
+
+def parse_address(text: str, protocol: Protocol | None = None) -> Address:
+    """The endpoint in `text`, which may be the URL of a REST request, such as `:predict`'s."""
+    trimmed = text.strip()
+    found = None if trimmed.startswith(GRPC_SCHEME) else _MODEL_PATH.search(trimmed)
+    if found is None:
+        return Address(normalize_endpoint(text, protocol), None)
+    endpoint = normalize_endpoint(trimmed[: found.start()], protocol)
+    if found["version"]:
+        raise InputRefusedError(
+            f"{one_line(trimmed)} names a version, but the client asks for the one that is "
+            f"served: give {endpoint}"
+        )
+    return Address(endpoint, unquote(found["name"]) if found["name"] else None)
 
 
 def normalize_endpoint(endpoint: str, protocol: Protocol | None = None) -> str:
@@ -60,7 +93,21 @@ def protocol_of(endpoint: str) -> Protocol:
     return Protocol.GRPC if endpoint.startswith(GRPC_SCHEME) else Protocol.REST
 
 
+def with_scheme(endpoint: str, protocol: Protocol, *, secure: bool = False) -> str:
+    """The same host and port with the scheme of `protocol`."""
+    if protocol is Protocol.GRPC:
+        return f"{GRPC_SCHEME}{urlsplit(endpoint).netloc}"
+    return f"{'https' if secure else 'http'}://{urlsplit(endpoint).netloc}"
+
+
 def not_an_endpoint(text: str, example: str = REST_EXAMPLE) -> InputRefusedError:
+    """The refusal of `text`. If the URL of a request is in it, as in a `curl` command, its address
+    is proposed.
+    """
+    for url in _URL.findall(text):
+        found = _MODEL_PATH.search(url)
+        if found is not None:
+            example = url[: found.start()]
     return InputRefusedError(
         f"{one_line(repr(text))} is not an endpoint: give one such as {example}"
     )

@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from client.errors import (
     ClientError,
     InputRefusedError,
+    ModelLoadingError,
     ModelNotFoundError,
     QueueFullError,
+    Repeat,
     RequestTimeoutError,
     UnexpectedAnswerError,
     UnreachableError,
     one_line,
 )
-from client.transports.endpoints import is_loopback
+from client.transports.endpoints import (
+    GRPC_EXAMPLE,
+    REST_EXAMPLE,
+    Protocol,
+    is_loopback,
+    protocol_of,
+    with_scheme,
+)
 from client.transports.transport import ModelStatus, loading, not_ready
+
+
+class NotServedError(Exception):
+    """The server did not run the request; only the model's status tells why.
+
+    name_is_known: the response implies that the server has a model of this name.
+    """
+
+    def __init__(
+        self, message: str, status: str, *, name_is_known: bool, retry_after_seconds: float = 0.0
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.name_is_known = name_is_known
+        self.retry_after_seconds = retry_after_seconds
 
 
 @dataclass(frozen=True)
@@ -60,33 +84,28 @@ class Failures:
             f"{self.endpoint} sent more than {limit_bytes} bytes: check that it is TF Serving"
         )
 
-    def not_served(
-        self,
-        message: str,
-        status: str,
-        *,
-        name_is_known: bool,
-        model_status: Callable[[], ModelStatus],
-    ) -> ClientError:
-        """Find out whether a model is missing, loading or busy, which the response leaves open.
+    def explained(self, refusal: NotServedError, found: ModelStatus | ClientError) -> ClientError:
+        """Whether the model is missing, loading or busy. found: what asking for its status gave."""
+        error = self._explained(refusal, found)
+        # A gateway whose servers are all gone refuses the status request as well.
+        is_for_now = isinstance(error, QueueFullError) or isinstance(found, ClientError)
+        if isinstance(error, ModelLoadingError) or (refusal.name_is_known and is_for_now):
+            error.repeat = Repeat.FREELY
+            error.retry_after_seconds = refusal.retry_after_seconds
+        return error
 
-        name_is_known: the response implies that the server has a model of this name.
-        """
-        try:
-            model = model_status()
-        except ModelNotFoundError as error:
+    def _explained(self, refusal: NotServedError, found: ModelStatus | ClientError) -> ClientError:
+        if isinstance(found, ModelNotFoundError) and refusal.name_is_known:
             # The name is known, but no version of the model has been found yet.
-            if name_is_known:
-                return loading(self.endpoint, self.model_name, status)
-            return error
-        except ClientError as error:
-            return error
-        problem = not_ready(self.endpoint, self.model_name, model, status)
+            return loading(self.endpoint, self.model_name, refusal.status)
+        if isinstance(found, ClientError):
+            return found
+        problem = not_ready(self.endpoint, self.model_name, found, refusal.status)
         if problem is not None:
             return problem
-        if name_is_known:
-            return self.full(message, status)
-        return self.model_not_found(message, status)
+        if refusal.name_is_known:
+            return self.full(refusal.message, refusal.status)
+        return self.model_not_found(refusal.message, refusal.status)
 
     def timed_out(self, timeout_seconds: float) -> ClientError:
         return RequestTimeoutError(
@@ -95,10 +114,67 @@ class Failures:
         )
 
     def not_connected_in_time(self) -> ClientError:
-        return UnreachableError(f"connecting to {self.endpoint} timed out: {self._remedy()}")
+        return UnreachableError(
+            f"connecting to {self.endpoint} timed out: {self._remedy()}", repeat=Repeat.FREELY
+        )
 
-    def unreachable(self, cause: str) -> ClientError:
-        return UnreachableError(f"no response from {self.endpoint} ({cause}): {self._remedy()}")
+    def not_connected(self, cause: str) -> ClientError:
+        """Nothing accepts connections there at present."""
+        return self.unreachable(cause, Repeat.FREELY)
+
+    def lost(self, cause: str, status: str = "") -> ClientError:
+        """The connection ended after the request had been sent, and before its answer."""
+        return self.unreachable(cause, Repeat.SPARINGLY, status)
+
+    def unreachable(
+        self, cause: str, repeat: Repeat = Repeat.NEVER, status: str = ""
+    ) -> ClientError:
+        return UnreachableError(
+            f"no response from {self.endpoint} ({cause}): {self._remedy()}",
+            status=status,
+            repeat=repeat,
+        )
+
+    def speaks_grpc(self) -> ClientError:
+        return UnexpectedAnswerError(
+            f"{self.endpoint} is a gRPC port: use {with_scheme(self.endpoint, Protocol.GRPC)}, "
+            f"or give the REST port, as in {REST_EXAMPLE}"
+        )
+
+    def no_grpc(self, cause: str) -> ClientError:
+        return UnexpectedAnswerError(
+            f"{self.endpoint} is no gRPC port ({cause}): if it is the REST port, use "
+            f"{with_scheme(self.endpoint, Protocol.REST)}; else give the gRPC port, as in "
+            f"{GRPC_EXAMPLE}"
+        )
+
+    def no_http(self, greeting: str) -> ClientError:
+        return UnexpectedAnswerError(
+            f"{self.endpoint} does not speak HTTP (it says {one_line(repr(greeting))}): give the "
+            f"address of TF Serving's REST port, as in {REST_EXAMPLE}"
+        )
+
+    def speaks_tls(self) -> ClientError:
+        secure = with_scheme(self.endpoint, Protocol.REST, secure=True)
+        if protocol_of(self.endpoint) is Protocol.GRPC:
+            return UnexpectedAnswerError(
+                f"{self.endpoint} speaks TLS, which this client does not use for gRPC: give the "
+                f"port without TLS, or use REST, as in {secure}"
+            )
+        return UnexpectedAnswerError(f"{self.endpoint} speaks TLS: use {secure}")
+
+    def speaks_no_tls(self) -> ClientError:
+        plain = with_scheme(self.endpoint, Protocol.REST)
+        return UnexpectedAnswerError(f"{self.endpoint} does not speak TLS: use {plain}")
+
+    def not_trusted(self, cause: str) -> ClientError:
+        return UnreachableError(
+            f"the certificate of {self.endpoint} is not trusted ({cause}): check the address, or "
+            "name its authority's file in REQUESTS_CA_BUNDLE"
+        )
+
+    def closed(self) -> ClientError:
+        return UnreachableError(f"the client of {self.endpoint} is closed")
 
     def _remedy(self) -> str:
         if is_loopback(self.endpoint):

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import base64
-import json
+import http.client
 import time
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
-from typing import Any, TypeVar
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
 from client.errors import ClientError, one_line
 from client.limits import PictureRequest
-from client.pictures import png
 from client.transports.endpoints import Protocol, is_loopback, normalize_endpoint, not_an_endpoint
-from client.transports.failures import Failures
-from client.transports.transport import STATUS_TIMEOUT_SECONDS, Answer, ModelStatus, model_status_of
+from client.transports.failures import Failures, NotServedError
+from client.transports.rest_messages import (
+    CONNECT_TIMEOUT_SECONDS,
+    MAX_ANSWER_BYTES,
+    Reply,
+    RestMessages,
+    retry_after_seconds,
+)
+from client.transports.tls import accepts_tls, is_wrong_protocol
+from client.transports.transport import STATUS_TIMEOUT_SECONDS, Answer, ModelStatus
 
-T = TypeVar("T")
-
-CONNECT_TIMEOUT_SECONDS = 10.0
-MAX_ANSWER_BYTES = 64 * 2**20
 READ_BYTES = 64 * 2**10
-MALFORMED = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
-"""What parsing raises for text that is not JSON or not of the expected shape."""
 
 
 class RestTransport:
@@ -37,41 +36,41 @@ class RestTransport:
     def __init__(self, endpoint: str, model_name: str) -> None:
         self.endpoint = normalize_endpoint(endpoint, Protocol.REST)
         self._fail = Failures(self.endpoint, model_name)
-        self._model_url = f"{self.endpoint}/v1/models/{quote(model_name, safe='')}"
+        self._messages = RestMessages(self.endpoint, model_name)
         self._idle_sessions: deque[requests.Session] = deque()
 
     def predict(self, request: PictureRequest, timeout_seconds: float) -> Answer:
-        body = {"signature_name": "serving_default", "instances": [_row(request)]}
-        url = f"{self._model_url}:predict"
-        status, content = self._exchange("POST", url, timeout_seconds, body)
-        if status == HTTPStatus.OK:
-            return self._answer(content)
-        raise self._failure(status, content)
+        body = self._messages.predict_body(request)
+        reply = self._exchange("POST", self._messages.predict_url, timeout_seconds, body)
+        try:
+            return self._messages.answer(reply)
+        except NotServedError as refusal:
+            raise self._fail.explained(refusal, self._status_or_error()) from None
 
     def model_status(self, timeout_seconds: float = STATUS_TIMEOUT_SECONDS) -> ModelStatus:
-        status, content = self._exchange("GET", self._model_url, timeout_seconds)
-        if status == HTTPStatus.NOT_FOUND:
-            raise self._fail.model_not_found(_server_message(content), str(status))
-        if status != HTTPStatus.OK:
-            raise self._unexpected(f"HTTP {status} to a status request", content, status)
-        try:
-            versions = json.loads(content)["model_version_status"]
-            return model_status_of([_version(entry) for entry in versions])
-        except MALFORMED:
-            raise self._unexpected("no model status", content, status) from None
+        return self._messages.model_status(
+            self._exchange("GET", self._messages.status_url, timeout_seconds)
+        )
 
     def page(self, path: str, timeout_seconds: float) -> tuple[int, bytes]:
         """Status code and body of any page of this server."""
-        return self._exchange("GET", self.endpoint + path, timeout_seconds)
+        reply = self._exchange("GET", self.endpoint + path, timeout_seconds)
+        return reply.status, reply.content
 
     def close(self) -> None:
         while self._idle_sessions:
             self._idle_sessions.pop().close()
 
+    def _status_or_error(self) -> ModelStatus | ClientError:
+        try:
+            return self.model_status()
+        except ClientError as error:
+            return error
+
     def _exchange(
         self, method: str, url: str, timeout_seconds: float, body: dict[str, Any] | None = None
-    ) -> tuple[int, bytes]:
-        """Status code and body of one exchange that takes at most about `timeout_seconds`."""
+    ) -> Reply:
+        """One exchange, which takes at most about `timeout_seconds`."""
         deadline = time.monotonic() + timeout_seconds
         try:
             with (
@@ -85,7 +84,11 @@ class RestTransport:
                     stream=True,
                 ) as response,
             ):
-                return response.status_code, self._read(response, deadline, timeout_seconds)
+                return Reply(
+                    response.status_code,
+                    self._read(response, deadline, timeout_seconds),
+                    retry_after_seconds(response.headers),
+                )
         except requests.exceptions.InvalidURL:
             raise not_an_endpoint(self.endpoint) from None
         except requests.ConnectTimeout:
@@ -95,7 +98,32 @@ class RestTransport:
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             if time.monotonic() >= deadline:
                 raise self._fail.timed_out(timeout_seconds) from None
-            raise self._fail.unreachable(_cause(error)) from error
+            raise self._connection_failure(error) from error
+
+    def _connection_failure(self, error: BaseException) -> ClientError:
+        """The exception for an exchange that ended without a response."""
+        causes = list(_causes(error))
+        reason = _reason(causes)
+        for cause in causes:
+            match cause:
+                case requests.exceptions.SSLError():
+                    if is_wrong_protocol(reason):
+                        return self._fail.speaks_no_tls()
+                    return self._fail.not_trusted(reason)
+                case http.client.RemoteDisconnected():  # a BadStatusLine as well, without a line
+                    break
+                case http.client.BadStatusLine():
+                    return self._messages.not_http(cause.line.encode("latin-1", "replace"))
+                case urllib3.exceptions.NameResolutionError():
+                    return self._fail.unreachable(reason)
+                case urllib3.exceptions.NewConnectionError():
+                    return self._fail.not_connected(reason)
+                case _:
+                    pass
+        address = urlsplit(self.endpoint)
+        if address.scheme == "http" and accepts_tls(address.hostname or "", address.port or 80):
+            return self._fail.speaks_tls()
+        return self._fail.lost(reason)
 
     @contextmanager
     def _session(self) -> Generator[requests.Session]:
@@ -122,85 +150,16 @@ class RestTransport:
                 raise self._fail.timed_out(timeout_seconds)
         return bytes(content)
 
-    def _answer(self, content: bytes) -> Answer:
-        try:
-            (row,) = json.loads(content)["predictions"]
-            image = base64.b64decode(row["image_bytes"]["b64"], validate=True)
-            png.check(image)
-            return Answer(
-                png=image,
-                seed=_typed(row["seed"], int),
-                num_steps=_typed(row["num_steps"], int),
-                prompt_tokens=_typed(row["prompt_tokens"], int),
-                truncated=_typed(row["truncated"], bool),
-                fingerprint=one_line(_typed(row["fingerprint"], str)),
-                endpoint=self.endpoint,
-            )
-        except MALFORMED:
-            raise self._unexpected("no picture", content, HTTPStatus.OK) from None
 
-    def _failure(self, status: int, content: bytes) -> ClientError:
-        """The exception for a response that is not a picture."""
-        message = _server_message(content)
-        match status:
-            case HTTPStatus.BAD_REQUEST:
-                return self._fail.refused(message, str(status))
-            case HTTPStatus.TOO_MANY_REQUESTS:
-                return self._fail.full(message, str(status))
-            case HTTPStatus.NOT_FOUND | HTTPStatus.SERVICE_UNAVAILABLE:
-                return self._fail.not_served(
-                    message,
-                    str(status),
-                    name_is_known=status == HTTPStatus.SERVICE_UNAVAILABLE,
-                    model_status=self.model_status,
-                )
-            case HTTPStatus.GATEWAY_TIMEOUT:
-                return self._fail.given_up(message, str(status))
-            case _:
-                return self._unexpected(f"HTTP {status}", content, status)
-
-    def _unexpected(self, what: str, content: bytes, status: int) -> ClientError:
-        return self._fail.unexpected(what, _server_message(content), str(int(status)))
-
-
-def _row(request: PictureRequest) -> dict[str, Any]:
-    return {
-        "prompt": request.prompt,
-        "negative_prompt": request.negative_prompt,
-        "num_steps": request.num_steps,
-        "guidance_scale": request.guidance_scale,
-        "seed": request.seed,
-    }
-
-
-def _version(entry: Any) -> tuple[int, str, str]:
-    message = entry.get("status", {}).get("error_message", "")
-    return int(entry["version"]), _typed(entry["state"], str), _typed(message, str)
-
-
-def _typed(value: object, kind: type[T]) -> T:
-    if type(value) is not kind:  # bool is an int to isinstance, and is not one in JSON
-        raise TypeError(f"not of type {kind.__name__}")
-    return value
-
-
-def _server_message(content: bytes) -> str:
-    """TF Serving's error message, or the start of any other body."""
-    text = content.decode(errors="replace")
-    try:
-        document = json.loads(text)
-        text = document["error"] if isinstance(document["error"], str) else text
-    except MALFORMED:
-        pass
-    return one_line(text) or "an empty response"
-
-
-def _cause(error: BaseException) -> str:
-    """The operating system's error message, which requests wraps in its own."""
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions that requests and urllib3 have wrapped in each other, outermost first."""
     cause: BaseException | None = error
-    reason = "the connection was lost"
     while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            reason = cause.strerror.lower()
+        yield cause
         cause = cause.__cause__ or cause.__context__
-    return one_line(reason)
+
+
+def _reason(causes: list[BaseException]) -> str:
+    """The operating system's error message."""
+    reasons = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
+    return one_line(reasons[-1].lower()) if reasons else "the connection was lost"

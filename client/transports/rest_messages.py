@@ -1,0 +1,181 @@
+"""What is sent to TF Serving's REST API, and what its answers mean; no input or output."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from client.errors import ClientError, Repeat, one_line
+from client.limits import PictureRequest
+from client.pictures import png
+from client.transports.failures import Failures, NotServedError
+from client.transports.transport import Answer, ModelStatus, model_status_of
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT_SECONDS = 10.0
+MAX_ANSWER_BYTES = 64 * 2**20
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What parsing raises for text that is not JSON or not of the expected shape."""
+
+_HTTP2_SETTINGS = re.compile(rb"\0\0.\x04", re.DOTALL)
+"""How a gRPC server greets: the frame's length, in three bytes, and its type."""
+_TLS_ALERT = b"\x15\x03"
+_PLAIN_HTTP_TO_TLS = re.compile(r"HTTP request .*HTTPS (port|server)", re.IGNORECASE)
+"""What nginx, Go and others answer."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP response. retry_after_seconds: its header Retry-After, 0 without one."""
+
+    status: int
+    content: bytes
+    retry_after_seconds: float = 0.0
+
+
+class RestMessages:
+    """The messages for one model at one endpoint."""
+
+    def __init__(self, endpoint: str, model_name: str) -> None:
+        self._endpoint = endpoint
+        self._fail = Failures(endpoint, model_name)
+        self.status_url = f"{endpoint}/v1/models/{quote(model_name, safe='')}"
+        self.predict_url = f"{self.status_url}:predict"
+
+    def predict_body(self, request: PictureRequest) -> dict[str, Any]:
+        row = {
+            "prompt": request.prompt,
+            "negative_prompt": request.negative_prompt,
+            "num_steps": request.num_steps,
+            "guidance_scale": request.guidance_scale,
+            "seed": request.seed,
+        }
+        return {"signature_name": "serving_default", "instances": [row]}
+
+    def answer(self, reply: Reply) -> Answer:
+        """The picture in a response. Raises NotServedError or the ClientError that it means."""
+        if reply.status != HTTPStatus.OK:
+            raise self._failure(reply)
+        try:
+            (row,) = json.loads(reply.content)["predictions"]
+            image = base64.b64decode(row["image_bytes"]["b64"], validate=True)
+            png.check(image)
+            return Answer(
+                png=image,
+                seed=_typed(row["seed"], int),
+                num_steps=_typed(row["num_steps"], int),
+                prompt_tokens=_typed(row["prompt_tokens"], int),
+                truncated=_typed(row["truncated"], bool),
+                fingerprint=one_line(_typed(row["fingerprint"], str)),
+                endpoint=self._endpoint,
+            )
+        except MALFORMED:
+            raise self._unexpected("no picture", reply) from None
+
+    def model_status(self, reply: Reply) -> ModelStatus:
+        """The model's status in a response. Raises the ClientError that it means."""
+        if reply.status == HTTPStatus.NOT_FOUND and is_tf_servings_error(reply.content):
+            raise self._fail.model_not_found(server_message(reply.content), str(reply.status))
+        if reply.status != HTTPStatus.OK:
+            raise self._unexpected(f"HTTP {reply.status} to a status request", reply)
+        try:
+            versions = json.loads(reply.content)["model_version_status"]
+            return model_status_of([_version(entry) for entry in versions])
+        except MALFORMED:
+            raise self._unexpected("no model status", reply) from None
+
+    def not_http(self, greeting: bytes) -> ClientError:
+        """The exception for a server that answers with something other than HTTP/1."""
+        if _HTTP2_SETTINGS.match(greeting):
+            return self._fail.speaks_grpc()
+        if greeting.startswith(_TLS_ALERT):
+            return self._fail.speaks_tls()
+        return self._fail.no_http(greeting[:40].decode(errors="replace").strip())
+
+    def _failure(self, reply: Reply) -> ClientError | NotServedError:
+        """The exception for a response that is not a picture."""
+        message, status = server_message(reply.content), str(reply.status)
+        match reply.status:
+            case HTTPStatus.BAD_REQUEST if _PLAIN_HTTP_TO_TLS.search(message):
+                return self._fail.speaks_tls()
+            case HTTPStatus.BAD_REQUEST:
+                return self._fail.refused(message, status)
+            case HTTPStatus.TOO_MANY_REQUESTS:
+                return self._fail.full(message, status)
+            case HTTPStatus.SERVICE_UNAVAILABLE:
+                return NotServedError(
+                    message,
+                    status,
+                    name_is_known=True,
+                    retry_after_seconds=reply.retry_after_seconds,
+                )
+            case HTTPStatus.NOT_FOUND if is_tf_servings_error(reply.content):
+                return NotServedError(message, status, name_is_known=False)
+            case HTTPStatus.GATEWAY_TIMEOUT:
+                return self._fail.given_up(message, status)
+            case HTTPStatus.BAD_GATEWAY:
+                # A gateway has lost its connection to the model server.
+                error = self._unexpected(f"HTTP {status}", reply)
+                error.repeat = Repeat.SPARINGLY
+                error.retry_after_seconds = reply.retry_after_seconds
+                return error
+            case _:
+                return self._unexpected(f"HTTP {status}", reply)
+
+    def _unexpected(self, what: str, reply: Reply) -> ClientError:
+        if reply.content.lstrip()[:1] == b"<":
+            what += " but a web page" if what.startswith("no ") else " and a web page"
+        return self._fail.unexpected(what, server_message(reply.content), str(int(reply.status)))
+
+
+def retry_after_seconds(headers: Mapping[str, str]) -> float:
+    """The header Retry-After, in seconds or as a date; 0 if it is missing or neither."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdecimal():
+        return float(text)
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max((when - datetime.now(UTC)).total_seconds(), 0.0)
+
+
+def server_message(content: bytes) -> str:
+    """TF Serving's error message, or the start of any other body."""
+    text = content.decode(errors="replace")
+    try:
+        document = json.loads(text)
+        text = document["error"] if isinstance(document["error"], str) else text
+    except MALFORMED:
+        pass
+    return one_line(text) or "an empty response"
+
+
+def is_tf_servings_error(content: bytes) -> bool:
+    """Whether a body is `{"error": "…"}`."""
+    try:
+        return isinstance(json.loads(content)["error"], str)
+    except MALFORMED:
+        return False
+
+
+def _version(entry: Any) -> tuple[int, str, str]:
+    message = entry.get("status", {}).get("error_message", "")
+    return int(entry["version"]), _typed(entry["state"], str), _typed(message, str)
+
+
+def _typed(value: object, kind: type[T]) -> T:
+    if type(value) is not kind:  # bool is an int to isinstance, and is not one in JSON
+        raise TypeError(f"not of type {kind.__name__}")
+    return value

@@ -1,0 +1,227 @@
+"""What is sent to TF Serving's gRPC API, and what its answers mean; no input or output."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from typing import Any
+from urllib.parse import urlsplit
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its C core would write to standard error
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from client.errors import ClientError, one_line
+from client.limits import PictureRequest
+from client.pictures import png
+from client.transports.endpoints import is_loopback
+from client.transports.failures import Failures, NotServedError
+from client.transports.tls import accepts_tls
+from client.transports.transport import Answer, ModelStatus, model_status_of
+from tfserving.model_status_pb2 import (
+    GetModelStatusRequest,
+    GetModelStatusResponse,
+    ModelVersionStatus,
+)
+from tfserving.predict_pb2 import PredictRequest, PredictResponse
+from tfserving.tensor_pb2 import (
+    DT_BOOL,
+    DT_FLOAT,
+    DT_INT32,
+    DT_INT64,
+    DT_STRING,
+    DataType,
+    TensorProto,
+)
+
+MAX_ANSWER_BYTES = 64 * 2**20
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
+STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
+
+_VALUE_FIELDS = {
+    DT_FLOAT: "float_val",
+    DT_INT32: "int_val",
+    DT_STRING: "string_val",
+    DT_INT64: "int64_val",
+    DT_BOOL: "bool_val",
+}
+_CONTENT_FORMATS = {DT_INT32: "<i", DT_INT64: "<q", DT_BOOL: "<?"}
+"""How a server with --enable_serialization_as_tensor_content writes one number."""
+
+_STATES = {int(number): name for name, number in ModelVersionStatus.State.items()}
+
+# gRPC reports its own failures as UNAVAILABLE, as a server does that is full: its words differ.
+_NOT_CONNECTED = re.compile(r"failed to connect to all addresses", re.IGNORECASE)
+_NO_GRPC = re.compile(r"failed parsing http/2|http1\.x server", re.IGNORECASE)
+_NO_SUCH_HOST = re.compile(r"(dns|name) resolution failed|domain name not found", re.IGNORECASE)
+_TOO_LONG = re.compile(r"CLIENT: Received message larger than max \(\d+ vs\. (\d+)\)")
+_LOST = re.compile(
+    r"stream removed|socket closed|connection (reset|closed|dropped)|broken pipe|recvmsg|sendmsg|"
+    r"goaway|keepalive|cancelling all calls|endpoint closing",
+    re.IGNORECASE,
+)
+_ENDED_AT_ONCE = re.compile(r"recvmsg|socket closed|connection reset|timed out", re.IGNORECASE)
+"""What a port with TLS does to a client without."""
+
+
+def channel_options(endpoint: str, max_answer_bytes: int) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", max_answer_bytes),
+        # A proxy from the environment cannot reach this machine's loopback.
+        ("grpc.enable_http_proxy", int(not is_loopback(endpoint))),
+    ]
+
+
+class RpcMessages:
+    """The messages for one model at one endpoint."""
+
+    def __init__(self, endpoint: str, model_name: str) -> None:
+        self._endpoint = endpoint
+        self._model_name = model_name
+        self._fail = Failures(endpoint, model_name)
+
+    def predict_message(self, request: PictureRequest) -> bytes:
+        message = PredictRequest()
+        message.model_spec.name = self._model_name
+        message.model_spec.signature_name = "serving_default"
+        for alias, dtype, value in (
+            ("prompt", DT_STRING, request.prompt.encode()),
+            ("negative_prompt", DT_STRING, request.negative_prompt.encode()),
+            ("num_steps", DT_INT32, request.num_steps),
+            ("guidance_scale", DT_FLOAT, request.guidance_scale),
+            ("seed", DT_INT64, request.seed),
+        ):
+            tensor = message.inputs[alias]
+            tensor.dtype = dtype
+            tensor.tensor_shape.dim.add(size=1)
+            getattr(tensor, _VALUE_FIELDS[dtype]).append(value)
+        return message.SerializeToString()
+
+    def status_message(self) -> bytes:
+        message = GetModelStatusRequest()
+        message.model_spec.name = self._model_name
+        return message.SerializeToString()
+
+    def answer(self, content: bytes) -> Answer:
+        """The picture in a response. Raises UnexpectedAnswerError."""
+        try:
+            # A dict: a protobuf map makes an entry for a key that is missing.
+            row = dict(PredictResponse.FromString(content).outputs)
+            image = _value(row["image_bytes"], DT_STRING)
+            png.check(image)
+            return Answer(
+                png=image,
+                seed=_value(row["seed"], DT_INT64),
+                num_steps=_value(row["num_steps"], DT_INT32),
+                prompt_tokens=_value(row["prompt_tokens"], DT_INT32),
+                truncated=_value(row["truncated"], DT_BOOL),
+                fingerprint=one_line(_value(row["fingerprint"], DT_STRING).decode()),
+                endpoint=self._endpoint,
+            )
+        except (DecodeError, ValueError, LookupError, TypeError, struct.error):
+            raise self._fail.unexpected(
+                "no picture", f"{len(content)} bytes", grpc.StatusCode.OK.name
+            ) from None
+
+    def model_status(self, content: bytes) -> ModelStatus:
+        """The model's status in a response. Raises UnexpectedAnswerError."""
+        try:
+            answer = GetModelStatusResponse.FromString(content)
+            return model_status_of(
+                [
+                    (entry.version, _STATES.get(entry.state, ""), entry.status.error_message)
+                    for entry in answer.model_version_status
+                ]
+            )
+        except (DecodeError, ValueError):
+            raise self._fail.unexpected("no model status", f"{len(content)} bytes") from None
+
+    def predict_failure(
+        self, error: grpc.RpcError, timeout_seconds: float, *, in_time: bool
+    ) -> ClientError | NotServedError:
+        """The exception for a failed Predict. in_time: it failed within `timeout_seconds`."""
+        message, code = _message(error), _code(error)
+        match code:
+            case grpc.StatusCode.DEADLINE_EXCEEDED if in_time:
+                return self._fail.given_up(message, code.name)
+            case grpc.StatusCode.DEADLINE_EXCEEDED:
+                return self._fail.timed_out(timeout_seconds)
+            case (
+                grpc.StatusCode.INVALID_ARGUMENT
+                | grpc.StatusCode.FAILED_PRECONDITION
+                | grpc.StatusCode.OUT_OF_RANGE
+            ):
+                return self._fail.refused(message, code.name)
+            case grpc.StatusCode.RESOURCE_EXHAUSTED:
+                limit = _TOO_LONG.search(message)
+                if limit is not None:
+                    return self._fail.too_long(int(limit[1]))
+                return self._fail.full(message, code.name)
+            case grpc.StatusCode.NOT_FOUND:
+                return NotServedError(message, code.name, name_is_known=False)
+            case grpc.StatusCode.UNAVAILABLE:
+                return self._connection_failure(message) or NotServedError(
+                    message, code.name, name_is_known=True
+                )
+            case _:
+                return self._fail.unexpected(code.name, message, code.name)
+
+    def status_failure(self, error: grpc.RpcError, timeout_seconds: float) -> ClientError:
+        """The exception for a failed GetModelStatus."""
+        message, code = _message(error), _code(error)
+        match code:
+            case grpc.StatusCode.NOT_FOUND:
+                return self._fail.model_not_found(message, code.name)
+            case grpc.StatusCode.UNAVAILABLE:
+                return self._connection_failure(message) or self._fail.not_connected(
+                    _cause(message)
+                )
+            case grpc.StatusCode.DEADLINE_EXCEEDED:
+                return self._fail.timed_out(timeout_seconds)
+            case _:
+                return self._fail.unexpected(f"{code.name} to a status request", message, code.name)
+
+    def _connection_failure(self, message: str) -> ClientError | None:
+        """The exception for a call that got no answer; None if the server itself refused it."""
+        cause = _cause(message)
+        if _NO_GRPC.search(message):
+            return self._fail.no_grpc("it does not answer in HTTP/2")
+        if _NO_SUCH_HOST.search(message):
+            return self._fail.unreachable(cause)
+        if _NOT_CONNECTED.search(message):
+            if _ENDED_AT_ONCE.search(message) and self._accepts_tls():
+                return self._fail.speaks_tls()
+            return self._fail.not_connected(cause)
+        if _LOST.search(message):
+            return self._fail.lost(cause)
+        return None
+
+    def _accepts_tls(self) -> bool:
+        address = urlsplit(self._endpoint)
+        return accepts_tls(address.hostname or "", address.port or 0)
+
+
+def _value(tensor: TensorProto, dtype: DataType) -> Any:
+    """The one element of a tensor of this type. Raises ValueError otherwise."""
+    if tensor.dtype != dtype:
+        raise ValueError(f"a tensor of type {tensor.dtype}, not {dtype}")
+    if tensor.tensor_content and dtype in _CONTENT_FORMATS:
+        (value,) = struct.unpack(_CONTENT_FORMATS[dtype], tensor.tensor_content)
+    else:
+        (value,) = getattr(tensor, _VALUE_FIELDS[dtype])
+    return value
+
+
+def _code(error: Any) -> grpc.StatusCode:
+    return error.code()
+
+
+def _message(error: Any) -> str:
+    return one_line(error.details() or "") or "no reason given"
+
+
+def _cause(message: str) -> str:
+    """The last part of gRPC's chain of causes, such as `Connection refused`."""
+    return message.rpartition(": ")[2].strip("[] ").lower()
