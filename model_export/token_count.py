@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 from functools import cache
+from itertools import pairwise
 
 import regex
 
@@ -40,7 +41,7 @@ def _tokens_of_word(word: str) -> int:
     byte_ids, ranks = vocabulary().byte_ids, _ranks()
     symbols = [byte_ids[byte] for byte in word.encode()]
     symbols[-1] += BYTE_SYMBOLS
-    while known := [pair for pair in zip(symbols, symbols[1:], strict=False) if pair in ranks]:
+    while known := [pair for pair in pairwise(symbols) if pair in ranks]:
         lowest = min(known, key=ranks.__getitem__)
         joined: list[int] = []
         for symbol in symbols:

@@ -62,7 +62,7 @@ class Predictor:
             )
             for part in parts
         ]
-        task = self._scheduler.submit(executions, deadline)
+        task = self._scheduler.submit(executions, deadline, signature.name)
         try:
             results = task.results()
         finally:

@@ -1,4 +1,4 @@
-"""The bounded queue in front of the model: one worker, one execution at a time in the process.
+"""The bounded queues in front of the model: one worker, one execution at a time in the process.
 
 It does not depend on TensorFlow. A task is one request, split into one or more executions.
 """
@@ -81,10 +81,13 @@ class Task:
 
 
 class Scheduler:
-    """Runs submitted tasks in order, one execution at a time, on one thread.
+    """Runs submitted tasks, one execution at a time, on one thread.
+
+    As in TF Serving, each signature has a queue of its own. A queue is served in order, and the
+    queues take turns, so that a quick signature does not wait for all that a slow one has to do.
 
     Args:
-        capacity: how many rows may wait, not counting the running execution's.
+        capacity: how many rows may wait in a queue, not counting the running execution's.
         full_message: the error message when full, from the task's rows and the waiting rows.
         record_wait: called with each execution's seconds in the queue, expired ones included.
     """
@@ -98,15 +101,17 @@ class Scheduler:
         self._capacity = capacity
         self._full_message = full_message
         self._record_wait = record_wait
-        self._tasks: deque[Task] = deque()
-        self._running = False
+        self._queues: dict[str, deque[Task]] = {}  # the one whose turn is next is first
+        self._running: str | None = None  # the queue whose first task is in execution
         self._stopping = False
         self._changed = threading.Condition()
         self._worker = threading.Thread(target=self._work, name="execution", daemon=True)
         self._worker.start()
 
-    def submit(self, executions: Sequence[Execution], deadline: float | None) -> Task:
-        """Puts a request's executions into the queue. `deadline` is on `time.monotonic`'s clock.
+    def submit(
+        self, executions: Sequence[Execution], deadline: float | None, queue: str = ""
+    ) -> Task:
+        """Puts a request's executions into a queue. `deadline` is on `time.monotonic`'s clock.
 
         Raises:
             ServingError: UNAVAILABLE if the queue is full or the server is stopping.
@@ -115,34 +120,42 @@ class Scheduler:
         with self._changed:
             if self._stopping:
                 raise ServingError(Code.UNAVAILABLE, STOPPING)
-            waiting = sum(queued.rows for queued in self._tasks)
-            if not self._running:
+            tasks = self._queues.setdefault(queue, deque())
+            waiting = sum(queued.rows for queued in tasks)
+            if self._running is None and self._next_queue() in (None, queue):
                 # The first execution counts as running even before the worker has woken up, so
                 # that the number admitted does not depend on thread timing.
-                waiting -= (self._tasks[0] if self._tasks else task).next_rows
+                waiting -= (tasks[0] if tasks else task).next_rows
             if waiting + task.rows > self._capacity:
                 raise ServingError(Code.UNAVAILABLE, self._full_message(task.rows, max(0, waiting)))
-            self._tasks.append(task)
+            tasks.append(task)
             self._changed.notify()
         return task
 
     def stop(self) -> None:
-        """Rejects waiting and new tasks; the first one runs to its end."""
+        """Rejects waiting and new tasks; the one that runs, or is next, runs to its end."""
         with self._changed:
             self._stopping = True
-            while len(self._tasks) > 1:
-                self._tasks.pop().finish(ServingError(Code.UNAVAILABLE, STOPPING))
+            kept = self._next_queue() if self._running is None else self._running
+            for queue, tasks in self._queues.items():
+                while len(tasks) > (1 if queue == kept else 0):
+                    tasks.pop().finish(ServingError(Code.UNAVAILABLE, STOPPING))
             self._changed.notify()
+
+    def _next_queue(self) -> str | None:
+        return next((queue for queue, tasks in self._queues.items() if tasks), None)
 
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._tasks or self._stopping)
-                if not self._tasks:
+                self._changed.wait_for(lambda: self._next_queue() is not None or self._stopping)
+                queue = self._next_queue()
+                if queue is None:
                     return
-                task = self._tasks[0]
+                tasks = self._queues[queue] = self._queues.pop(queue)  # to the end: its turn is now
+                task = tasks[0]
                 execution = task.take()
-                self._running = True
+                self._running = queue
             error = None
             self._record_wait(task.waited_seconds())
             try:
@@ -151,8 +164,8 @@ class Scheduler:
                 error = raised
             finished = error is not None or task.rows == 0
             with self._changed:
-                self._running = False
+                self._running = None
                 if finished:
-                    self._tasks.popleft()
+                    tasks.popleft()
             if finished:
                 task.finish(error)

@@ -82,6 +82,33 @@ def test_rows_count_towards_the_capacity(scheduler: Scheduler, gate: Gate) -> No
         submit(scheduler)
 
 
+def test_each_queue_has_its_own_bound_and_they_take_turns(scheduler: Scheduler, gate: Gate) -> None:
+    ran: list[str] = []
+
+    def submit_to(queue: str, name: str) -> Task:
+        return scheduler.submit([Execution(lambda left: ran.append(name))], None, queue)
+
+    tasks = [submit_to("slow", "slow 1"), submit_to("slow", "slow 2")]
+    with pytest.raises(ServingError, match="full"):
+        submit_to("slow", "slow 3")
+    tasks += [submit_to("quick", "quick 1"), submit_to("quick", "quick 2")]
+    with pytest.raises(ServingError, match="full"):
+        submit_to("quick", "quick 3")
+    gate.open.set()
+    for task in tasks:
+        task.results()
+    assert ran == ["slow 1", "quick 1", "slow 2", "quick 2"]
+
+
+def test_a_stop_rejects_what_waits_in_every_queue(scheduler: Scheduler, gate: Gate) -> None:
+    waiting = [scheduler.submit([Execution(lambda left: 1)], None, name) for name in ("", "b")]
+    scheduler.stop()
+    gate.open.set()
+    for task in waiting:
+        with pytest.raises(ServingError, match=STOPPING):
+            task.results()
+
+
 def test_an_error_frees_its_place_in_the_queue(scheduler: Scheduler) -> None:
     def fail(left: float | None) -> None:
         raise ServingError(Code.INTERNAL, "no")
