@@ -72,7 +72,7 @@ def seconds_of_noop(checkout: Checkout, engine: str) -> float:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     seconds = time.monotonic() - started

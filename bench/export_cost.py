@@ -46,7 +46,7 @@ class Usage:
 def measured(command: Sequence[str]) -> Usage:
     """Runs a command and waits for it. Raises CalledProcessError if it fails."""
     began = time.monotonic()
-    with tempfile.TemporaryFile("w+") as output:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

@@ -453,7 +453,9 @@ def main() -> None:
         drawn = bench.pictures(variant, options.pictures)
         found[name].decibels[PICTURE] = psnr(pictures, drawn)
     if options.json:
-        options.json.write_text(json.dumps([_to_json(chosen[k], v) for k, v in found.items()]))
+        options.json.write_text(
+            json.dumps([_to_json(chosen[k], v) for k, v in found.items()]), encoding="utf-8"
+        )
     print(f"{options.image_size} px, {options.precision}, median seconds (lowest to highest)")
     compared = [*NETWORKS, *[PICTURE] * (pictures is not None)]
     print(" " * 16, *(f"{name:>24}" for name in NETWORKS), *(f"{name:>10}" for name in compared))

@@ -1,11 +1,9 @@
 """`python -m client`."""
 
-import io
 import sys
-from typing import cast
 
 from client.command_line.cli import main
+from console import escape_unencodable
 
-# File names contain words of the prompt: characters the terminal cannot encode are escaped.
-cast("io.TextIOWrapper[io.BufferedWriter]", sys.stdout).reconfigure(errors="backslashreplace")
+escape_unencodable()
 sys.exit(main())

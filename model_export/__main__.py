@@ -2,6 +2,8 @@
 
 import sys
 
+from console import escape_unencodable
 from model_export.cli import main
 
+escape_unencodable()
 sys.exit(main())

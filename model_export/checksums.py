@@ -50,7 +50,7 @@ class Checksums:
         with contextlib.suppress(OSError):
             self._memory.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=self._memory.parent, prefix=".checksums-")
-            with os.fdopen(handle, "w") as file:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump(known, file)
             Path(name).replace(self._memory)
 

@@ -162,14 +162,14 @@ def write_saved_model(
 def _write_licences(texts: Mapping[str, str], folder: Path) -> None:
     """The weights' licence, and notices for everything the model is made of."""
     for name, text in texts.items():
-        (folder / name).write_text(text)
+        (folder / name).write_text(text, encoding="utf-8")
     parts = [
         texts["NOTICE"],
         "The networks are built from layers of KerasCV, Copyright The KerasCV Authors,\n"
         "licensed under the Apache License, Version 2.0.\n",
-        VOCABULARY_LICENCE_FILE.read_text(),
+        VOCABULARY_LICENCE_FILE.read_text(encoding="utf-8"),
     ]
-    (folder / "NOTICE").write_text("\n".join(parts))
+    (folder / "NOTICE").write_text("\n".join(parts), encoding="utf-8")
 
 
 def _versions() -> dict[str, str]:

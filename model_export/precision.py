@@ -43,7 +43,7 @@ def of_this_machine(family: str, cpu_info: Path = _CPU_INFO) -> str:
     """The precision for this machine's processor; float32 if it is unknown."""
     reported: dict[str, str] = {}
     if cpu_info.exists():
-        for line in cpu_info.read_text().splitlines():
+        for line in cpu_info.read_text(encoding="utf-8").splitlines():
             name, _, value = line.partition(":")
             reported.setdefault(name.strip(), value.strip())
     flags = reported.get("flags", "").split()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pulumi
 
+from console import escape_unencodable
 from render import manifests, placeholders, table
 from render.recorder import PROJECT, ROOT, Run, run_program, stack_config
 
@@ -61,12 +62,14 @@ def write(run: Run, folder: Path) -> int:
     kubernetes = [r for r in run.resources if r.type.startswith("kubernetes:")]
     folder.mkdir(parents=True, exist_ok=True)
     content = [row.to_json() for row in table.rows(run)]
-    (folder / _TABLE_FILE).write_text(json.dumps(content, indent=2) + "\n")
+    (folder / _TABLE_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     for resource in kubernetes:
         document = manifests.manifest(resource)
         subfolder = folder / ("namespace" if resource.type == _NAMESPACE else _MANIFEST_FOLDER)
         subfolder.mkdir(exist_ok=True)
-        (subfolder / manifests.file_name(document)).write_text(manifests.to_yaml(document))
+        (subfolder / manifests.file_name(document)).write_text(
+            manifests.to_yaml(document), encoding="utf-8"
+        )
     return 1 + len(kubernetes)
 
 
@@ -84,4 +87,5 @@ def _complain(message: str) -> int:
 
 
 if __name__ == "__main__":
+    escape_unencodable()
     sys.exit(main())

@@ -32,6 +32,7 @@ from bench.speed.machine import Machine, this_machine
 from bench.speed.results import Result, Results, Round, read
 from bench.speed.verdicts import verdicts
 from bench.two_servers import measure, two_servers
+from console import escape_unencodable
 from model_export.profiles import EXACT
 
 DOCUMENT, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
@@ -228,7 +229,7 @@ def _products() -> dict[str, float]:
 
 
 def _last_line(command: Sequence[str]) -> str:
-    run = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    run = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, encoding="utf-8")
     return run.stdout.strip().splitlines()[-1]
 
 
@@ -309,7 +310,7 @@ def _quality(plan: Plan, folder: Path) -> dict[str, Any]:
     command = [*_python("model_export.demo"), "compare", "--prompts", str(plan.prompts)]
     # Exit code 1 means that a score fell too far: the verdict shows it.
     subprocess.run([*command, "--json", str(path)], cwd=ROOT, check=False)
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _python(module: str) -> list[str]:
@@ -365,4 +366,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    escape_unencodable()
     sys.exit(main())

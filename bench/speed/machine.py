@@ -49,7 +49,7 @@ class Machine:
 def this_machine(cpu_info: Path = Path("/proc/cpuinfo")) -> Machine:
     """What Linux reports about it."""
     reported: dict[str, str] = {}
-    for line in cpu_info.read_text().splitlines() if cpu_info.exists() else ():
+    for line in cpu_info.read_text(encoding="utf-8").splitlines() if cpu_info.exists() else ():
         name, _, value = line.partition(":")
         reported.setdefault(name.strip(), value.strip())
     flags = {*reported.get("flags", "").split()}

@@ -160,9 +160,9 @@ def _quality(quality: dict[str, Any]) -> list[str]:
 
 def update_document(path: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
     """Replaces the text between two marks in a Markdown file."""
-    before, _, rest = path.read_text().partition(begin)
+    before, _, rest = path.read_text(encoding="utf-8").partition(begin)
     _, _, after = rest.partition(end)
-    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
 def plot(results: Results, path: Path) -> None:

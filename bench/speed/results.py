@@ -115,12 +115,12 @@ class Results:
             "replicas": self.replicas,
             "quality": self.quality,
         }
-        path.write_text(json.dumps(document, indent=2) + "\n")
+        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def read(path: Path) -> Results:
     """Reads what `Results.write` wrote. Raises ValueError for another format."""
-    document: dict[str, Any] = json.loads(path.read_text())
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if document.get("format") != FORMAT:
         raise ValueError(f"{path} has another format; run make bench again")
     return Results(

@@ -80,7 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measured = {**before, **measure(wanted)}
     found = {name: measured[name] for name in RUNS if name in measured}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"machine": title, "runs": found}, indent=2) + "\n")
+    path.write_text(
+        json.dumps({"machine": title, "runs": found}, indent=2) + "\n", encoding="utf-8"
+    )
     report.update_document(ROOT / "docs" / "benchmarks.md", sections(read()), BEGIN, END)
     print(tables(found))
 
@@ -98,13 +100,13 @@ def measure(names: Sequence[str]) -> Found:
             subprocess.run(
                 command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL
             )
-            found[name] = json.loads(path.read_text())
+            found[name] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
 
 def read() -> dict[str, Found]:
     """Each machine's last figures, by the machine's title."""
-    files = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))]
+    files = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))]
     return {one["machine"]: one["runs"] for one in files}
 
 

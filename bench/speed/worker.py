@@ -48,6 +48,6 @@ def main(arguments: Sequence[str], requests: Iterable[str], answers: TextIO) -> 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    with os.fdopen(os.dup(1), "w") as output:
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as output:
         os.dup2(2, 1)  # so that a library's prints do not mix with the answers
         main(sys.argv[1:], sys.stdin, output)

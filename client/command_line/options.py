@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
@@ -26,6 +27,9 @@ examples:
 
 Prints one line per picture: its path, its seed, the seconds it took. The file records the values
 it was drawn with, so that `python -m client again FILE` can reproduce it.
+
+If the server is full, loading, not reachable or lost in mid-picture, the same request is sent again
+until --timeout, and a line says so. A request whose connection was lost is repeated at most twice.
 
 """
 
@@ -93,6 +97,22 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"error: {printable(message)}; see {self.prog} --help\n")
 
 
+def typed_text(argument: str) -> str:
+    """An argument's text: UTF-8 where the locale's encoding could not decode it.
+
+    What is neither stays as it is, and is refused with the other limits of a prompt.
+    """
+    try:
+        return argument if _is_text(argument) else os.fsencode(argument).decode()
+    except UnicodeDecodeError:
+        return argument
+
+
+def _is_text(argument: str) -> bool:
+    # Python keeps bytes that it cannot decode as surrogates (PEP 383).
+    return not any("\udc80" <= character <= "\udcff" for character in argument)
+
+
 def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     """The parser for these commands; its result has the command's function as `run`."""
     parser = OneLineParser(
@@ -115,10 +135,13 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
 
 def _add_generate_options(parser: argparse.ArgumentParser) -> None:
     prompts = parser.add_mutually_exclusive_group(required=True)
-    prompts.add_argument("prompt", nargs="?", metavar="PROMPT", help="what to draw")
+    prompts.add_argument(
+        "prompt", nargs="?", type=typed_text, metavar="PROMPT", help="what to draw"
+    )
     prompts.add_argument(
         "--prompt",
         dest="prompt_option",
+        type=typed_text,
         metavar="PROMPT",
         help="the same as an option; write --prompt=-x for a prompt that starts with a dash",
     )
@@ -134,7 +157,10 @@ def _add_generate_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_picture_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--negative-prompt", metavar="TEXT", help="what the picture should not show [the stack's]"
+        "--negative-prompt",
+        type=typed_text,
+        metavar="TEXT",
+        help="what the picture should not show [the stack's]",
     )
     parser.add_argument("--steps", type=int, metavar="N", help="sampler steps [the stack's]")
     parser.add_argument(
@@ -170,7 +196,9 @@ def _add_load_options(parser: argparse.ArgumentParser) -> None:
         "--stagger", type=float, metavar="SECONDS", help="between the first starts [20]"
     )
     prompts = parser.add_mutually_exclusive_group()
-    prompts.add_argument("--prompt", metavar="PROMPT", help="what to draw [the tutorial's five]")
+    prompts.add_argument(
+        "--prompt", type=typed_text, metavar="PROMPT", help="what to draw [the tutorial's five]"
+    )
     prompts.add_argument("--prompts", metavar="FILE", help="prompts to use in turn, one per line")
     _add_picture_options(parser)
     parser.add_argument(
@@ -191,9 +219,26 @@ def _add_load_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", metavar="FOLDER", help="save the pictures and a contact sheet")
 
 
+def _add_patience(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-retry",
+        action="store_true",
+        help="send each request once, even if the server is full, loading or not reachable",
+    )
+    parser.add_argument(
+        "--no-wait",
+        action="store_true",
+        help="do not wait for a server that is loading or not reachable",
+    )
+
+
 def _add_first_prompt(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--prompt", default=EXAMPLE_PROMPT, metavar="PROMPT", help=f"[{EXAMPLE_PROMPT}]"
+        "--prompt",
+        type=typed_text,
+        default=EXAMPLE_PROMPT,
+        metavar="PROMPT",
+        help=f"[{EXAMPLE_PROMPT}]",
     )
 
 
@@ -252,17 +297,17 @@ COMMANDS: dict[str, tuple[str, str, tuple[AddOptions, ...]]] = {
     "generate": (
         "generate pictures",
         GENERATE_HELP,
-        (_add_generate_options, _add_out, _add_service_options),
+        (_add_generate_options, _add_out, _add_patience, _add_service_options),
     ),
     "first-picture": (
         "draw one picture to show that the service works",
         "",
-        (_add_first_prompt, _add_out, _add_service_options),
+        (_add_first_prompt, _add_out, _add_patience, _add_service_options),
     ),
     "again": (
         "draw a saved picture again, and compare the pixels",
         AGAIN_HELP,
-        (_add_file, _add_out, _add_service_options),
+        (_add_file, _add_out, _add_patience, _add_service_options),
     ),
     "show": ("print the values recorded in a picture file", "", (_add_file,)),
     "load": (

@@ -38,6 +38,8 @@ class Picture:
     fingerprint: str
     seconds: float
     endpoint: str = ""
+    negative_prompt_tokens: int = 0
+    negative_prompt_truncated: bool = False
 
     def text(self) -> dict[str, str]:
         """The values that the file records, enough to reproduce the picture."""
@@ -144,8 +146,16 @@ def read(path: Path | str) -> SavedPicture:
 
 
 def slug(prompt: str) -> str:
-    """The words of `prompt` as a portable file name: `a-small-red-circle`."""
-    words = re.findall(r"\w+", unicodedata.normalize("NFKC", prompt).casefold())
+    """The words of `prompt` as a portable file name: `a-small-red-circle`.
+
+    Where file names here cannot have all of its letters, those in ASCII alone.
+    """
+    text = unicodedata.normalize("NFKC", prompt).casefold()
+    words = re.findall(r"\w+", text)
+    try:
+        os.fsencode("-".join(words))
+    except UnicodeEncodeError:
+        words = re.findall(r"\w+", text, re.ASCII)
     return "-".join(words)[:MAX_SLUG_CHARACTERS].strip("-") or "picture"
 
 

@@ -63,7 +63,7 @@ def read_stack(stack: str = LOCAL_STACK, root: Path = PROJECT_ROOT) -> StackOutp
             env=stack_environment(stack, root, os.environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             timeout=STACK_OUTPUT_TIMEOUT_SECONDS,
             check=False,

@@ -37,7 +37,7 @@ def tool_output(command: Sequence[str], environment: Mapping[str, str]) -> str:
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             timeout=TOOL_TIMEOUT_SECONDS,
             check=False,

@@ -40,7 +40,7 @@ def passphrase_from_environment() -> str:
     file = os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE")
     if file:
         try:
-            return Path(file).read_text().strip()
+            return Path(file).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise ConfigurationError(
                 f"cannot read PULUMI_CONFIG_PASSPHRASE_FILE {file}: {error.strerror}"

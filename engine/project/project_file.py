@@ -71,7 +71,7 @@ class Project:
 def read_yaml(file: Path) -> dict[str, Any]:
     """The mapping in a YAML file; empty for an empty file."""
     try:
-        content: object = yaml.safe_load(file.read_text())
+        content: object = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         where = " ".join(str(error).split())
         raise ConfigurationError(f"{file} is not valid YAML: {where}") from None

@@ -56,7 +56,7 @@ class StackFile:
 
     def write_salt(self, salt: str) -> None:
         """Add the salt at the top of the file."""
-        text = self.path.read_text() if self.path.exists() else ""
+        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
         files.write_atomically(self.path, f"{_SALT_KEY}: {salt}\n{text}")
 
 

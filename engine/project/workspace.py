@@ -30,13 +30,13 @@ def working_directory() -> Path:
 
 
 def _settings_file(project: Project) -> Path:
-    digest = hashlib.sha1(str(project.file).encode(), usedforsecurity=False).hexdigest()
+    digest = hashlib.sha1(os.fsencode(project.file), usedforsecurity=False).hexdigest()
     return pulumi_home() / "workspaces" / f"{project.name}-{digest}-workspace.json"
 
 
 def _read_settings(project: Project) -> dict[str, Any]:
     try:
-        settings: object = json.loads(_settings_file(project).read_text())
+        settings: object = json.loads(_settings_file(project).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return cast("dict[str, Any]", settings) if isinstance(settings, dict) else {}
@@ -75,7 +75,9 @@ def select_stack(project: Project, backend_url: str, stack: str) -> None:
 def logged_in_backend() -> str:
     """The backend of `pulumi login`, the default if no other is set."""
     try:
-        credentials: object = json.loads((pulumi_home() / "credentials.json").read_text())
+        credentials: object = json.loads(
+            (pulumi_home() / "credentials.json").read_text(encoding="utf-8")
+        )
     except (OSError, ValueError):
         return ""
     if not isinstance(credentials, dict):

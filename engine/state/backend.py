@@ -80,7 +80,7 @@ class Backend:
     def _require_layout(self) -> None:
         meta = self.folder / "meta.yaml"
         if meta.exists():
-            match = re.search(r"version:\s*(\d+)", meta.read_text())
+            match = re.search(r"version:\s*(\d+)", meta.read_text(encoding="utf-8"))
             if not match or int(match[1]) != _LAYOUT_VERSION:
                 raise UnsupportedError(f"{meta} names a backend layout other than version 1")
         elif any((self.folder / "stacks").glob("*.json*")):
@@ -194,7 +194,10 @@ class StackFiles:
     def read_history(self) -> list[dict[str, Any]]:
         """The recorded operations, latest first."""
         entries = sorted(self.history_folder.glob("*.history.json"), reverse=True)
-        return [cast("dict[str, Any]", json.loads(entry.read_text())) for entry in entries]
+        return [
+            cast("dict[str, Any]", json.loads(entry.read_text(encoding="utf-8")))
+            for entry in entries
+        ]
 
     def remove(self, *, backups: bool) -> None:
         """Remove the stack; unless `backups`, its last checkpoint stays as .bak."""

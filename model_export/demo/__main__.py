@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from console import escape_unencodable
 from model_export.demo.stage import Recipe
 from model_export.demo.train import train
 from model_export.spec import ModelSpec
@@ -91,7 +92,7 @@ def _compare(parsed: argparse.Namespace) -> int:
         _say(f"{name:10} {both} ({asked})")
     _say(f"PSNR of fast against exact {found.psnr_decibels:.1f} dB")
     if parsed.json:
-        parsed.json.write_text(json.dumps(found.to_json(), indent=2) + "\n")
+        parsed.json.write_text(json.dumps(found.to_json(), indent=2) + "\n", encoding="utf-8")
     for line in found.shortfalls():
         print(f"error: {line}", file=sys.stderr)
     return 1 if found.shortfalls() else 0
@@ -153,4 +154,5 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
+    escape_unencodable()
     sys.exit(main())
