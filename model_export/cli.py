@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
 import os
 import shutil
 import signal
@@ -11,27 +11,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import quote
 
-from model_export import inspection, owners, precision, publish
+from model_export import inspection, owners, publish
 from model_export.download import WeightsError
 from model_export.export import ExportError, Stage, export
 from model_export.families import family, fingerprint
+from model_export.locks import BusyError, Lock, LockLostError, locked, remove_free_locks
 from model_export.manifest import FileEntry, ManifestError
 from model_export.parent import exit_with_parent
-from model_export.precision import AUTO
-from model_export.profiles import EXACT, PROFILES
 from model_export.progress import reporter
-from model_export.spec import (
-    FAMILIES,
-    PRECISIONS,
-    SAMPLERS,
-    WEIGHTS_LICENCE,
-    ModelSpec,
-    SpecError,
-)
+from model_export.spec import ModelSpec, SpecError
+from model_export.spec_options import add_spec_options, flag, spec_from
 from model_export.staging import own_folder, remove_abandoned, staging_folder
 from model_export.storage import (
     Storage,
@@ -42,6 +35,7 @@ from model_export.storage import (
     normalised_url,
     open_storage,
 )
+from model_export.whereabouts import why_no_model
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -67,18 +61,31 @@ class ExportInterruptedError(Exception):
     """An export was interrupted; the message says what it left behind."""
 
 
+_FAILURES = (
+    CommandError,
+    ExportError,
+    LockLostError,
+    ManifestError,
+    StorageError,
+    WeightsError,
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. Errors are one line on stderr."""
     options = _parser().parse_args(arguments)
     # Service managers and engines stop a process with SIGTERM: treat it like an interrupt.
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in previous.items():
+        if number == signal.SIGTERM or handler is signal.default_int_handler:
+            signal.signal(number, _interrupt)
     try:
         options.run(options)
     except SpecError as error:
-        return _complain(f"{_flag(error.key)}: {error.reason}", USAGE)
+        return _complain(f"{flag(error.key)}: {error.reason}", USAGE)
     except UrlError as error:
         return _complain(str(error), USAGE)
-    except (CommandError, ExportError, WeightsError, StorageError, ManifestError) as error:
+    except _FAILURES as error:
         return _complain(str(error), FAILED)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
@@ -88,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
     return DONE
 
 
@@ -96,7 +104,7 @@ def _export(options: argparse.Namespace) -> None:
     if options.exit_with_parent:
         exit_with_parent()
     began = time.monotonic()
-    spec, base = _spec(options), normalised_url(options.to)
+    spec, base = spec_from(options), normalised_url(options.to)
     name = fingerprint(spec)
     if options.expect_fingerprint not in (None, name):
         raise CommandError(
@@ -104,23 +112,37 @@ def _export(options: argparse.Namespace) -> None:
             "have changed in the meantime; run again"
         )
     storage = open_storage(child_url(base, name))
+    try:
+        _export_once(spec, storage, began)
+    except BaseException:
+        if options.claim is not None:
+            owners.withdraw(storage, options.claim)
+        raise
+
+
+def _export_once(spec: ModelSpec, storage: Storage, began: float) -> None:
+    """Exports the model unless it is there, or another process publishes it meanwhile."""
     if not publish.problems(storage):
         print(f"{storage.url} is already published and complete")
         return
     storage.check_access()
-    _quiet_tensorflow()
-    parent = _staging_parent(storage.url)
-    try:
-        size_bytes = _export_and_publish(spec, storage, parent)
-    except KeyboardInterrupt:
-        raise ExportInterruptedError(_left_behind(storage, parent)) from None
+    with locked(storage) as lock:
+        if not publish.problems(storage):
+            print(f"{storage.url} has been published by another process and is complete")
+            return
+        _quiet_tensorflow()
+        parent = _staging_parent(storage.url)
+        try:
+            size_bytes = _export_and_publish(spec, storage, lock, parent)
+        except KeyboardInterrupt:
+            raise ExportInterruptedError(_left_behind(spec, storage, parent)) from None
     seconds = time.monotonic() - began
     print(f"exported {storage.url} ({size_bytes / 1e6:.1f} MB) in {seconds:.0f} s")
     if spec.random_seed is not None:
         print("ITS WEIGHTS ARE RANDOM: it draws noise, at the real model's speed")
 
 
-def _export_and_publish(spec: ModelSpec, storage: Storage, staging_parent: Path) -> int:
+def _export_and_publish(spec: ModelSpec, storage: Storage, lock: Lock, staging_parent: Path) -> int:
     """Returns the model's size in bytes. Deletes a half-finished upload if interrupted."""
     with staging_folder(staging_parent) as folder, reporter(spec) as progress:
         _check_room(spec, folder, storage.url)
@@ -133,83 +155,106 @@ def _export_and_publish(spec: ModelSpec, storage: Storage, staging_parent: Path)
             sent_bytes += file.size_bytes
             progress(Stage.PUBLISH, sent_bytes / manifest.size_bytes)
 
+        lock.check()
         try:
-            publish.publish(folder, manifest, storage, sent)
+            publish.publish(folder, manifest, storage, sent, before_manifest=lock.check)
         except KeyboardInterrupt:
-            if publish.is_unfinished(storage):
-                publish.delete(storage)
+            with contextlib.suppress(LockLostError):  # then it is another process's
+                lock.check()
+                if publish.is_unfinished(storage):
+                    publish.delete(storage)
             raise
     return manifest.size_bytes
 
 
-def _left_behind(storage: Storage, staging_parent: Path) -> str:
+def _left_behind(spec: ModelSpec, storage: Storage, staging_parent: Path) -> str:
     """What an interrupted export left behind, in one line."""
     staging = own_folder(staging_parent)
     left = [str(staging)] if staging.exists() else []
     try:
-        if storage.sizes():
+        if any(not path.startswith(f"{owners.FOLDER}/") for path in storage.paths()):
             left.append(storage.url)
-    except StorageError as error:
+    except (StorageError, OSError) as error:
         left.append(f"{storage.url} perhaps ({error})")
-    return f"left behind: {', '.join(left)}; export it again" if left else "nothing was left behind"
+    if left:
+        return f"left behind: {', '.join(left)}; export it again"
+    downloads = family(spec.family).downloads(spec)
+    kept = f" but what was downloaded to {downloads}" if downloads else ""
+    return f"nothing was left behind{kept}"
 
 
 def _fingerprint(options: argparse.Namespace) -> None:
-    print(fingerprint(_spec(options)))
+    print(fingerprint(spec_from(options)))
 
 
 def _inspect(options: argparse.Namespace) -> None:
-    storage = open_storage(_url(options.url))
-    found = inspection.inspect(storage)
-    print(found.to_json() if options.json else found.to_text())
-    if found.problems:
-        raise CommandError(_summary(storage.url, found.problems))
+    found = inspection.inspect(open_storage(_url(options.url)))
+    if options.json or found.is_model:
+        print(found.to_json() if options.json else found.to_text())
+    _require_complete(found)
 
 
 def _verify(options: argparse.Namespace) -> None:
-    storage = open_storage(_url(options.url))
-    found = inspection.inspect(storage, checksums=True)
+    found = inspection.inspect(open_storage(_url(options.url)), checksums=True)
     if options.json:
         print(found.to_json())
-    if found.problems:
-        raise CommandError(_summary(storage.url, found.problems))
+    _require_complete(found)
     if not options.json:
         assert found.manifest is not None
         size = found.manifest.size_bytes
-        print(f"{storage.url} is complete: {len(found.manifest.files)} files, {size} bytes")
+        print(f"{found.url} is complete: {len(found.manifest.files)} files, {size} bytes")
 
 
-def _summary(url: str, problems: Sequence[str]) -> str:
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{url}: {problems[0]}{more}; export it again"
+def _require_complete(found: inspection.Inspection) -> None:
+    problems = found.problems
+    if not found.is_model:
+        raise CommandError(f"{found.url} {problems[0]}")
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise CommandError(f"{found.url}: {problems[0]}{more}; export it again")
 
 
 def _url(location: str) -> str:
-    """A published model's URL; a plain path is a local one."""
-    return location if "://" in location else Path(location).absolute().as_uri()
+    """A folder's URL; a plain path is a local one."""
+    if "://" in location:
+        return location
+    try:
+        return f"file://{quote(str(Path(location).absolute()))}"
+    except UnicodeError:
+        raise UrlError(f"{location!r} is not UTF-8 text") from None
 
 
 def _delete(options: argparse.Namespace) -> None:
     storage = open_storage(_url(options.url))
-    users = owners.owners(storage)
-    if users and not options.force:
-        raise CommandError(
-            f"{storage.url} is in use by {', '.join(users)}; destroy that first, or use --force"
-        )
-    if not (storage.read(publish.MANIFEST_NAME) or storage.read(publish.PARTIAL_MANIFEST_NAME)):
-        raise CommandError(f"{storage.url} has no manifest; nothing was deleted")
-    owners.remove_all(storage)
-    print(f"deleted {storage.url} ({publish.delete(storage)} files)")
+    reason = why_no_model(storage)
+    if reason is not None and not (options.force and owners.owners(storage)):
+        raise CommandError(f"{storage.url} {reason}; nothing was deleted")
+    with locked(storage):
+        users = owners.owners(storage)
+        if users and not options.force:
+            raise CommandError(
+                f"{storage.url} is in use by {', '.join(users)}; destroy that first, or use --force"
+            )
+        owners.remove_all(storage)
+        print(f"deleted {storage.url} ({publish.delete(storage)} files)")
 
 
 def _clean(options: argparse.Namespace) -> None:
-    base = local_path(options.url)
+    base = local_path(_url(options.url))
     removed = [folder.name for folder in remove_abandoned(base)]
-    for folder in sorted(base.glob(f"*/{publish.PARTIAL_MANIFEST_NAME}")):
-        storage = open_storage(child_url(options.url, folder.parent.name))
-        if publish.is_unfinished(storage):
-            publish.delete(storage)
-            removed.append(folder.parent.name)
+    for partial in sorted(base.glob(f"*/{publish.PARTIAL_MANIFEST_NAME}")):
+        name = partial.parent.name
+        storage = open_storage(child_url(base.as_uri(), name))
+        try:
+            lock = storage.try_lock()
+        except BusyError as busy:
+            print(f"{name}: left to {busy.holder}, which is working on it")
+            continue
+        with contextlib.closing(lock):
+            if publish.is_unfinished(storage):
+                publish.delete(storage)
+                removed.append(name)
+    remove_free_locks(base)
     print(f"removed {', '.join(removed) or 'nothing'}")
 
 
@@ -232,40 +277,6 @@ def _staging_parent(url: str) -> Path:
     return Path(tempfile.gettempdir())
 
 
-def _spec(options: argparse.Namespace) -> ModelSpec:
-    values: dict[str, Any] = {}
-    if options.spec is not None:
-        try:
-            values = dict(json.loads(options.spec))
-        except (ValueError, TypeError) as error:
-            raise SpecError("spec", f"is not a JSON object: {error}") from error
-    names = [field.name for field in fields(ModelSpec)]
-    values |= {
-        name: getattr(options, name) for name in names if getattr(options, name, None) is not None
-    }
-    unknown = sorted(set(values) - set(names))
-    if unknown:
-        raise SpecError("spec", f"has no key {unknown[0]!r}; it has {', '.join(names)}")
-    if values.get("precision") == AUTO:
-        values["precision"] = precision.of_this_machine(str(values.get("family", "demo")))
-    if options.spec is None:
-        spec = ModelSpec.for_family(values.pop("family", ModelSpec.family), **values)
-    else:
-        spec = ModelSpec.from_json(values)
-    _warn_of_truncation(spec.negative_prompt)
-    return spec
-
-
-def _warn_of_truncation(negative_prompt: str) -> None:
-    if not negative_prompt:
-        return
-    from model_export.token_count import truncation  # reads the vocabulary: 0.1 s
-
-    reason = truncation(negative_prompt)
-    if reason is not None:
-        print(f"warning: --negative-prompt: {reason}; shorten it", file=sys.stderr)
-
-
 def _quiet_tensorflow() -> None:
     """Its start-up messages would hide the progress lines. Call before the first import."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -273,16 +284,14 @@ def _quiet_tensorflow() -> None:
 
 
 def _interrupt(_signal: int, _frame: object) -> NoReturn:
+    # After Ctrl-C an engine often sends a SIGTERM too: it must not interrupt the cleaning up.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def _complain(message: str, code: int) -> int:
     print(f"model_export: {' '.join(message.split())}", file=sys.stderr)
     return code
-
-
-def _flag(key: str) -> str:
-    return f"--{key.replace('_', '-')}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -302,7 +311,7 @@ def _parser() -> argparse.ArgumentParser:
     exporting = command(
         "export", _export, "export a model and publish it, named by its fingerprint"
     )
-    _add_spec_options(exporting)
+    add_spec_options(exporting)
     exporting.add_argument(
         "--to", required=True, metavar="URL", help="file:///folder or gs://bucket/folder"
     )
@@ -312,10 +321,13 @@ def _parser() -> argparse.ArgumentParser:
     exporting.add_argument(
         "--exit-with-parent", action="store_true", help="stop when standard input ends"
     )
+    exporting.add_argument(
+        "--claim", metavar="TOKEN", help="an owner's claim, to withdraw if the export fails"
+    )
     naming = command(
         "fingerprint", _fingerprint, "print a model's fingerprint, the name of its folder"
     )
-    _add_spec_options(naming)
+    add_spec_options(naming)
     inspecting = command(
         "inspect", _inspect, "show a published model's manifest, and whether it is complete"
     )
@@ -329,53 +341,5 @@ def _parser() -> argparse.ArgumentParser:
             "url", metavar="PATH|URL", help="/folder/FINGERPRINT or gs://bucket/folder/FINGERPRINT"
         )
     cleaning = command("clean", _clean, "remove what interrupted exports left in a folder")
-    cleaning.add_argument("url", metavar="URL", help="the folder for models: file:///folder")
+    cleaning.add_argument("url", metavar="PATH|URL", help="the folder for models: file:///folder")
     return parser
-
-
-def _add_spec_options(parser: argparse.ArgumentParser) -> None:
-    defaults = ModelSpec()
-    group = parser.add_argument_group("model")
-    group.add_argument(
-        "--spec", metavar="JSON", help="all settings as one object; flags override it"
-    )
-    group.add_argument("--family", metavar="NAME", help=f"one of {', '.join(FAMILIES)}")
-    group.add_argument(
-        "--sampler",
-        metavar="NAME",
-        help=f"one of {', '.join(SAMPLERS)} [{defaults.sampler}]",
-    )
-    group.add_argument("--steps", type=int, help=f"default steps of a picture [{defaults.steps}]")
-    group.add_argument("--max-steps", type=int, help=f"most steps allowed [{defaults.max_steps}]")
-    group.add_argument("--guidance-scale", type=float, help="default guidance [the family's]")
-    group.add_argument(
-        "--negative-prompt", metavar="TEXT", help="default negative prompt [the family's]"
-    )
-    group.add_argument("--image-size", type=int, help="in pixels [the family's]")
-    group.add_argument(
-        "--precision",
-        metavar="NAME",
-        help=f"{', '.join(PRECISIONS)}, or {AUTO} for the faster one on this machine [float32]",
-    )
-    group.add_argument(
-        "--profile",
-        metavar="NAME",
-        help=f"one of {', '.join(PROFILES)}; fast skips work that hardly shows [{EXACT}]",
-    )
-    group.add_argument(
-        "--weights",
-        metavar="WHICH",
-        help="for sd14: official (downloaded), the absolute path of a folder with the official "
-        "files, random, or random:SEED",
-    )
-    group.add_argument(
-        "--accept-licence",
-        metavar="NAME",
-        help=f'"{WEIGHTS_LICENCE}" accepts the licence of the official weights',
-    )
-    group.add_argument(
-        "--trace",
-        action="store_true",
-        default=None,
-        help="make the server print every step's statistics",
-    )

@@ -35,6 +35,10 @@ class Family(Protocol):
         """Downloads the weights and checks them."""
         ...
 
+    def downloads(self, spec: ModelSpec) -> Path | None:
+        """The folder with what `fetch` has downloaded so far; None if there is nothing."""
+        ...
+
     def load(self, spec: ModelSpec, on_progress: OnProgress) -> Networks: ...
 
     def licence(self, spec: ModelSpec) -> str:
@@ -69,6 +73,9 @@ class _Demo:
     def fetch(self, spec: ModelSpec, on_progress: OnProgress) -> None:
         """Nothing to do: the weights are in the checkout."""
 
+    def downloads(self, spec: ModelSpec) -> Path | None:
+        return None
+
     def load(self, spec: ModelSpec, on_progress: OnProgress) -> Networks:
         return _module("model_export.demo.networks").load(spec)
 
@@ -76,7 +83,7 @@ class _Demo:
         return "Apache-2.0"
 
     def licence_files(self, spec: ModelSpec) -> Mapping[str, str]:
-        return {"LICENSE": self._LICENCE_FILE.read_text(), "NOTICE": self._NOTICE}
+        return {"LICENSE": self._LICENCE_FILE.read_text(encoding="utf-8"), "NOTICE": self._NOTICE}
 
 
 class _Sd14:
@@ -93,6 +100,9 @@ class _Sd14:
 
     def fetch(self, spec: ModelSpec, on_progress: OnProgress) -> None:
         _module("model_export.sd14.weights").fetch(spec, on_progress)
+
+    def downloads(self, spec: ModelSpec) -> Path | None:
+        return _module("model_export.sd14.weights").downloads(spec)
 
     def load(self, spec: ModelSpec, on_progress: OnProgress) -> Networks:
         return _module("model_export.sd14.networks").load(spec, on_progress)

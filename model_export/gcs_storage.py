@@ -17,14 +17,22 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import google_crc32c
-from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, Unauthorized
+from google.api_core.exceptions import (
+    Forbidden,
+    GoogleAPIError,
+    NotFound,
+    PreconditionFailed,
+    Unauthorized,
+)
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
 from google.cloud.storage import transfer_manager
 
 from model_export.checksums import sha256_of
-from model_export.manifest import checked_path
-from model_export.storage import StorageError
+from model_export.gcs_lock import GcsLock, is_retained
+from model_export.locks import Lock
+from model_export.manifest import MANIFEST_NAME, checked_path
+from model_export.storage import ChangedError, RetainedError, StorageError
 
 _SHA256, _CRC32C = "sha256", "crc32c"
 _PARALLEL_UPLOADS = 8
@@ -43,6 +51,9 @@ class GcsStorage:
         self.url = url
         self._bucket_name = parts.netloc
         self._prefix = unquote(parts.path).strip("/") + "/"
+        self._generations: dict[str, int] = {}
+        """The version of each path that was last seen; 0 for none."""
+        self._is_listed = False
 
     def check_access(self) -> None:
         with self._explained():
@@ -51,11 +62,33 @@ class GcsStorage:
             if missing:
                 raise StorageError(self._refusal(f"{missing[0]} is not granted"))
 
+    def try_lock(self, expired: int | None = None) -> Lock:
+        folder, _, name = self._prefix.rstrip("/").rpartition("/")
+        path = f"{folder}/.{name}.lock" if folder else f".{name}.lock"
+        return GcsLock.take(self._bucket(), path, self._explained, expired)
+
+    def models(self) -> list[str]:
+        with self._explained():
+            found = _client().list_blobs(self._bucket_name, prefix=self._prefix, delimiter="/")
+            list(found)
+            return sorted(
+                prefix.removeprefix(self._prefix).rstrip("/")
+                for prefix in found.prefixes
+                if self._bucket().blob(f"{prefix}{MANIFEST_NAME}").exists()
+            )
+
     def sizes(self) -> dict[str, int]:
+        sizes: dict[str, int] = {}
+        generations: dict[str, int] = {}
         with self._explained(), contextlib.suppress(NotFound):
-            blobs = _client().list_blobs(self._bucket_name, prefix=self._prefix)
-            return {blob.name.removeprefix(self._prefix): int(blob.size) for blob in blobs}
-        return {}
+            for blob in _client().list_blobs(self._bucket_name, prefix=self._prefix):
+                path = blob.name.removeprefix(self._prefix)
+                sizes[path], generations[path] = int(blob.size), blob.generation
+        self._generations, self._is_listed = generations, True
+        return sizes
+
+    def paths(self) -> list[str]:
+        return list(self.sizes())
 
     def sha256(self, path: str) -> str:
         with self._explained():
@@ -68,8 +101,12 @@ class GcsStorage:
             return sha256(blob.download_as_bytes()).hexdigest()
 
     def read(self, path: str) -> bytes | None:
+        blob = self._blob(path)
         with self._explained(), contextlib.suppress(NotFound):
-            return self._blob(path).download_as_bytes()
+            content = blob.download_as_bytes()
+            self._generations[path] = blob.generation
+            return content
+        self._generations[path] = 0
         return None
 
     def put(self, source: Path, path: str) -> None:
@@ -79,25 +116,58 @@ class GcsStorage:
         for i in range(0, len(files), _PARALLEL_UPLOADS):
             batch = files[i : i + _PARALLEL_UPLOADS]
             pairs = [(str(source), self._new_blob(path, source)) for source, path in batch]
+            options = {"checksum": "crc32c", "timeout": _TIMEOUT_SECONDS, "if_generation_match": 0}
             with self._explained():
-                transfer_manager.upload_many(
+                results = transfer_manager.upload_many(
                     pairs,
+                    skip_if_exists=True,
                     worker_type=transfer_manager.THREAD,
                     max_workers=_PARALLEL_UPLOADS,
                     raise_exception=True,
-                    upload_kwargs={"checksum": "crc32c", "timeout": _TIMEOUT_SECONDS},
+                    upload_kwargs=options,
                 )
-            for _, path in batch:
+            for (source, path), (_, blob), result in zip(batch, pairs, results, strict=True):
+                self._generations[path] = blob.generation or 0
+                if isinstance(result, PreconditionFailed) and self.sha256(path) != sha256_of(
+                    source
+                ):
+                    raise self._changed(path)
                 on_put(path)
 
     def write(self, content: bytes, path: str) -> None:
+        blob = self._blob(path)
         with self._explained():
-            blob = self._blob(path)
-            blob.upload_from_string(content, checksum="crc32c", timeout=_TIMEOUT_SECONDS)
+            try:
+                blob.upload_from_string(
+                    content,
+                    checksum="crc32c",
+                    timeout=_TIMEOUT_SECONDS,
+                    if_generation_match=self._seen(path),
+                )
+            except PreconditionFailed:
+                # A repeated request is told this too if the response to its first try was lost.
+                if self.read(path) != content:
+                    raise self._changed(path) from None
+            else:
+                self._generations[path] = blob.generation
 
     def delete(self, path: str) -> None:
+        seen = self._seen(path)
+        if seen == 0:
+            return
         with self._explained(), contextlib.suppress(NotFound):
-            self._blob(path).delete()
+            try:
+                self._blob(path).delete(if_generation_match=seen)
+            except PreconditionFailed:
+                raise self._changed(path) from None
+        self._generations[path] = 0
+
+    def _seen(self, path: str) -> int | None:
+        """The version that may be replaced; None if this object has not looked."""
+        return self._generations.get(path, 0 if self._is_listed else None)
+
+    def _changed(self, path: str) -> ChangedError:
+        return ChangedError(f"{self.url}/{path} was changed by another process; run again")
 
     def remove_empty_folders(self) -> None:
         """Nothing to do: buckets have no folders, only names with slashes."""
@@ -134,6 +204,8 @@ class GcsStorage:
                 "application-default login`"
             ) from error
         except (Forbidden, Unauthorized) as error:
+            if isinstance(error, Forbidden) and is_retained(error):
+                raise RetainedError(f"{self.url} stays as it is: {_message(error)}") from error
             raise StorageError(self._refusal(_one_line(error))) from error
         except NotFound as error:
             raise StorageError(f"{self.url}: there is no bucket {self._bucket_name}") from error
@@ -153,6 +225,11 @@ def _crc32c_of(path: Path) -> str:
         while chunk := file.read(_READ_BYTES):
             checksum.update(chunk)
     return base64.b64encode(checksum.digest()).decode()
+
+
+def _message(error: Forbidden) -> str:
+    """The service's own words, which name the object and the date."""
+    return " ".join(str(error.errors[0].get("message", error.message)).split())[:300]
 
 
 def _one_line(error: Exception) -> str:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from model_export import owners, publish
-from model_export.manifest import Manifest, ManifestError
+from model_export.manifest import MANIFEST_NAME, Manifest, ManifestError
 from model_export.storage import Storage
+from model_export.whereabouts import why_no_model
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """manifest is None if it cannot be read; problems is empty for a complete model."""
+    """document and manifest are None if there is none that can be read.
+
+    problems is empty for a complete model; the only one follows the URL if there is no model.
+    """
 
     url: str
+    is_model: bool
+    document: dict[str, Any] | None
     manifest: Manifest | None
     problems: list[str]
     owners: list[str]
@@ -26,10 +32,8 @@ class Inspection:
             "complete": not self.problems,
             "problems": self.problems,
             "owners": self.owners,
-            "manifest": None,
+            "manifest": self.document,
         }
-        if self.manifest is not None:
-            document["manifest"] = json.loads(self.manifest.to_bytes())
         return json.dumps(document, indent=2)
 
     def to_text(self) -> str:
@@ -45,12 +49,17 @@ class Inspection:
 
 def inspect(storage: Storage, *, checksums: bool = False) -> Inspection:
     """Checks the manifest and every file's size; with checksums, the contents too."""
+    if reason := why_no_model(storage):
+        return Inspection(storage.url, False, None, None, [reason], [])
+    content = storage.read(MANIFEST_NAME)
     try:
-        manifest = publish.read_manifest(storage)
+        manifest = None if content is None else Manifest.from_bytes(content)
     except ManifestError:
         manifest = None  # `problems` says what is wrong with it
     return Inspection(
         url=storage.url,
+        is_model=True,
+        document=None if content is None or manifest is None else json.loads(content),
         manifest=manifest,
         problems=publish.problems(storage, checksums=checksums),
         owners=owners.owners(storage),
@@ -60,13 +69,13 @@ def inspect(storage: Storage, *, checksums: bool = False) -> Inspection:
 def _described(manifest: Manifest) -> list[str]:
     rows = {
         "fingerprint": manifest.fingerprint,
-        **{key.replace("_", " "): value for key, value in asdict(manifest.spec).items() if value},
+        **{key.replace("_", " "): value for key, value in manifest.spec_values.items() if value},
         "parameters": f"{manifest.parameter_count:,}",
         "licence": manifest.licence,
         "made with": ", ".join(f"{name} {found}" for name, found in manifest.versions.items()),
     }
     lines = [f"  {name:14} {value}" for name, value in rows.items()]
-    if manifest.spec.random_seed is not None:
+    if manifest.has_random_weights:
         lines.append("  THE WEIGHTS ARE RANDOM: this model draws noise")
     lines.append(f"  {'files':14} {len(manifest.files)}, {_size(manifest.size_bytes)}")
     lines += [f"    {_size(file.size_bytes):>10}  {file.path}" for file in manifest.files]

@@ -1,18 +1,20 @@
 """manifest.json: what a published model folder contains, and how it was made.
 
 It is written last, so a folder with a manifest is a complete model. Deleting removes what it lists
-and nothing else.
+and nothing else. Older and newer exporters write other specs and more fields: to check or delete
+their models takes only the list of files, so the rest is read as far as it is understood.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from model_export.checksums import sha256_of
-from model_export.spec import ModelSpec, SpecError
+from model_export.spec import RANDOM, ModelSpec
 
 MANIFEST_NAME = "manifest.json"
 FORMAT = 1
@@ -41,11 +43,14 @@ class Signature:
 
 @dataclass(frozen=True)
 class Manifest:
-    """versions: of Python, its Unicode data, regex, tensorflow, keras and keras_cv at export."""
+    """versions: of Python, its Unicode data, regex, tensorflow, keras and keras_cv at export.
+
+    spec is the bare values where they are not a ModelSpec by today's rules.
+    """
 
     fingerprint: str
     exporter_version: int
-    spec: ModelSpec
+    spec: ModelSpec | Mapping[str, Any]
     weights_sha256: str
     versions: dict[str, str]
     parameter_count: int
@@ -57,17 +62,27 @@ class Manifest:
     def size_bytes(self) -> int:
         return sum(file.size_bytes for file in self.files)
 
+    @property
+    def spec_values(self) -> dict[str, Any]:
+        return self.spec.to_json() if isinstance(self.spec, ModelSpec) else dict(self.spec)
+
+    @property
+    def has_random_weights(self) -> bool:
+        if isinstance(self.spec, ModelSpec):
+            return self.spec.random_seed is not None
+        return str(self.spec.get("weights")).partition(":")[0] == RANDOM
+
     def to_bytes(self) -> bytes:
         document = {
             "format": FORMAT,
             "fingerprint": self.fingerprint,
             "exporterVersion": self.exporter_version,
-            "spec": self.spec.to_json(),
+            "spec": self.spec_values,
             "weightsSha256": self.weights_sha256,
             "versions": self.versions,
             "parameterCount": self.parameter_count,
             "licence": self.licence,
-            "randomWeights": self.spec.random_seed is not None,
+            "randomWeights": self.has_random_weights,
             "sizeBytes": self.size_bytes,
             "signatures": {name: asdict(found) for name, found in self.signatures.items()},
             "files": [asdict(file) for file in self.files],
@@ -76,45 +91,67 @@ class Manifest:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Manifest:
-        """Raises ManifestError for anything `to_bytes` would not have written."""
+        """Raises ManifestError unless it has this format and lists files of its folder."""
         try:
             document: dict[str, Any] = json.loads(content)
             if document["format"] != FORMAT:
                 raise ManifestError(
-                    f"{MANIFEST_NAME} has format {document['format']}, not {FORMAT}"
+                    f"{MANIFEST_NAME} has format {str(document['format'])[:20]}, not {FORMAT}: "
+                    "use the version of this program that exported it"
                 )
-            return cls(
-                fingerprint=str(document["fingerprint"]),
-                exporter_version=int(document["exporterVersion"]),
-                spec=ModelSpec.from_json(document["spec"]),
-                weights_sha256=str(document["weightsSha256"]),
-                versions=dict(document["versions"]),
-                parameter_count=int(document["parameterCount"]),
-                licence=str(document["licence"]),
-                signatures={
-                    str(name): Signature(dict(found["inputs"]), dict(found["outputs"]))
-                    for name, found in document.get("signatures", {}).items()
-                },
-                files=tuple(_entry(file) for file in document["files"]),
-            )
+            files = tuple(_entry(file) for file in document["files"])
         except ManifestError:
             raise
-        except SpecError as error:
-            raise ManifestError(
-                f"{MANIFEST_NAME} describes an impossible model: {error}"
-            ) from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
             raise ManifestError(f"{MANIFEST_NAME} cannot be read: {error!r}") from error
+        except ValueError as error:
+            raise ManifestError(f"{MANIFEST_NAME} cannot be read: {error}") from error
+        return cls(
+            fingerprint=str(document.get("fingerprint", "")),
+            exporter_version=_whole(document.get("exporterVersion")),
+            spec=_spec(_mapping(document.get("spec"))),
+            weights_sha256=str(document.get("weightsSha256", "")),
+            versions=_texts(document.get("versions")),
+            parameter_count=_whole(document.get("parameterCount")),
+            licence=str(document.get("licence", "")),
+            signatures={
+                name: Signature(
+                    _texts(_mapping(found).get("inputs")), _texts(_mapping(found).get("outputs"))
+                )
+                for name, found in _mapping(document.get("signatures")).items()
+            },
+            files=files,
+        )
 
 
 def _entry(file: dict[str, Any]) -> FileEntry:
     return FileEntry(checked_path(file["path"]), int(file["size_bytes"]), str(file["sha256"]))
 
 
+def _spec(values: dict[str, Any]) -> ModelSpec | Mapping[str, Any]:
+    try:
+        return ModelSpec.from_json(values)
+    except (ArithmeticError, AttributeError, TypeError, ValueError):
+        return values
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _texts(value: object) -> dict[str, str]:
+    return {name: str(found) for name, found in _mapping(value).items()}
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
 def checked_path(path: str) -> str:
     """The path, if it stays inside the folder it is relative to; ManifestError otherwise."""
     parts = path.split("/")
-    if not path or "\\" in path or "\0" in path or any(part in ("", ".", "..") for part in parts):
+    is_text = path.encode(errors="ignore").decode() == path and "\0" not in path
+    if not is_text or "\\" in path or any(part in ("", ".", "..") for part in parts):
         raise ManifestError(f"{path!r} is not a path inside the model folder")
     return path
 

@@ -8,11 +8,12 @@ that an interrupted upload can be resumed file by file, or deleted by name.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from model_export.manifest import MANIFEST_NAME, FileEntry, Manifest, ManifestError
-from model_export.storage import Storage
+from model_export.storage import RetainedError, Storage
 
 PARTIAL_MANIFEST_NAME = "manifest.partial.json"
 _SAVED_MODEL_NAME = "saved_model.pb"
@@ -23,31 +24,46 @@ def publish(
     manifest: Manifest,
     storage: Storage,
     on_file: Callable[[FileEntry], None] = lambda _file: None,
+    before_manifest: Callable[[], None] = lambda: None,
 ) -> None:
     """Uploads what `manifest` lists from folder. A rerun uploads only what is missing.
 
-    Files that an interrupted upload left and that this manifest does not list are removed.
+    Files that an interrupted upload left and that this manifest does not list are removed. Hold the
+    folder's lock meanwhile; before_manifest raises an error if it was lost.
     """
     wanted = {file.path for file in manifest.files}
     stale = [file for file in _listed_files(storage, strict=False) if file.path not in wanted]
     sizes = storage.sizes()
     missing = [file for file in manifest.files if not _holds(storage, sizes, file)]
-    if stale or any(file.path in sizes for file in missing):
+    changing = [file for file in (*stale, *missing) if file.path in sizes]
+    removed = list(dict.fromkeys((*stale, *changing)))
+    if changing:
         # Files are about to change under a model that may be complete: it must not load meanwhile.
-        saved_models = [file for file in manifest.files if _is_saved_model(file)]
-        for file in sorted([*saved_models, *stale], key=_deletion_rank):
-            storage.delete(file.path)
-        missing = [file for file in manifest.files if file in missing or file in saved_models]
+        graphs = [file for file in manifest.files if _is_saved_model(file)]
+        removed = list(dict.fromkeys((*graphs, *removed)))
+        missing = [file for file in manifest.files if file in missing or file in graphs]
+    for file in sorted(removed, key=_deletion_rank):
+        storage.delete(file.path)
+    content = manifest.to_bytes()
     if missing:
-        storage.write(manifest.to_bytes(), PARTIAL_MANIFEST_NAME)
+        # A bucket that retains the list of an earlier attempt keeps its files too.
+        with contextlib.suppress(RetainedError):
+            _write_once(storage, content, PARTIAL_MANIFEST_NAME)
         storage.delete(MANIFEST_NAME)
     by_path = {file.path: file for file in missing}
     for files in _rounds(missing):
         pairs = [(folder / file.path, file.path) for file in files]
         storage.put_all(pairs, lambda path: on_file(by_path[path]))
-    storage.write(manifest.to_bytes(), MANIFEST_NAME)
-    storage.delete(PARTIAL_MANIFEST_NAME)
+    before_manifest()
+    _write_once(storage, content, MANIFEST_NAME)
+    with contextlib.suppress(RetainedError):
+        storage.delete(PARTIAL_MANIFEST_NAME)
     storage.remove_empty_folders()
+
+
+def _write_once(storage: Storage, content: bytes, path: str) -> None:
+    if storage.read(path) != content:
+        storage.write(content, path)
 
 
 def upload_order(files: Iterable[FileEntry]) -> list[FileEntry]:
@@ -87,7 +103,8 @@ def problems(storage: Storage, *, checksums: bool = True) -> list[str]:
     except ManifestError as error:
         return [str(error)]
     if manifest is None:
-        return [f"{MANIFEST_NAME} is missing"]
+        begun = storage.read(PARTIAL_MANIFEST_NAME) is not None
+        return [f"{MANIFEST_NAME} is missing" + (": its upload has not finished" if begun else "")]
     sizes = storage.sizes()
     found: list[str] = []
     for file in manifest.files:
@@ -105,8 +122,10 @@ def delete(storage: Storage) -> int:
     """Deletes what the manifests list, the manifests, and folders left empty; nothing else.
 
     `saved_model.pb` is deleted first, so that a half-deleted model never loads, and the manifest
-    last, so that an interrupted delete can be repeated. Returns the number of listed files.
+    last, so that an interrupted delete can be repeated. Hold the folder's lock meanwhile. Returns
+    the number of listed files.
     """
+    storage.sizes()  # in a bucket, only the versions that are seen here are deleted
     files = _listed_files(storage)
     for file in sorted(files, key=_deletion_rank):
         storage.delete(file.path)

@@ -6,12 +6,13 @@ never runs in this process: an export is a subprocess that ends with it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,16 @@ from pulumi.output import Unknown
 from pulumi.runtime.rpc import UNKNOWN
 
 from model_export import owners, publish
+from model_export.checkout import lies_in_another_checkout
 from model_export.families import fingerprint
-from model_export.manifest import MANIFEST_NAME, Manifest
+from model_export.locks import LockLostError, locked
+from model_export.manifest import MANIFEST_NAME, Manifest, ManifestError
 from model_export.spec import ModelSpec, SpecError
 from model_export.staging import remove_abandoned
 from model_export.storage import (
+    RetainedError,
     Storage,
+    StorageError,
     UrlError,
     child_url,
     local_path,
@@ -109,15 +114,21 @@ class ModelExportProvider(ResourceProvider):
         return DiffResult(changes=changed, replaces=replaces, delete_before_replace=False)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        storage = _storage(props)
-        if publish.problems(storage):
-            _run_export(props)
-            remaining = publish.problems(storage, checksums=False)
-            if remaining:
-                raise RuntimeError(f"{storage.url}: {remaining[0]} even after the export")
-        claim = uuid.uuid4().hex
-        owners.claim(storage, _owner(props), claim)
-        return CreateResult(storage.url, {**props, **_outputs(storage), "claim": claim})
+        storage, claim = _storage(props), uuid.uuid4().hex
+        with _in_one_line():
+            # Before looking: whoever deletes the folder from here on sees the claim.
+            owners.claim(storage, _owner(props), claim)
+            try:
+                if _problem(storage, props, claim):
+                    _run_export(props, claim)
+                    remaining = _problem(storage, props, claim, checksums=False)
+                    if remaining:
+                        raise RuntimeError(f"{storage.url}: {remaining} even after the export")
+                outputs = _outputs(storage)
+            except BaseException:
+                owners.withdraw(storage, claim)
+                raise
+        return CreateResult(storage.url, {**props, **outputs, "claim": claim})
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Gone, unless the manifest is the recorded one and every file has the right size.
@@ -125,6 +136,8 @@ class ModelExportProvider(ResourceProvider):
         Checksums would make every refresh slow; `python -m model_export verify` compares them.
         """
         storage = _storage(props)
+        if _is_anothers(props):
+            return ReadResult("", {})
         manifest = storage.read(MANIFEST_NAME)
         known = manifest is not None and sha256(manifest).hexdigest() == props["manifestSha256"]
         if known and not publish.problems(storage, checksums=False):
@@ -137,14 +150,53 @@ class ModelExportProvider(ResourceProvider):
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         destination, storage = str(_props["destination"]), _storage(_props)
-        if destination.startswith("file:"):
-            remove_abandoned(local_path(destination))
-        owners.release(storage, _owner(_props), str(_props.get("claim")))
-        others = owners.owners(storage)
-        if others:
-            print(f"keeping {storage.url}: still needed by {', '.join(others)}", flush=True)
+        if _is_anothers(_props):
+            print(f"left alone: the model of another checkout, {storage.url}", flush=True)
             return
-        publish.delete(storage)
+        if destination.startswith("file:"):
+            folder = local_path(destination)
+            if not folder.exists():
+                return
+            remove_abandoned(folder)
+        with _in_one_line(), locked(storage):
+            try:
+                owners.release(storage, str(_props.get("claim")))
+                others = owners.owners(storage)
+                if others:
+                    print(f"keeping {storage.url}: still needed by {', '.join(others)}", flush=True)
+                    return
+                publish.delete(storage)
+            except RetainedError as error:
+                print(error, flush=True)
+
+
+def _problem(
+    storage: Storage, props: Mapping[str, Any], claim: str, *, checksums: bool = True
+) -> str | None:
+    """What is wrong with the model; None if it is complete, and then the claim stands."""
+    with locked(storage):
+        found = publish.problems(storage, checksums=checksums)
+        if not found:
+            owners.confirm(storage, _owner(props), claim)
+    return found[0] if found else None
+
+
+@contextlib.contextmanager
+def _in_one_line() -> Iterator[None]:
+    """The embedded engine shows a RuntimeError's message alone, and others with a traceback."""
+    try:
+        yield
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        raise RuntimeError(f"{place}{error.strerror or error}") from error
+    except (StorageError, LockLostError, ManifestError) as error:
+        raise RuntimeError(str(error)) from error
+
+
+def _is_anothers(props: Mapping[str, Any]) -> bool:
+    """Whether the state is a copy of another checkout's, whose model this is."""
+    destination = str(props["destination"])
+    return destination.startswith("file:") and lies_in_another_checkout(local_path(destination))
 
 
 def _storage(props: Mapping[str, Any]) -> Storage:
@@ -178,7 +230,7 @@ def _spec_failures(spec: object) -> list[CheckFailure]:
     if any(_is_unknown(value) for value in spec.values()):
         return []
     try:
-        _model_spec(spec)
+        ModelSpec.from_json(spec)
     except SpecError as error:
         return [CheckFailure(f"spec.{error.key}", error.reason)]
     except (TypeError, ValueError, OverflowError) as error:
@@ -196,35 +248,29 @@ def _fingerprint_failures(news: Mapping[str, Any]) -> list[CheckFailure]:
     return [CheckFailure("fingerprint", f"must be {_FINGERPRINT_DIGITS} hexadecimal digits")]
 
 
-def _model_spec(spec: Mapping[str, Any]) -> ModelSpec:
-    """The spec; all its numbers come as floats. Raises SpecError, TypeError or ValueError."""
-    for key, value in spec.items():
-        if key in ("image_size", "steps", "max_steps") and float(value) != int(value):
-            raise SpecError(key, f"must be a whole number, not {value}")
-    return ModelSpec.from_json(dict(spec))
-
-
 def _is_unknown(value: object) -> bool:
     return isinstance(value, Unknown) or value == UNKNOWN
 
 
-def _run_export(props: Mapping[str, Any]) -> None:
+def _run_export(props: Mapping[str, Any], claim: str) -> None:
     """Runs `python -m model_export export`, and prints its progress lines as they come."""
     command = [
         *(sys.executable, "-m", "model_export", "export", "--exit-with-parent"),
-        *("--spec", json.dumps(_model_spec(props["spec"]).to_json())),
+        *("--spec", json.dumps(ModelSpec.from_json(props["spec"]).to_json())),
         *("--to", str(props["destination"])),
         *("--expect-fingerprint", str(props["fingerprint"])),
+        *("--claim", claim),
     ]
     with (
-        tempfile.TemporaryFile("w+") as errors,
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
         subprocess.Popen(
             command,
             cwd=_CHECKOUT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
         ) as process,
     ):
         assert process.stdin is not None and process.stdout is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -47,6 +47,9 @@ SAMPLERS = (
     "ddim_leading",
     "ddim_tutorial",
 )
+
+
+_MAX_NUMBER_DIGITS = 10
 
 
 class SpecError(ValueError):
@@ -144,8 +147,9 @@ class ModelSpec:
     profile: str = EXACT
 
     def __post_init__(self) -> None:
-        # 4 and 4.0 describe the same model and must give the same fingerprint.
-        object.__setattr__(self, "guidance_scale", float(self.guidance_scale))
+        for field in fields(self):
+            value = _typed(field.name, getattr(self, field.name), type(field.default))
+            object.__setattr__(self, field.name, value)
         if self.weights == RANDOM:
             object.__setattr__(self, "weights", f"{RANDOM}:0")
         _one_of("family", self.family, FAMILIES)
@@ -174,16 +178,18 @@ class ModelSpec:
         if self.family == "demo":
             if self.weights != BUNDLED:
                 raise SpecError(
-                    "weights", f"must be {BUNDLED} for the demo model, not {self.weights!r}"
+                    "weights", f"must be {BUNDLED} for the demo model, not {_short(self.weights)}"
                 )
             return
         if self.random_seed is not None:
             return
+        if "\0" in self.weights:
+            raise SpecError("weights", f"is no path: {_short(self.weights)}")
         if self.weights != OFFICIAL and not PurePath(self.weights).is_absolute():
             raise SpecError(
                 "weights",
                 f"must be {OFFICIAL}, {RANDOM}, {RANDOM}:SEED or the absolute path of a folder, "
-                f"not {self.weights!r}",
+                f"not {_short(self.weights)}",
             )
         if self.accept_licence != WEIGHTS_LICENCE:
             raise SpecError(
@@ -211,8 +217,10 @@ class ModelSpec:
         kind, _, seed = self.weights.partition(":")
         if kind != RANDOM or self.family == "demo":
             return None
-        if not (seed.isascii() and seed.isdigit() and int(seed) < 2**32):
-            raise SpecError("weights", f"the seed must be from 0 to {2**32 - 1}, not {seed!r}")
+        is_number = seed.isascii() and seed.isdigit() and len(seed) <= _MAX_NUMBER_DIGITS
+        if not is_number or int(seed) >= 2**32:
+            shown = _short(seed)
+            raise SpecError("weights", f"the seed must be from 0 to {2**32 - 1}, not {shown}")
         return int(seed)
 
     def peak_memory(self) -> int:
@@ -241,11 +249,7 @@ class ModelSpec:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> ModelSpec:
         """Reads what `to_json` wrote. Integers may come as floats (protobuf)."""
-        fields = dict(values)
-        for key in ("image_size", "steps", "max_steps"):
-            if key in fields:
-                fields[key] = int(fields[key])
-        return cls(**fields)
+        return cls(**values)
 
     def fingerprint(self, weights_sha256: str) -> str:
         """A hash of this spec, the exporter's version and the weights' checksum: 16 hex digits.
@@ -281,6 +285,32 @@ def reported_profile(fingerprint: str) -> str:
     return name if name in PROFILES else EXACT
 
 
+def _typed(key: str, value: Any, kind: type) -> Any:
+    """The value as kind: 4 and 4.0 describe the same model and must give one fingerprint."""
+    if kind in (int, float):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or (kind is int and value % 1 != 0):
+            words = "a whole number" if kind is int else "a number"
+            raise SpecError(key, f"must be {words}, not {_short(value)}")
+        if abs(value) >= 10**_MAX_NUMBER_DIGITS:
+            raise SpecError(key, "is out of range")
+        return kind(value)
+    if not isinstance(value, kind):
+        words = "true or false" if kind is bool else "text"
+        raise SpecError(key, f"must be {words}, not {_short(value)}")
+    if kind is str and value.encode(errors="ignore").decode() != value:
+        raise SpecError(key, f"is not UTF-8 text: {_short(value)}")
+    return value
+
+
+def _short(value: object) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits
+        text = "that"
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
 def _wrong_size(family: str, size: int) -> str:
     sizes = FAMILY_DEFAULTS[family].image_sizes
     if len(sizes) == 1:
@@ -290,4 +320,4 @@ def _wrong_size(family: str, size: int) -> str:
 
 def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise SpecError(key, f"must be one of {', '.join(allowed)}, not {value!r}")
+        raise SpecError(key, f"must be one of {', '.join(allowed)}, not {_short(value)}")

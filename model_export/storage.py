@@ -9,10 +9,11 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 from model_export.checksums import sha256_of
-from model_export.manifest import checked_path
+from model_export.locks import FileLock, Lock
+from model_export.manifest import MANIFEST_NAME, checked_path
 
 _PART_SUFFIX = ".part"
 
@@ -25,14 +26,32 @@ class UrlError(StorageError):
     """A URL that is not a destination for models."""
 
 
+class ChangedError(StorageError):
+    """Another process has changed a file since it was read here."""
+
+
+class RetainedError(StorageError):
+    """A file that the bucket keeps as it is, by a retention policy or a hold."""
+
+
 class Storage(Protocol):
     """One folder. Paths are relative to it, with forward slashes.
 
     `put` and `write` are atomic: a reader sees the whole file or none. Deleting a missing file is
-    no error. Methods raise StorageError or OSError.
+    no error. In a bucket, `write` and `delete` replace the version that was last seen through this
+    object, and `put` none at all, or they raise ChangedError: a process that lost its lock without
+    noticing does no harm. Methods raise StorageError or OSError.
     """
 
     url: str
+
+    def try_lock(self, expired: int | None = None) -> Lock:
+        """The folder's lock (`model_export.locks`). Raises BusyError if it is held."""
+        ...
+
+    def models(self) -> list[str]:
+        """The names of the folders in this one that have a manifest, sorted."""
+        ...
 
     def check_access(self) -> None:
         """Raises StorageError if it is known that files cannot be published there."""
@@ -40,6 +59,10 @@ class Storage(Protocol):
 
     def sizes(self) -> dict[str, int]:
         """Every file's size by path; empty if the folder does not exist."""
+        ...
+
+    def paths(self) -> list[str]:
+        """Every file, parts of interrupted ones included."""
         ...
 
     def sha256(self, path: str) -> str: ...
@@ -71,12 +94,23 @@ class FileStorage:
     def check_access(self) -> None:
         """Nothing to do: an export first writes next to it, and fails there."""
 
+    def try_lock(self, expired: int | None = None) -> Lock:
+        root = self._root.resolve()
+        return FileLock.take(root.with_name(f".{root.name}.lock"))
+
+    def models(self) -> list[str]:
+        return sorted(path.parent.name for path in self._root.glob(f"*/{MANIFEST_NAME}"))
+
     def sizes(self) -> dict[str, int]:
         return {
             path.relative_to(self._root).as_posix(): path.stat().st_size
             for path in self._root.rglob("*")
             if path.is_file() and not path.name.endswith(_PART_SUFFIX)
         }
+
+    def paths(self) -> list[str]:
+        files = [path for path in self._root.rglob("*") if path.is_file()]
+        return [path.relative_to(self._root).as_posix() for path in files]
 
     def sha256(self, path: str) -> str:
         return sha256_of(self._inside(path))
@@ -156,11 +190,18 @@ def open_storage(url: str) -> Storage:
 
 def normalised_url(url: str) -> str:
     """One spelling for each destination, so that equal ones compare equal as text."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise UrlError(f"{url!r} is not a URL: {error}") from error
     if parts.scheme not in _SCHEMES:
         known = " or ".join(f"{scheme}://" for scheme in _SCHEMES)
         raise UrlError(f"{url!r} must start with {known}")
-    path = unquote(parts.path).rstrip("/")
+    try:
+        path = unquote(parts.path, errors="strict").rstrip("/")
+        quoted = quote(path)
+    except UnicodeError:
+        raise UrlError(f"{url!r} is not UTF-8 text") from None
     if parts.scheme == "gs":
         host, shape = parts.netloc, "gs://bucket/folder"
         host_is_right = _BUCKET.fullmatch(host) is not None
@@ -171,11 +212,16 @@ def normalised_url(url: str) -> str:
         raise UrlError(f"{url!r} must look like {shape}")
     if any(part in ("", ".", "..") for part in path.split("/")[1:]) or "\0" in path:
         raise UrlError(f"{url!r} must be a plain path, without empty parts, '.' or '..'")
-    return f"{parts.scheme}://{host}{quote(path)}"
+    return f"{parts.scheme}://{host}{quoted}"
 
 
 def child_url(url: str, name: str) -> str:
     return f"{normalised_url(url)}/{quote(name)}"
+
+
+def parent_url(url: str) -> str:
+    """The folder that it is in. Raises UrlError if that is not below a root."""
+    return normalised_url(normalised_url(url).rpartition("/")[0])
 
 
 def local_path(url: str) -> Path:
@@ -183,4 +229,5 @@ def local_path(url: str) -> Path:
     parts = urlsplit(normalised_url(url))
     if parts.scheme != "file":
         raise UrlError(f"{url!r} is not on this machine; it must look like file:///absolute/folder")
-    return Path(unquote(parts.path))
+    # As `Path.as_uri` encodes it, which is not UTF-8 in every locale.
+    return Path(os.fsdecode(unquote_to_bytes(parts.path)))

@@ -114,6 +114,17 @@ def fetch(spec: ModelSpec, on_progress: Callable[[float], None] = lambda _done: 
         before += file.size_bytes
 
 
+def downloads(spec: ModelSpec) -> Path | None:
+    """The download folder, if it has any of the spec's weights or a part of them."""
+    if spec.random_seed is not None or spec.weights_folder is not None:
+        return None
+    names = [part.file.name for part in PARTS]
+    found = any(
+        (cache_folder() / f"{name}{end}").exists() for name in names for end in ("", ".part")
+    )
+    return cache_folder() if found else None
+
+
 def cache_folder() -> Path:
     """Where downloads are kept: $DIFFUSION_SERVING_CACHE, or the user's cache."""
     chosen = os.environ.get(CACHE_VARIABLE)
@@ -130,7 +141,7 @@ def is_cached(file: RemoteFile) -> bool:
 
 def licence_text(spec: ModelSpec) -> str:
     """The weights' licence. `fetch` must have downloaded it."""
-    return _path(spec, LICENCE_FILE).read_text()
+    return _path(spec, LICENCE_FILE).read_text(encoding="utf-8")
 
 
 def fill(models: Sequence[Any], spec: ModelSpec, on_progress: Callable[[float], None]) -> None:

@@ -21,7 +21,8 @@ import google_crc32c
 class FakeGcs:
     """Buckets of objects: content and metadata by name. `refuse` answers everything with 403.
 
-    `before_request` is called first for every request.
+    `before_request` is called first for every request. With `retains`, a retention policy keeps
+    every object as it is.
     """
 
     def __init__(self, *buckets: str) -> None:
@@ -30,7 +31,21 @@ class FakeGcs:
         self.uploads: dict[str, tuple[str, dict[str, Any]]] = {}
         self.log: list[str] = []
         self.refuse = False
+        self.retains = False
         self.url = ""
+        self.mutex = threading.Lock()
+        self._generations: dict[tuple[str, str], tuple[int, object]] = {}
+
+    def generation(self, bucket: str, name: str) -> int:
+        """The version of an object, also of one that a test put there; 0 if there is none."""
+        found = self.buckets[bucket].get(name)
+        if found is None:
+            return 0
+        known, content = self._generations.get((bucket, name), (0, None))
+        if content is not found:
+            known = max((seen for seen, _ in self._generations.values()), default=0) + 1
+            self._generations[bucket, name] = known, found
+        return known
 
 
 @contextmanager
@@ -70,6 +85,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         self.gcs.before_request()
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        with self.gcs.mutex:
+            self._handle_alone(body)
+
+    def _handle_alone(self, body: bytes) -> None:
         url = urlsplit(self.path)
         query = {k: v[0] for k, v in parse_qs(url.query).items()}
         if re.fullmatch("/storage/v1/b/[^/]+", url.path):
@@ -91,21 +110,52 @@ class _Handler(BaseHTTPRequestHandler):
         elif way == "/upload":
             self._upload(bucket, objects, query, body)
         elif not name:
-            prefix = query.get("prefix", "")
-            items = [self._describe(bucket, n) for n in sorted(objects) if n.startswith(prefix)]
-            self._answer(200, {"items": items})
+            self._list(bucket, query.get("prefix", ""), query.get("delimiter"))
         elif name not in objects:
             self._answer(404, {"error": {"message": "no such object"}})
         elif self.command == "DELETE":
+            if self._is_refused(bucket, name, query):
+                return
             del objects[name]
             self.gcs.log.append(f"delete {name}")
             self._answer(204, None)
         elif way == "/download":
             content = objects[name][0]
             self.gcs.log.append(f"download {name}")
-            self._answer(200, content, {"X-Goog-Hash": f"crc32c={_crc32c(content)}"})
+            headers = {
+                "X-Goog-Hash": f"crc32c={_crc32c(content)}",
+                "X-Goog-Generation": str(self.gcs.generation(bucket, name)),
+            }
+            self._answer(200, content, headers)
         else:
             self._answer(200, self._describe(bucket, name))
+
+    def _list(self, bucket: str, prefix: str, delimiter: str | None) -> None:
+        names = [name for name in sorted(self.gcs.buckets[bucket]) if name.startswith(prefix)]
+        folders: list[str] = []
+        if delimiter:
+            below = [name for name in names if delimiter in name.removeprefix(prefix)]
+            names = [name for name in names if name not in below]
+            heads = [name.removeprefix(prefix).partition(delimiter)[0] for name in below]
+            folders = [f"{prefix}{head}{delimiter}" for head in dict.fromkeys(heads)]
+        items = [self._describe(bucket, name) for name in names]
+        self._answer(200, {"items": items, "prefixes": folders})
+
+    def _is_refused(self, bucket: str, name: str, query: dict[str, str]) -> bool:
+        """Answers and returns True if the object's state forbids to replace or delete it."""
+        current, wanted = self.gcs.generation(bucket, name), query.get("ifGenerationMatch")
+        if wanted is not None and int(wanted) != current:
+            self._answer(412, {"error": {"message": "conditionNotMet"}})
+            return True
+        if current and self.gcs.retains:
+            message = (
+                f"Object '{bucket}/{name}' is subject to bucket's retention policy or object "
+                "retention and cannot be deleted or overwritten until 2031-01-01T00:00:00Z"
+            )
+            errors = [{"message": message, "domain": "global", "reason": "retentionPolicyNotMet"}]
+            self._answer(403, {"error": {"code": 403, "message": message, "errors": errors}})
+            return True
+        return False
 
     def _upload(
         self, bucket: str, objects: dict[str, Any], query: dict[str, str], body: bytes
@@ -119,11 +169,15 @@ class _Handler(BaseHTTPRequestHandler):
             assert isinstance(data, bytes)
             if "crc32c" in about:
                 assert about["crc32c"] == _crc32c(data)
-            self._keep(objects, about["name"], data, about)
-            self._answer(200, self._describe(bucket, about["name"]))
+            if not self._is_refused(bucket, about["name"], query):
+                self._keep(objects, about["name"], data, about)
+                self._answer(200, self._describe(bucket, about["name"]))
         elif self.command == "POST":
             token = secrets.token_hex(8)
             about = json.loads(body)
+            if self._is_refused(bucket, about["name"], query):
+                return
+            about["query"] = query
             self.gcs.uploads[token] = (about["name"], {"about": about, "content": b"", "parts": 0})
             where = f"{self.gcs.url}{urlsplit(self.path).path}?upload_id={token}"
             self._answer(200, {}, {"Location": where})
@@ -135,8 +189,9 @@ class _Handler(BaseHTTPRequestHandler):
             if total in ("*", "") or len(upload["content"]) < int(total):
                 self._answer(308, None, {"Range": f"bytes=0-{len(upload['content']) - 1}"})
                 return
-            self._keep(objects, name, upload["content"], upload["about"])
-            self._answer(200, self._describe(bucket, name))
+            if not self._is_refused(bucket, name, upload["about"]["query"]):
+                self._keep(objects, name, upload["content"], upload["about"])
+                self._answer(200, self._describe(bucket, name))
 
     def _keep(self, objects: dict[str, Any], name: str, data: bytes, about: Any) -> None:
         objects[name] = (data, about.get("metadata", {}))
@@ -148,6 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
         return {
             "name": name,
             "bucket": bucket,
+            "generation": str(self.gcs.generation(bucket, name)),
             "size": size,
             "metadata": metadata,
             "crc32c": checksum,

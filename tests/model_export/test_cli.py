@@ -17,6 +17,7 @@ import pytest
 from model_export import owners, publish
 from model_export.cli import main
 from model_export.export import stages
+from model_export.locks import locked
 from model_export.manifest import Manifest
 from model_export.spec import ModelSpec
 from model_export.staging import remove_abandoned, staging_folder
@@ -82,8 +83,8 @@ def start(stand_in_family: StandInFamily) -> Iterator[Callable[..., subprocess.P
             "--accept-licence: the weights have",
         ),
         (["verify", "s3://bucket/x"], 2, "must start with file:// or gs://"),
-        (["verify", "file:///nowhere/x"], 1, "manifest.json is missing; export it again"),
-        (["delete", "file:///nowhere/x"], 1, "has no manifest; nothing was deleted"),
+        (["verify", "file:///nowhere/x"], 1, "file:///nowhere/x does not exist"),
+        (["delete", "file:///nowhere/x"], 1, "does not exist; nothing was deleted"),
     ],
 )
 def test_an_error_is_one_line_that_says_what_to_do(
@@ -255,8 +256,9 @@ def test_clean_removes_leftovers_but_no_complete_model(
     unfinished.write(b"words", "1/assets/words.txt")
     with staging_folder(base) as alive:
         dead = alive.with_name(f"{alive.name.rsplit('-', 1)[0]}-{a_dead_pid()}")
-        alive.rename(dead)
-        assert main(["clean", f"file://{base}"]) == 0
+    dead.mkdir()
+    (base / f".{'0' * 16}.lock").touch()
+    assert main(["clean", f"file://{base}"]) == 0
     assert {path.name for path in base.iterdir()} == {manifest.fingerprint}
     assert publish.problems(FileStorage(url)) == []
     assert dead.name in capsys.readouterr().out
@@ -342,7 +344,8 @@ def stalled_export(
     process = start("export", "--spec", SPEC, "--to", f"file://{base}", *more)
     wait_until(lambda: family.reached.exists() or process.poll() is not None, "the export to begin")
     assert process.poll() is None, process.communicate()
-    assert [path.name.startswith(".export-") for path in base.iterdir()] == [True]
+    names = sorted(path.name for path in base.iterdir())
+    assert names == [f".{FINGERPRINT}.lock", names[1]] and names[1].startswith(".export-")
     return process
 
 
@@ -437,10 +440,11 @@ def test_a_killed_export_leaves_one_folder_that_the_next_one_removes(
     process = stalled_export(start, stand_in_family, base)
     process.kill()
     process.wait(LIMIT_SECONDS)
-    (left,) = base.iterdir()
+    (left,) = base.glob(".export-*")
     assert not (left / "manifest.json").exists()
-    with staging_folder(base) as staging:
-        assert list(base.iterdir()) == [staging]
+    storage = FileStorage(f"file://{base}/{FINGERPRINT}")
+    with locked(storage, pytest.fail), staging_folder(base) as staging:
+        assert list(base.glob(".export-*")) == [staging]
     assert list(base.iterdir()) == []
 
 

@@ -85,7 +85,7 @@ def test_deleting_removes_exactly_what_was_published(
     gcs.buckets["models-1"]["models/abcd/other"] = (b"x", {})
     publish.publish(*model, storage)
     owners.claim(storage, "p/dev/model", "t")
-    owners.release(storage, "p/dev/model", "t")
+    owners.release(storage, "t")
     publish.delete(storage)
     assert names(gcs) == ["models/abcd/other"]
     assert storage.sizes() == {}

@@ -184,7 +184,7 @@ def spec_with(**changes: Any) -> dict[str, Any]:
         ({"spec": spec_with(steps=99)}, "spec.steps", "must be from 1 to 6, not 99"),
         ({"spec": spec_with(steps=2.5)}, "spec.steps", "must be a whole number, not 2.5"),
         ({"spec": spec_with(sampler="euler")}, "spec.sampler", "must be one of"),
-        ({"spec": spec_with(steps="many")}, "spec", "does not describe a model"),
+        ({"spec": spec_with(steps="many")}, "spec.steps", "must be a whole number, not 'many'"),
         ({"spec": spec_with(colour="red")}, "spec", "does not describe a model"),
     ],
 )
@@ -253,9 +253,20 @@ def test_delete_also_removes_what_a_killed_export_left(
     id_, state = server.create(inputs(present))
     with staging_folder(present) as own:
         dead = own.with_name(f"{own.name.rsplit('-', 1)[0]}-{2**22 + 1}")  # above Linux's limit
-        own.rename(dead)
-        server.delete(id_, state)
+    dead.mkdir()
+    server.delete(id_, state)
     assert list(present.iterdir()) == []
+
+
+def test_a_copied_state_reads_and_deletes_no_model_of_the_original(
+    server: DynamicServer, present: Path
+) -> None:
+    id_, state = server.create(inputs(present))
+    theirs = present.rename(present.with_name(".state")) / FINGERPRINT
+    copied = {**state, "destination": f"file://{theirs.parent}", "uri": f"file://{theirs}"}
+    assert server.read(copied["uri"], copied)[0] == ""
+    server.delete(copied["uri"], copied)
+    assert publish.problems(FileStorage(copied["uri"])) == []
 
 
 def test_two_stacks_can_share_a_model(server: DynamicServer, present: Path) -> None:
@@ -290,7 +301,7 @@ def test_an_export_ends_with_the_provider_process(
     request = threading.Thread(target=create)
     request.start()
     wait_until(stand_in_family.reached.exists, "the export to begin")
-    (staging,) = base.iterdir()
+    (staging,) = base.glob(".export-*")
     export_pid = int(staging.name.rsplit("-", 1)[1])
     assert is_running(export_pid)
     if number == signal.SIGINT:
