@@ -7,6 +7,7 @@ from pathlib import Path
 import pulumi
 
 from infra import settings
+from infra.backend import refuse_new_cloud_state
 from infra.outputs import curl_command, limits
 from infra.sdk_imports import import_on_demand
 from infra.startup import without_garbage_collection
@@ -18,7 +19,11 @@ STATE_FOLDER = Path(__file__).resolve().parent / ".state"
 configured = settings.load()
 
 if configured.gke is None:
-    from infra.local import LocalModelServer, LocalModelServerArgs
+    from infra.local import LocalModelServer, LocalModelServerArgs, require_free_ports
+
+    require_free_ports(
+        configured.local.rest_port, configured.local.grpc_port, STATE_FOLDER / "server"
+    )
 
     model = ModelExport(
         "model", spec=configured.model, destination=(STATE_FOLDER / "models").as_uri()
@@ -37,6 +42,7 @@ if configured.gke is None:
     pulumi.export("endpoint", server.endpoint)
     pulumi.export("grpcEndpoint", server.grpcEndpoint)
 else:
+    refuse_new_cloud_state(STATE_FOLDER)
     # The cloud SDKs are imported here only: the stack `local` runs without them.
     with without_garbage_collection():
         import_on_demand()

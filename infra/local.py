@@ -7,11 +7,13 @@ the next `up` starts the server again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-from urllib.parse import unquote, urlparse
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlparse
 
 import pulumi
 from pulumi.dynamic import (
@@ -25,7 +27,16 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from infra.server_process import ServerOptions, ServerProcess, ServerStartError
+from console import escape_unencodable
+from infra import local_state, ports
+from infra.server_process import (
+    ServerOptions,
+    ServerProcess,
+    ServerStartError,
+    ServerStopError,
+)
+from infra.server_record import running_server
+from model_export.checkout import STATE_FOLDER, lies_in_another_checkout
 from model_export.spec import MODEL_NAME
 
 _INPUTS = (
@@ -84,13 +95,22 @@ class LocalModelServerProvider(ResourceProvider):
         return UpdateResult(outs=_started(_news))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        if not props or not _process(props).is_serving(_options(props)):
+        if props and _is_anothers(props):
+            return ReadResult("", {})
+        # Another PID than the state's is a server that a killed deployment began to start.
+        pid = props.get("pid")
+        recorded = int(pid) if isinstance(pid, int | float) else None
+        if not props or not _process(props).is_serving(_options(props), recorded):
             return ReadResult("", {})
         return ReadResult(id_, props)
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        if _is_anothers(_props):
+            _show(f"left alone: the server of another checkout, in {_props['stateFolder']}")
+            return
         process = _process(_props)
-        process.stop()
+        with _failures_in_one_line():
+            process.stop()
         process.remove_files()
 
 
@@ -129,15 +149,28 @@ class LocalModelServer(Resource, module="diffusion", name="LocalModelServer"):
         )
 
 
+def require_free_ports(rest_port: int, grpc_port: int, state_folder: Path) -> None:
+    """End the program if another program has a port of the server that is to be started.
+
+    It is checked here, since the server starts only after the export.
+    """
+    server = running_server(state_folder)
+    if server is not None and not server.record.grpc_port:
+        return  # a record of an earlier version does not tell all of its ports
+    own = () if server is None else (server.record.rest_port, server.record.grpc_port)
+    wanted = {"restPort": rest_port, "grpcPort": grpc_port}
+    if problem := ports.problem(_LOOPBACK, wanted, own, pulumi.get_stack()):
+        raise pulumi.RunError(problem)
+
+
 def _started(props: Mapping[str, Any]) -> dict[str, Any]:
     """Stop the recorded server, start one for `props`, and return the resource's outputs."""
     options, process = _options(props), _process(props)
-    process.stop()
-    try:
+    if Path(str(props["stateFolder"])).parent == STATE_FOLDER:
+        local_state.take_over(STATE_FOLDER)
+    with _failures_in_one_line():
+        process.stop()
         pid = process.start(options, progress=_show)
-    except ServerStartError as error:
-        # For a RuntimeError, the embedded engine shows the message alone.
-        raise RuntimeError(str(error)) from None
     return {
         **{key: props[key] for key in _INPUTS},
         "endpoint": f"http://{options.host}:{options.rest_port}",
@@ -147,6 +180,20 @@ def _started(props: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def _failures_in_one_line() -> Generator[None]:
+    try:
+        yield
+    except (ServerStartError, ServerStopError) as error:
+        # For a RuntimeError, the embedded engine shows the message alone.
+        raise RuntimeError(str(error)) from None
+
+
+def _is_anothers(props: Mapping[str, Any]) -> bool:
+    """Whether the state is a copy of another checkout's, whose server this is."""
+    return lies_in_another_checkout(Path(str(props["stateFolder"])))
+
+
 def _process(props: Mapping[str, Any]) -> ServerProcess:
     return ServerProcess(Path(str(props["stateFolder"])))
 
@@ -154,7 +201,7 @@ def _process(props: Mapping[str, Any]) -> ServerProcess:
 def _options(props: Mapping[str, Any]) -> ServerOptions:
     # The provider protocol sends numbers as floats.
     return ServerOptions(
-        model_folder=Path(unquote(urlparse(cast(str, props["modelUri"])).path)),
+        model_folder=_folder(str(props["modelUri"])),
         model_name=str(props["modelName"]),
         host=str(props["host"]),
         rest_port=int(props["restPort"]),
@@ -164,5 +211,11 @@ def _options(props: Mapping[str, Any]) -> ServerOptions:
     )
 
 
+def _folder(url: str) -> Path:
+    """The folder of a file:// URL, in the file system's encoding as `Path.as_uri` writes it."""
+    return Path(os.fsdecode(unquote_to_bytes(urlparse(url).path)))
+
+
 def _show(line: str) -> None:
+    escape_unencodable()  # the official engine's provider, too, has the console's encoding
     print(line, flush=True)

@@ -1,7 +1,7 @@
 """A background server on this machine: starts it, finds it again, stops it.
 
-A record file has the process's PID and start time, so that another process with a reused PID is
-never mistaken for the server. Used by the `LocalModelServer` resource, and through
+The server gets the open, locked file of its record (see `server_record`), so that there is no
+moment without a lock. Used by the `LocalModelServer` resource, and through
 `python -m infra.server_process` by `make down`.
 """
 
@@ -9,20 +9,28 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import json
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
 import psutil
 
+from infra import ports
 from infra.batching import batching_parameters
 from infra.monitoring import monitoring_config
+from infra.server_record import (
+    RECORD_FILE,
+    RunningServer,
+    ServerRecord,
+    is_locked,
+    running_server,
+)
 
 READY_TIMEOUT_SECONDS = 600.0
 """Long, for busy machines: half a minute is usual. A server that exits is noticed immediately."""
@@ -32,7 +40,6 @@ _PROGRESS_SECONDS = 4.0
 _USUAL_START_SECONDS = 25.0
 """On two cores: importing TensorFlow takes 5 s, each signature's first run about 6 s."""
 _PROBE_TIMEOUT_SECONDS = 5.0
-_START_TIME_TOLERANCE_SECONDS = 1.0
 _PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
 KEEP_WORD = b"keep\n"
@@ -42,6 +49,10 @@ server exits: a killed deployment leaves no server behind."""
 
 class ServerStartError(Exception):
     """The server did not start; the message says why and what to do."""
+
+
+class ServerStopError(Exception):
+    """The server runs and cannot be stopped from here; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -57,22 +68,14 @@ class ServerOptions:
     request_timeout_seconds: int
 
 
-@dataclass(frozen=True)
-class _Record:
-    pid: int
-    started: float
-    model_folder: str
-    host: str
-    rest_port: int
-
-
 class ServerProcess:
     """The server recorded in a state folder, running or not."""
 
     def __init__(self, state_folder: Path) -> None:
         self._folder = state_folder
         self.log_file = state_folder / "server.log"
-        self._record_file = state_folder / "server.json"
+        self._record_file = state_folder / RECORD_FILE
+        self._starting_file = self._record_file.with_suffix(".tmp")
         self._batching_file = state_folder / "batching.pbtxt"
         self._monitoring_file = state_folder / "monitoring.pbtxt"
 
@@ -81,14 +84,14 @@ class ServerProcess:
 
         Raises ServerStartError if a port is in use, the model does not load, or on a timeout.
         """
-        for key, port in (("restPort", options.rest_port), ("grpcPort", options.grpc_port)):
-            _require_free(options.host, port, key)
+        wanted = {"restPort": options.rest_port, "grpcPort": options.grpc_port}
+        if problem := ports.problem(options.host, wanted):
+            raise ServerStartError(problem)
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._batching_file.write_text(batching_parameters(options.queue))
-        self._monitoring_file.write_text(monitoring_config())
+        self._batching_file.write_text(batching_parameters(options.queue), encoding="utf-8")
+        self._monitoring_file.write_text(monitoring_config(), encoding="utf-8")
         progress(f"starting the server for {options.model_folder.name}")
-        with self.log_file.open("ab") as log:
-            server = self._launch(options, log)
+        server = self._launch(options)
         try:
             self._record(server.pid, options)
             self._wait_until_ready(server, options, progress)
@@ -96,35 +99,44 @@ class ServerProcess:
         except BaseException:
             _terminate(psutil.Process(server.pid) if server.poll() is None else None)
             server.wait()
-            self._record_file.unlink(missing_ok=True)
+            self._forget()
             raise
         return server.pid
 
     def stop(self) -> None:
-        """Stop the recorded server, if it runs, and wait until it has exited."""
-        _terminate(self._running())
-        self._record_file.unlink(missing_ok=True)
+        """Stop the recorded server, if it runs, and wait until it has exited.
+
+        Raises ServerStopError if this process cannot.
+        """
+        server = running_server(self._folder)
+        if server is not None:
+            _stop(server)
+        self._forget()
 
     def remove_files(self) -> None:
         """Remove the files of `start`, and the folder if it is then empty."""
-        files = (self.log_file, self._record_file, self._batching_file, self._monitoring_file)
-        for path in files:
+        self._forget()
+        for path in (self.log_file, self._batching_file, self._monitoring_file):
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._folder.rmdir()
 
-    def is_serving(self, options: ServerOptions) -> bool:
-        """Whether the recorded process runs and serves this model on this port."""
-        record = self._read_record()
+    def is_serving(self, options: ServerOptions, pid: int | None = None) -> bool:
+        """Whether the recorded server runs, with this model and address and, if given, this PID.
+
+        It need not answer: a busy server is slow to.
+        """
+        server = running_server(self._folder)
         return (
-            record is not None
-            and self._running() is not None
-            and (record.host, record.rest_port) == (options.host, options.rest_port)
-            and record.model_folder == str(options.model_folder)
-            and _state(options.host, options.rest_port, options.model_name) == "AVAILABLE"
+            server is not None
+            and pid in (None, server.record.pid)
+            and server.record.host == options.host
+            and server.record.rest_port == options.rest_port
+            and server.record.model_folder == str(options.model_folder)
         )
 
-    def _launch(self, options: ServerOptions, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _launch(self, options: ServerOptions) -> subprocess.Popen[bytes]:
+        """Start the server; from its first moment it holds a lock on its coming record."""
         flags = {
             "host": options.host,
             "model_name": options.model_name,
@@ -139,43 +151,40 @@ class ServerProcess:
             "enable_grpc_healthcheck_service": "true",
             "stop_unless_kept": "true",
         }
-        return subprocess.Popen(
-            [sys.executable, "-m", "devserver", *(f"--{k}={v}" for k, v in flags.items())],
-            cwd=_PROJECT_ROOT,
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        # A file of its own: the server of a killed deployment may still have the previous one.
+        self._starting_file.unlink(missing_ok=True)
+        with (
+            self._starting_file.open("x", encoding="utf-8") as record,
+            self.log_file.open("ab") as log,
+        ):
+            with contextlib.suppress(OSError):  # not every file system supports it
+                fcntl.flock(record, fcntl.LOCK_EX)
+            return subprocess.Popen(
+                [sys.executable, "-m", "devserver", *(f"--{k}={v}" for k, v in flags.items())],
+                cwd=_PROJECT_ROOT,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=[record.fileno()],
+            )
 
     def _record(self, pid: int, options: ServerOptions) -> None:
-        record = _Record(
-            pid=pid,
-            started=psutil.Process(pid).create_time(),
-            model_folder=str(options.model_folder),
-            host=options.host,
-            rest_port=options.rest_port,
-        )
-        temporary = self._record_file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(record)))
-        temporary.replace(self._record_file)
+        with self._starting_file.open("r+", encoding="utf-8") as file:
+            record = ServerRecord.of_process(
+                pid,
+                model_folder=options.model_folder,
+                host=options.host,
+                rest_port=options.rest_port,
+                grpc_port=options.grpc_port,
+                locked=bool(is_locked(file)),
+            )
+            file.write(record.to_json())
+        self._starting_file.replace(self._record_file)
 
-    def _read_record(self) -> _Record | None:
-        try:
-            return _Record(**json.loads(self._record_file.read_text()))
-        except (OSError, ValueError, TypeError):
-            return None
-
-    def _running(self) -> psutil.Process | None:
-        record = self._read_record()
-        if record is None:
-            return None
-        try:
-            process = psutil.Process(record.pid)
-            same = abs(process.create_time() - record.started) < _START_TIME_TOLERANCE_SECONDS
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-        except psutil.Error:
-            return None
+    def _forget(self) -> None:
+        self._record_file.unlink(missing_ok=True)
+        self._starting_file.unlink(missing_ok=True)
 
     def _wait_until_ready(
         self,
@@ -210,7 +219,7 @@ class ServerProcess:
         pipe.close()
 
     def _last_log_line(self) -> str:
-        lines = self.log_file.read_text(errors="replace").strip().splitlines()
+        lines = self.log_file.read_text(errors="replace", encoding="utf-8").strip().splitlines()
         return lines[-1] if lines else "no output"
 
 
@@ -225,9 +234,28 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("folder", type=Path)
     parsed = parser.parse_args(arguments)
     process = ServerProcess(cast(Path, parsed.folder))
-    process.stop()
+    try:
+        process.stop()
+    except ServerStopError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     process.remove_files()
     return 0
+
+
+def _stop(server: RunningServer) -> None:
+    if server.process is None:
+        raise ServerStopError(f"the server runs as {server}: stop it there, then run this again")
+    try:
+        _terminate(server.process)
+    except psutil.AccessDenied:
+        raise ServerStopError(
+            f"the server runs as {server}, which belongs to another user: let them stop it"
+        ) from None
+    except psutil.TimeoutExpired:
+        raise ServerStopError(
+            f"the server, {server}, does not end: wait until it has, then run this again"
+        ) from None
 
 
 def _terminate(process: psutil.Process | None) -> None:
@@ -241,18 +269,6 @@ def _terminate(process: psutil.Process | None) -> None:
         except psutil.TimeoutExpired:
             process.kill()
             process.wait(STOP_TIMEOUT_SECONDS)
-
-
-def _require_free(host: str, port: int, key: str) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            raise ServerStartError(
-                f"port {port} is in use by another program: stop that program, or set another "
-                f"port with: pulumi config set {key} {port + 100} (or in Pulumi.local.yaml)"
-            ) from None
 
 
 def _state(host: str, port: int, model_name: str) -> str | None:

@@ -76,13 +76,16 @@ class Run:
 
 def stack_config(stack: str) -> dict[str, str]:
     """A committed stack's config with the project's defaults, as the program gets it."""
-    project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
+    project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))
     values = {
         f"{PROJECT}:{key}": declared["default"]
         for key, declared in project["config"].items()
         if "default" in declared
     }
-    values |= yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text()).get("config") or {}
+    values |= (
+        yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8")).get("config")
+        or {}
+    )
     return {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}
 
 
@@ -216,6 +219,10 @@ def _run(run: Run, config: dict[str, str], stack: str, mocked: _Mocks) -> None:
 
 
 def _program() -> None:
+    from infra import ports
+
+    # What a stack would create does not depend on what runs on this machine.
+    ports.is_free = lambda host, port: True
     runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
 
 

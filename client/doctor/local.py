@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from client.doctor.finding import Finding, State
 from client.errors import printable
-from client.stacks.local_server import recorded_process
+from infra.server_record import running_server
 
 LOG_LINES = 8
 _CONNECT_SECONDS = 3.0
@@ -17,14 +17,16 @@ _CONNECT_SECONDS = 3.0
 
 def local_findings(endpoint: str, state_folder: Path) -> Iterator[Finding]:
     """state_folder: where the server keeps its log and the record of its process."""
-    process = recorded_process(state_folder)
-    if process is None:
+    server = running_server(state_folder)
+    if server is None:
         yield Finding(
             "server", State.WRONG, "no server process is running: start it with `make up`"
         )
+    elif server.process is None:
+        yield Finding("server", State.UNKNOWN, f"running as {server}: run doctor there")
     else:
-        yield Finding("server", State.OK, f"running as process {process.pid}")
-    yield _port(endpoint, process is not None)
+        yield Finding("server", State.OK, f"running as {server}")
+    yield _port(endpoint, server is not None)
     yield _log(state_folder / "server.log")
 
 

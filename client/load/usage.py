@@ -17,9 +17,9 @@ import psutil
 from client.errors import one_line
 from client.stacks.cluster import NAMESPACE, POD_LABEL, kubeconfig_of
 from client.stacks.discovery import PROJECT_ROOT, StackOutputs
-from client.stacks.local_server import recorded_process
 from client.stacks.tools import ToolError, tool_output
 from client.transports.endpoints import is_loopback, normalize_endpoint
+from infra.server_record import running_server
 
 PROCESS_SECONDS = 0.5
 FIRST_SAMPLE_SECONDS = 0.1
@@ -126,9 +126,9 @@ def server_process(endpoint: str) -> psutil.Process:
     if not is_loopback(endpoint):
         raise NotMeasurableError(f"{one_line(endpoint)} is not on this machine")
     port = urlsplit(endpoint).port or 80
-    recorded = recorded_process(PROJECT_ROOT / ".state" / "server", port)
-    if recorded is not None:
-        return recorded
+    recorded = running_server(PROJECT_ROOT / ".state" / "server")
+    if recorded is not None and recorded.process and recorded.record.rest_port == port:
+        return recorded.process
     try:
         for connection in psutil.net_connections("tcp"):
             address: Any = connection.laddr

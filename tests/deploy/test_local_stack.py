@@ -88,18 +88,21 @@ def test_a_local_stack_from_up_to_down(checkout: Checkout) -> None:
     checkout.make("down")
 
 
-def test_a_port_in_use_is_one_clear_error_and_the_next_up_works(
+def test_ports_in_use_are_one_clear_error_before_the_export_and_the_next_up_works(
     checkout: Checkout, demo_model: Path
 ) -> None:
     import socket
 
+    ports = (checkout.rest_port, checkout.grpc_port)
+    with socket.create_server(("127.0.0.1", ports[0])):
+        one = checkout.make("preview", code=2)
+        with socket.create_server(("127.0.0.1", ports[1])):
+            both = checkout.make("up", code=2)
+    assert f"port {ports[0]} is in use by another program" in one
+    assert f"ports {ports[0]} and {ports[1]} are in use by other programs" in both
+    assert "\n  diffusion-serving:grpcPort: " in both
+    assert checkout.models() == []
     checkout.add_model(demo_model)
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.0.0.1", checkout.rest_port))
-        taken.listen()
-        output = checkout.make("up", code=2)
-    assert f"port {checkout.rest_port} is in use by another program" in output
     checkout.make("up")
     ask(checkout, "a circle")
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import fcntl
 import os
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from client.doctor.examination import examine, verdict
 from client.doctor.finding import Finding, State
 from client.errors import ClientError
-from infra.server_process import _Record  # pyright: ignore[reportPrivateUsage]
+from infra.server_record import ServerRecord
 from tests.client.fake_serving import FakeServing
 from tests.client.stub_tools import StubTools
 
@@ -29,10 +29,10 @@ class Checkout:
         (self.state / "server.log").write_text("loading\nready\n")
         self.record(os.getpid(), psutil.Process().create_time())
 
-    def record(self, pid: int, started: float) -> None:
+    def record(self, pid: int, started: float, **more: Any) -> None:
         """Writes what `infra.server_process` writes of a server that it started."""
-        record = _Record(pid=pid, started=started, model_folder="m", host="h", rest_port=1)
-        (self.state / "server.json").write_text(json.dumps(asdict(record)))
+        record = ServerRecord(pid, started, model_folder="m", host="h", rest_port=1, **more)
+        (self.state / "server.json").write_text(record.to_json())
 
     def deploys(self, endpoint: str) -> None:
         self._tools.answer("pulumi", "stack output", {"endpoint": endpoint, "fingerprint": "f"})
@@ -74,6 +74,16 @@ def test_another_process_with_the_servers_id_is_not_the_server(
     assert found["server"].state is State.WRONG
     assert "start it with `make up`" in found["server"].message
     assert "another program is listening" in found["port"].message
+
+
+def test_a_server_in_another_pid_namespace_is_named(checkout: Checkout) -> None:
+    checkout.record(os.getpid(), 0.0, locked=True, pid_namespace="another", hostname="box")
+    with (checkout.state / "server.json").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        found = checkout.findings()
+    assert found["server"].state is State.UNKNOWN
+    assert f"process {os.getpid()} on box, in another container" in found["server"].message
+    assert found["port"].state is State.OK
 
 
 @pytest.mark.parametrize("record", ["", "{", "[]", '{"pid": "x", "started": 1}', '{"pid": -1}'])

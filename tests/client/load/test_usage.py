@@ -16,7 +16,6 @@ import pytest
 
 from client.load import usage
 from client.load.usage import Monitor, NotMeasurableError, Use, server_process
-from client.stacks.local_server import recorded_process
 from tests.client.commands import CommandLine
 from tests.client.fake_serving import FakeServing
 from tests.client.stub_tools import POD, StubTools
@@ -86,7 +85,7 @@ def test_a_port_without_a_listener_cannot_be_measured(free_port: int) -> None:
 
 
 def test_the_stacks_record_finds_the_server_if_connections_cannot_be_listed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free_port: int
 ) -> None:
     def denied(_: str) -> None:
         raise psutil.AccessDenied
@@ -104,7 +103,8 @@ def test_the_stacks_record_finds_the_server_if_connections_cannot_be_listed(
         record = {"pid": os.getpid(), "started": started, "rest_port": port}
         (folder / "server.json").write_text(json.dumps(record))
         assert server_process(endpoint).pid == os.getpid()
-        assert recorded_process(folder, rest_port=port + 1) is None, "another server's record"
+        with pytest.raises(NotMeasurableError):  # another server's record
+            server_process(f"http://127.0.0.1:{free_port}")
 
 
 def test_a_failed_measurement_ends_the_monitor_and_is_reported() -> None:
