@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from infra import local
@@ -77,6 +82,35 @@ def test_deleting_a_stopped_server_does_no_harm(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "gone"):
         LocalModelServerProvider().delete("id", {**PROPS, "stateFolder": str(folder)})
     assert list(tmp_path.iterdir()) == [mine]
+
+
+@pytest.fixture
+def other_checkouts_server(tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
+    """The state folder and the process of a server in another checkout."""
+    folder = tmp_path / "A/.state/server"
+    folder.mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        record = {
+            "pid": process.pid,
+            "started": psutil.Process(process.pid).create_time(),
+            "model_folder": str(tmp_path / "A/.state/models/abc"),
+            "host": "127.0.0.1",
+            "rest_port": 8501,
+        }
+        (folder / "server.json").write_text(json.dumps(record))
+        yield folder, process
+        process.kill()
+
+
+def test_a_copied_state_reads_and_deletes_no_server_of_the_original(
+    other_checkouts_server: tuple[Path, subprocess.Popen[bytes]],
+) -> None:
+    folder, process = other_checkouts_server
+    provider = LocalModelServerProvider()
+    assert provider.read("id", {**PROPS, "stateFolder": str(folder)}).id == ""
+    provider.delete("id", {**PROPS, "stateFolder": str(folder)})
+    assert process.poll() is None
+    assert (folder / "server.json").exists()
 
 
 def test_a_failed_start_is_reported_in_one_line(

@@ -1,0 +1,123 @@
+"""The backend in effect, and the stacks whose state is in the checkout's `.state` folder.
+
+That folder is for the stack `local`: it is lost with the checkout, and its secrets have an empty
+passphrase. A new cloud stack in it is refused; one that is already there goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import unquote
+
+import yaml
+
+_FILE_SCHEME = "file://"
+_CHECKPOINT_SUFFIXES = (".json", ".json.gz", ".json.zst")
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+class BackendError(Exception):
+    """A new cloud stack's state would go to the checkout's state folder."""
+
+
+def check(stack: str, state: Path, *, with_resources: bool = False) -> str:
+    """A line on how to move a cloud stack's state if it is in `state`; otherwise nothing.
+
+    Raises BackendError for a new stack, which with_resources includes one without resources.
+    """
+    name = stack.rpartition("/")[2]
+    if not is_backend(state) or _target(name) == "local":
+        return ""
+    checkpoint = stacks(state).get(name)
+    if checkpoint is None or (with_resources and not _has_resources(checkpoint)):
+        raise BackendError(
+            f"stack {name} would keep its state in {state}, which is for the stack local alone: "
+            "type `unset PULUMI_BACKEND_URL PULUMI_CONFIG_PASSPHRASE`, log in to a backend of "
+            "your own (`pulumi login`), and run again"
+        )
+    return (
+        f"stack {name} keeps its state in {state}, which is for the stack local alone: move it, by "
+        "`pulumi stack export`, `pulumi login` to a backend of your own, and `pulumi stack import` "
+        'there; the commands are in docs/gke.md, under "A state in .state"'
+    )
+
+
+def refuse_new_cloud_state(state: Path) -> None:
+    """`check` for a program of a cloud stack, which may run without make. Warns or ends it."""
+    if "PULUMI_CONFIG" not in os.environ:  # the CLI's language host sets it; a mock has no backend
+        return
+    import pulumi
+
+    try:
+        line = check(pulumi.get_stack(), state, with_resources=True)
+    except BackendError as error:
+        raise pulumi.RunError(str(error)) from None
+    if line and "MAKELEVEL" not in os.environ:  # make has said it
+        pulumi.log.warn(line)
+
+
+def stacks(state: Path) -> dict[str, Path]:
+    """The checkpoints in a state folder by the stack's name; PROJECT/NAME for other projects."""
+    found: dict[str, Path] = {}
+    for suffix in _CHECKPOINT_SUFFIXES:
+        for file in sorted((state / ".pulumi/stacks").glob(f"*/*{suffix}")):
+            name, project = file.name.removesuffix(suffix), file.parent.name
+            found[name if project == project_name() else f"{project}/{name}"] = file
+    return found
+
+
+def project_name() -> str:
+    return str(_yaml("Pulumi.yaml").get("name") or "")
+
+
+def is_backend(state: Path) -> bool:
+    """Whether `state` is the backend of the Pulumi CLI, which PULUMI_BACKEND_URL, Pulumi.yaml or
+    `pulumi login` names, in this order.
+    """
+    backend = _yaml("Pulumi.yaml").get("backend")
+    named = cast("dict[str, Any]", backend).get("url") if isinstance(backend, dict) else None
+    url = os.environ.get("PULUMI_BACKEND_URL") or str(named or _logged_in())
+    if not url.startswith(_FILE_SCHEME):
+        return False
+    path = url.removeprefix(_FILE_SCHEME).partition("?")[0]
+    folders = (Path(text).expanduser() for text in (path, unquote(path)))
+    return any(folder.resolve() == state.resolve() for folder in folders)
+
+
+def _logged_in() -> str:
+    home = Path(os.environ.get("PULUMI_HOME") or "~/.pulumi").expanduser()
+    try:
+        content = json.loads((home / "credentials.json").read_text(encoding="utf-8"))
+        return str(content["current"] or "")
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _target(stack: str) -> str:
+    config = _yaml(f"Pulumi.{stack}.yaml").get("config")
+    values = cast("dict[str, Any]", config) if isinstance(config, dict) else {}
+    return str(values.get(f"{project_name()}:target", "local"))  # the default in Pulumi.yaml
+
+
+def _has_resources(checkpoint: Path) -> bool:
+    """Whether there is more in the stack than its root."""
+    if checkpoint.suffix != ".json":
+        return True  # compressed
+    try:
+        content: Any = json.loads(checkpoint.read_text(encoding="utf-8"))
+        latest = cast("dict[str, Any] | None", content["checkpoint"]["latest"]) or {}
+        resources = cast("list[dict[str, Any]]", latest.get("resources") or [])
+        return any(resource["type"] != "pulumi:pulumi:Stack" for resource in resources)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return True
+
+
+def _yaml(name: str) -> dict[str, Any]:
+    try:
+        content: object = yaml.safe_load((_ROOT / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return cast("dict[str, Any]", content) if isinstance(content, dict) else {}

@@ -1,0 +1,104 @@
+"""Copied and moved checkouts, and other stacks' state in a checkout: nothing of theirs is lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.checkout import Checkout, copy_checkout
+from tests.infra import quick_server
+from tests.processes import is_running
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+COPY_NOTE = "note: this checkout is a copy of {}, which keeps its stack, server and model"
+
+
+@pytest.fixture(params=["embedded", "pulumi"])
+def checkout(
+    request: pytest.FixtureRequest, tmp_path: Path, demo_model: Path
+) -> Iterator[Checkout]:
+    """A checkout whose stack `local` is up, with a stand-in for the server."""
+    if request.param == "pulumi" and shutil.which("pulumi") is None:
+        pytest.skip("the official pulumi CLI is not on PATH")
+    made = copy_checkout(tmp_path / "A", request.param)
+    shutil.rmtree(made.folder / "devserver")
+    quick_server.write(made.folder)
+    made.add_model(demo_model)
+    made.make("refresh")
+    by_hand(made, "up", "--yes")
+    yield made
+    for process in made.processes():
+        process.kill()
+
+
+def by_hand(checkout: Checkout, *arguments: str) -> str:
+    """The output of an engine's command, typed after `eval "$(make env)"`."""
+    engine = "pulumi" if checkout.engine == "pulumi" else ".venv/bin/python -m engine"
+    command = f'eval "$(make env)"; {engine} {" ".join(arguments)} --stack local'
+    environment = {**os.environ, "PULUMI_HOME": str(checkout.folder / ".pulumi-home")}
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=checkout.folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def copy_of(checkout: Checkout, name: str) -> Checkout:
+    folder = checkout.folder.with_name(name)
+    shutil.copytree(checkout.folder, folder, symlinks=True)
+    return dataclasses.replace(checkout, folder=folder)
+
+
+def test_copies_leave_the_original_alone_and_a_moved_checkout_goes_on(checkout: Checkout) -> None:
+    pid, models = checkout.server_pid(), checkout.models()
+
+    def assert_untouched() -> None:
+        assert is_running(pid)
+        assert (checkout.server_pid(), checkout.models()) == (pid, models)
+        assert (checkout.folder / ".state/models" / models[0] / "manifest.json").exists()
+
+    copy = copy_of(checkout, "B")
+    assert COPY_NOTE.format(checkout.folder) in copy.make("down")
+    assert not (copy.folder / ".state").exists()
+    assert_untouched()
+
+    by_hand(copy_of(checkout, "C"), "destroy", "--yes")
+    assert_untouched()
+
+    copy = copy_of(checkout, "D")
+    assert COPY_NOTE.format(checkout.folder) in copy.make("refresh")
+    assert copy.models() == models
+    assert_untouched()
+
+    moved = dataclasses.replace(checkout, folder=checkout.folder.with_name("E"))
+    checkout.folder.rename(moved.folder)
+    assert "a copy of" not in moved.make("down")
+    assert not is_running(pid)
+    assert not (moved.folder / ".state").exists()
+
+
+def test_make_down_leaves_the_state_of_other_stacks(checkout: Checkout) -> None:
+    local = checkout.folder / ".state/.pulumi/stacks/diffusion-serving/local.json"
+    dev = local.with_name("dev.json")
+    text = local.read_text()
+    dev.write_text(text.replace("urn:pulumi:local", "urn:pulumi:dev").replace("dynamic/", "x/"))
+    before = dev.read_text()
+    output = checkout.make("down")
+    assert "note: .state stays: it holds the state of dev" in output
+    assert dev.read_text() == before
+    assert not local.exists() and checkout.models() == []
+    assert not (checkout.folder / ".state/server").exists()
+    assert checkout.processes() == []
