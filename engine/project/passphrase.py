@@ -40,7 +40,7 @@ def passphrase_from_environment() -> str:
     file = os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE")
     if file:
         try:
-            return Path(file).read_text(encoding="utf-8").strip()
+            return os.fsdecode(Path(file).read_bytes()).strip()
         except OSError as error:
             raise ConfigurationError(
                 f"cannot read PULUMI_CONFIG_PASSPHRASE_FILE {file}: {error.strerror}"
@@ -60,7 +60,7 @@ class Crypter:
     """
 
     def __init__(self, passphrase: str, state: str | None = None) -> None:
-        self._passphrase = passphrase.encode()
+        self._passphrase = os.fsencode(passphrase)
         self._given_state = state
         self._salt = _salt_of(state) if state else secrets.token_bytes(_SALT_BYTES)
         self._cipher_object: AESGCM | None = None

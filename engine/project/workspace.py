@@ -13,8 +13,14 @@ from engine.state import files
 
 
 def pulumi_home() -> Path:
-    """PULUMI_HOME, or ~/.pulumi."""
-    return Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    """PULUMI_HOME, or ~/.pulumi. Raises OSError where there is no home folder."""
+    named = os.environ.get("PULUMI_HOME")
+    if named:
+        return Path(named)
+    try:
+        return Path.home() / ".pulumi"
+    except RuntimeError:  # no HOME, and a user that the system does not know
+        raise FileNotFoundError("there is no home folder: set HOME or PULUMI_HOME") from None
 
 
 def working_directory() -> Path:

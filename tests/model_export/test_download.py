@@ -271,3 +271,14 @@ def test_a_random_model_without_a_seed_has_seed_0() -> None:
     plain = ModelSpec.for_family("sd14", weights="random")
     assert plain == ModelSpec.for_family("sd14", weights="random:0")
     assert plain.random_seed == 0
+
+
+def test_without_a_home_folder_one_line_asks_for_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv(weights.CACHE_VARIABLE, raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(WeightsError, match=f"set {weights.CACHE_VARIABLE} to a folder"):
+        weights.cache_folder()
