@@ -34,7 +34,7 @@ def problem(
     else:
         found = f"ports {' and '.join(map(str, taken.values()))} are in use by other programs"
     return (
-        f"{found} (the server of another checkout?): stop that, or set what is free in "
+        f"{found} (the server of another checkout?): stop it, or put into "
         f"Pulumi.{stack}.yaml, under `config:`{''.join(lines)}"
     )
 
