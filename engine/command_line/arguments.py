@@ -7,15 +7,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from engine import errors
+from engine import errors, hints
 
 _EXAMPLES = """\
 examples:
-  python -m engine stack select --create local
-  python -m engine preview --diff
-  python -m engine up --refresh --yes
-  python -m engine stack output endpoint
-  python -m engine destroy --yes && python -m engine stack rm --yes --preserve-config
+  {program} stack select --create local
+  {program} preview --diff
+  {program} up --refresh --yes
+  {program} stack output endpoint
+  {program} destroy --yes && {program} stack rm --yes --preserve-config
 
 It reads and writes the same files as the official `pulumi` CLI, so you can switch at any time.
 PULUMI_BACKEND_URL is the state folder (file://...); PULUMI_CONFIG_PASSPHRASE decrypts its secrets.
@@ -39,11 +39,11 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     shared = _shared_flags()
     parser = _Parser(
-        prog="python -m engine",
+        prog=hints.program(),
         description=(
             "An embedded Pulumi engine for stacks of components and Python dynamic providers."
         ),
-        epilog=_EXAMPLES,
+        epilog=_EXAMPLES.format(program=hints.program()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         parents=[shared],

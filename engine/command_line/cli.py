@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from engine import errors
+from engine import errors, hints
 from engine.command_line import stack_commands
 from engine.command_line.arguments import parse
 from engine.command_line.selection import confirm, project_here, stack_files
@@ -84,9 +84,10 @@ def _operate(kind: str, *, only_preview: bool = False) -> Callable[[argparse.Nam
         if kind == "destroy":
             print(
                 "The resources in the stack have been deleted, but the history and configuration "
-                "associated with the stack are still maintained.\nIf you want to remove the stack "
-                f"completely, run `python -m engine stack rm {files.name}`."
+                "associated with the stack are still maintained."
             )
+            if removal := hints.command("stack rm", files.name):
+                print(f"If you want to remove the stack completely, run `{removal}`.")
 
     return operate
 

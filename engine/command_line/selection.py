@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from engine import errors
+from engine import errors, hints
 from engine.project import workspace
 from engine.project.project_file import Project, find_project
 from engine.state.backend import Backend, StackFiles, parse_stack_name
@@ -23,8 +23,8 @@ def stack_files(options: argparse.Namespace) -> StackFiles:
     name = named or workspace.selected_stack(project, backend.url)
     if not name:
         raise errors.EngineError(
-            "no stack selected; name one with -s, or select one with "
-            "`python -m engine stack select --create NAME`"
+            "no stack selected: name one with --stack, or select one with "
+            f"`{hints.program()} stack select --create NAME`"
         )
     return backend.existing_stack(parse_stack_name(name, project))
 

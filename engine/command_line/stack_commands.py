@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from engine import errors
+from engine import errors, hints
 from engine.command_line.selection import confirm, project_here, stack_files
 from engine.project import workspace
 from engine.project.project_file import Project
@@ -27,7 +27,7 @@ def _wanted_name(options: argparse.Namespace, project: Project) -> str:
     name = options.stack_name or options.stack
     if not name:
         raise errors.ConfigurationError(
-            "missing stack name, as in `python -m engine stack select dev`"
+            "missing stack name: name it after the command, or with --stack"
         )
     return parse_stack_name(name, project)
 
@@ -41,6 +41,17 @@ def _create_stack(files: StackFiles) -> None:
     print(f"Created stack '{files.name}'", file=sys.stderr)
 
 
+def _select(project: Project, backend_url: str, stack: str) -> None:
+    """Save the selection; where that is not possible, each command must name its stack."""
+    try:
+        workspace.select_stack(project, backend_url, stack)
+    except OSError as error:
+        print(
+            f"warning: which stack is selected could not be saved ({error}); name it with --stack",
+            file=sys.stderr,
+        )
+
+
 def select(options: argparse.Namespace) -> None:
     project = project_here()
     backend = Backend.open(project)
@@ -49,7 +60,7 @@ def select(options: argparse.Namespace) -> None:
         if not options.create:
             backend.existing_stack(files.name)
         _create_stack(files)
-    workspace.select_stack(project, backend.url, files.name)
+    _select(project, backend.url, files.name)
 
 
 def init(options: argparse.Namespace) -> None:
@@ -59,7 +70,7 @@ def init(options: argparse.Namespace) -> None:
     if files.exists:
         raise errors.EngineError(f"stack 'organization/{project.name}/{files.name}' already exists")
     _create_stack(files)
-    workspace.select_stack(project, backend.url, files.name)
+    _select(project, backend.url, files.name)
 
 
 def output(options: argparse.Namespace) -> None:
@@ -116,9 +127,10 @@ def remove(options: argparse.Namespace) -> None:
         resources = checkpoint.load(files.read_deployment(), None).resources
         only_root = len(resources) == 1 and resources[0].is_root_stack
         if resources and not only_root and not options.force:
+            destroy = hints.command("destroy", files.name)
             raise errors.EngineError(
-                f"'{files.name}' still has resources: run `python -m engine destroy` first, or "
-                "remove the stack anyway with --force"
+                f"'{files.name}' still has resources: run `{destroy}` first, or remove the stack "
+                "anyway with --force"
             )
         files.remove(backups=options.remove_backups)
     if not options.preserve_config:
@@ -126,7 +138,7 @@ def remove(options: argparse.Namespace) -> None:
 
         read_stack_file(project, files.name).path.unlink(missing_ok=True)
     if not os.environ.get("PULUMI_STACK"):
-        workspace.select_stack(project, files.backend.url, "")
+        _select(project, files.backend.url, "")
     print(f"Stack '{files.name}' has been removed!")
 
 

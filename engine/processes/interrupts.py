@@ -121,7 +121,7 @@ class Interrupts:
             self._display.restore_terminal()
         _write_stderr(
             f"\nerror: exited{f' while {step}' if step else ''}; finished steps are saved. "
-            "To continue, run `python -m engine up`\n"
+            "To continue, run the same command again\n"
         )
         os._exit(EXIT_CANCELLED)
 

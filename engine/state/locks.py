@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from engine import hints
 from engine.errors import EngineError
 from engine.state import files
 
@@ -66,7 +67,7 @@ class Lock:
 def _is_unlocked(file: Path) -> bool:
     """Whether no open file holds a lock on this one; False if that cannot be told."""
     try:
-        with file.open() as opened:
+        with file.open(encoding="utf-8") as opened:
             # A shared lock, so that two who ask at once don't see each other's.
             fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return True
@@ -100,7 +101,7 @@ def _is_running(pid: int) -> bool:
 def _runs_in_a_container(pid: int) -> bool:
     for status in Path("/proc").glob("[0-9]*/status"):
         with suppress(OSError):  # it has ended meanwhile
-            for line in status.read_text(errors="replace").splitlines():
+            for line in status.read_text(errors="replace", encoding="utf-8").splitlines():
                 if line.startswith("NSpid:") and str(pid) in line.split()[2:]:
                     return True
     return False
@@ -111,11 +112,11 @@ def _is_zombie(pid: int) -> bool:
     if Path("/proc/self/stat").exists():
         with suppress(OSError):
             # The command's name is in parentheses and may contain anything.
-            stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+            stat = Path(f"/proc/{pid}/stat").read_text(errors="replace", encoding="utf-8")
             return stat.rpartition(")")[2].split()[0] in "ZX"
         return False
     command = ["ps", "-o", "stat=", "-p", str(pid)]
-    listing = subprocess.run(command, capture_output=True, text=True, check=False)
+    listing = subprocess.run(command, capture_output=True, encoding="ascii", check=False)
     return listing.stdout.strip().startswith("Z")
 
 
@@ -124,7 +125,7 @@ def read_locks(folder: Path) -> list[Lock]:
     locks: list[Lock] = []
     for file in sorted(folder.glob("*.json")):
         try:
-            content = json.loads(file.read_text())
+            content = json.loads(file.read_text(encoding="utf-8"))
             lock = Lock(
                 file,
                 int(content["pid"]),
@@ -165,14 +166,14 @@ def held(folder: Path) -> Generator[Path]:
             holders = ", ".join(str(lock) for lock in others)
             raise LockedError(
                 f"the stack is locked by {holders}: wait for it to finish, or, if it no longer "
-                "runs, run `python -m engine cancel`"
+                f"runs, run `{hints.command('cancel', folder.name)}`"
             )
 
     refuse_if_locked()
     folder.mkdir(parents=True, exist_ok=True)
     # Written elsewhere, since every file in the folder counts as a lock.
     scratch = folder.parent / f"{mine.name}{files.TEMPORARY_SUFFIX}"
-    with scratch.open("x") as file:  # its lock is held until it is closed
+    with scratch.open("x", encoding="utf-8") as file:  # its lock is held until it is closed
         try:
             file.write(json.dumps(_content(_locked(file)), separators=(",", ":")))
             file.flush()

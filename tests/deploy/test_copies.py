@@ -71,17 +71,19 @@ def test_copies_leave_the_original_alone_and_a_moved_checkout_goes_on(checkout: 
         assert (checkout.folder / ".state/models" / models[0] / "manifest.json").exists()
 
     copy = copy_of(checkout, "B")
-    assert COPY_NOTE.format(checkout.folder) in copy.make("down")
-    assert not (copy.folder / ".state").exists()
+    output = copy.make("down")
     assert_untouched()
+    assert not (copy.folder / ".state").exists()
+    assert COPY_NOTE.format(checkout.folder) in output
 
     by_hand(copy_of(checkout, "C"), "destroy", "--yes")
     assert_untouched()
 
     copy = copy_of(checkout, "D")
-    assert COPY_NOTE.format(checkout.folder) in copy.make("refresh")
-    assert copy.models() == models
+    output = copy.make("refresh")
     assert_untouched()
+    assert copy.models() == models
+    assert COPY_NOTE.format(checkout.folder) in output
 
     moved = dataclasses.replace(checkout, folder=checkout.folder.with_name("E"))
     checkout.folder.rename(moved.folder)
@@ -97,8 +99,8 @@ def test_make_down_leaves_the_state_of_other_stacks(checkout: Checkout) -> None:
     dev.write_text(text.replace("urn:pulumi:local", "urn:pulumi:dev").replace("dynamic/", "x/"))
     before = dev.read_text()
     output = checkout.make("down")
-    assert "note: .state stays: it holds the state of dev" in output
     assert dev.read_text() == before
+    assert "note: .state stays: it holds the state of dev" in output
     assert not local.exists() and checkout.models() == []
     assert not (checkout.folder / ".state/server").exists()
     assert checkout.processes() == []

@@ -169,4 +169,4 @@ def test_a_moved_checkout_goes_on_with_its_stack_and_server(
 
 
 def test_the_state_folder_is_the_checkouts() -> None:
-    assert STATE_FOLDER == Path(__file__).resolve().parents[2] / ".state"
+    assert Path(__file__).resolve().parents[2] / ".state" == STATE_FOLDER

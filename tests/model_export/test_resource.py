@@ -261,7 +261,7 @@ def test_delete_also_removes_what_a_killed_export_left(
 def test_a_copied_state_reads_and_deletes_no_model_of_the_original(
     server: DynamicServer, present: Path
 ) -> None:
-    id_, state = server.create(inputs(present))
+    _, state = server.create(inputs(present))
     theirs = present.rename(present.with_name(".state")) / FINGERPRINT
     copied = {**state, "destination": f"file://{theirs.parent}", "uri": f"file://{theirs}"}
     assert server.read(copied["uri"], copied)[0] == ""
