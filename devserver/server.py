@@ -19,6 +19,7 @@ from devserver.errors import StartError
 from devserver.execution import batching
 from devserver.execution.predictor import Predictor
 from devserver.flags import FlagError, Flags
+from devserver.memory import MemoryBudget
 from devserver.metrics import Metrics
 from devserver.model.servable import Servable
 from devserver.rest.api import RestApi
@@ -92,11 +93,12 @@ class _Process:
             measured,
         )
         metrics_path = metrics.monitoring_path(parsed.monitoring_config_file)
+        memory = MemoryBudget()
         self._rest = None
         if parsed.rest_api_port:
             api = RestApi(parsed, self._servable, self._predictor, measured, metrics_path)
             self._rest = HttpServer(
-                parsed.host, parsed.rest_api_port, api, parsed.rest_api_num_threads
+                parsed.host, parsed.rest_api_port, api, parsed.rest_api_num_threads, memory
             )
         self._rpc = RpcServer(parsed, self._servable, self._predictor, measured)
 
