@@ -48,6 +48,12 @@ ifeq ($(STACK),local)
 endif
 export STACK PROMPT ENGINE OUT FOLLOW WORKERS FOUND_PYTHON
 
+# What `pulumi` starts meets on loopback, which a proxy in the environment cannot reach.
+COMMA := ,
+LOOPBACK := 127.0.0.1,localhost,::1
+DIRECT := $(or $(value no_grpc_proxy),$(value no_proxy),$(value NO_PROXY))
+export no_grpc_proxy := $(LOOPBACK)$(if $(DIRECT),$(COMMA)$(DIRECT))
+
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev up preview refresh render down unlock generate load status doctor logs env \
         test test-quick test-long setup-bench bench bench-quick bench-engine bench-servers protos lint clean \
@@ -97,6 +103,10 @@ _engine:
 	  echo "error: ENGINE=pulumi needs the Pulumi CLI; install it from https://www.pulumi.com/docs/install/"; exit 1; fi
 	@if [ "$$STACK" != local ] && [ "$$ENGINE" != pulumi ]; then \
 	  echo "error: stack \"$$STACK\" needs the official Pulumi CLI (only \"local\" runs without it); install it from https://www.pulumi.com/docs/install/ and run again"; exit 1; fi
+
+# What the embedded engine tells people to type. `make down` itself removes the stack.
+up preview refresh _stack _destroy: export ENGINE_HINT_CANCEL := make unlock
+_destroy: export ENGINE_HINT_STACK_RM :=
 
 _stack: _ready
 	@$(PYTHON) -m infra.local_state prepare --stack "$$STACK"
@@ -158,6 +168,8 @@ ifeq ($(STACK),local)
 	@printf '%s\n' $(call quoted,export PULUMI_BACKEND_URL=$(call quoted,$(BACKEND_URL))) \
 	  "export PULUMI_CONFIG_PASSPHRASE=''" \
 	  'export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true' \
+	  'no_grpc_proxy="$${no_grpc_proxy:-$$no_proxy}"' \
+	  'export no_grpc_proxy="$(LOOPBACK)$${no_grpc_proxy:+,$$no_grpc_proxy}"' \
 	  $(call quoted,mkdir -p $(call quoted,$(CURDIR)/.state)) \
 	  'echo "This shell is for the stack local; use another one for stacks with a backend of their own." >&2'
 else
