@@ -159,7 +159,8 @@ def _export_and_publish(spec: ModelSpec, storage: Storage, lock: Lock, staging_p
         try:
             publish.publish(folder, manifest, storage, sent, before_manifest=lock.check)
         except KeyboardInterrupt:
-            with contextlib.suppress(LockLostError):  # then it is another process's
+            # If the lock was lost, it is another process's; `_left_behind` says what remains.
+            with contextlib.suppress(LockLostError, StorageError):
                 lock.check()
                 if publish.is_unfinished(storage):
                     publish.delete(storage)

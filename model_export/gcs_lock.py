@@ -12,9 +12,15 @@ import threading
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import Any
 
-from google.api_core.exceptions import Forbidden, GoogleAPIError, PreconditionFailed
+from google.api_core.exceptions import (
+    Forbidden,
+    GoogleAPICallError,
+    GoogleAPIError,
+    PreconditionFailed,
+)
 from google.auth.exceptions import GoogleAuthError
 from requests import RequestException
 
@@ -29,9 +35,30 @@ _RETAINED_REASONS = {"retentionPolicyNotMet", "objectUnderActiveHold"}
 Explained = Callable[[], AbstractContextManager[None]]
 
 
-def is_retained(error: Forbidden) -> bool:
-    """Whether the bucket, not a missing permission, keeps an object from being changed."""
-    return any(detail.get("reason") in _RETAINED_REASONS for detail in error.errors)
+def retention(error: GoogleAPICallError) -> str | None:
+    """The service's own words if the bucket keeps an object from being changed or deleted.
+
+    None for a missing permission, which is a 403 too.
+    """
+    for detail in error.errors or _body(error):
+        if detail.get("reason") in _RETAINED_REASONS:
+            return " ".join(str(detail.get("message")).split())[:300]
+    return None
+
+
+def _body(error: GoogleAPICallError) -> list[dict[str, Any]]:
+    """The details of a refused upload, which the client library does not parse."""
+    try:
+        return error.response.json()["error"]["errors"]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return []
+
+
+def _is_kept(blob: Any) -> bool:
+    """Whether a retention policy or a hold forbids to replace the object."""
+    until = blob.retention_expiration_time
+    has_hold = bool(blob.temporary_hold or blob.event_based_hold)
+    return has_hold or (until is not None and until > datetime.now(UTC))
 
 
 class GcsLock:
@@ -55,8 +82,12 @@ class GcsLock:
                 other = bucket.get_blob(name)
                 if other is None:
                     raise BusyError("another process")
-                holder = (other.metadata or {}).get(_HOLDER, "another process")
-                raise BusyError(holder, other.generation)
+                if not _is_kept(other):
+                    holder = (other.metadata or {}).get(_HOLDER, "another process")
+                    raise BusyError(holder, other.generation)
+                # Its holder can neither rewrite nor remove it, so it says nothing. Whoever it is
+                # loses nothing: all that is in this bucket is kept.
+                lock._generation = other.generation
         lock._thread.start()
         return lock
 
@@ -99,9 +130,9 @@ class GcsLock:
             if blob is None or (blob.metadata or {}).get(_TOKEN) != self._token:
                 return False
         except Forbidden as error:
-            if not is_retained(error):
+            if retention(error) is None:
                 raise
-            # A retention policy: nobody can replace the object, and nothing can be removed here.
+            # Nobody else can replace it either, and nothing can be removed from this bucket.
             blob = self._bucket.get_blob(self._name)
             if blob is None or blob.generation != self._generation:
                 return False

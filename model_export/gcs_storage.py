@@ -29,7 +29,7 @@ from google.cloud import storage
 from google.cloud.storage import transfer_manager
 
 from model_export.checksums import sha256_of
-from model_export.gcs_lock import GcsLock, is_retained
+from model_export.gcs_lock import GcsLock, retention
 from model_export.locks import Lock
 from model_export.manifest import MANIFEST_NAME, checked_path
 from model_export.storage import ChangedError, RetainedError, StorageError
@@ -90,11 +90,11 @@ class GcsStorage:
     def paths(self) -> list[str]:
         return list(self.sizes())
 
-    def sha256(self, path: str) -> str:
+    def sha256(self, path: str) -> str | None:
         with self._explained():
             blob = self._bucket().get_blob(self._name(path))
             if blob is None:
-                raise StorageError(f"{self.url}/{path} does not exist")
+                return None
             known = blob.metadata or {}
             if _SHA256 in known and known.get(_CRC32C) == blob.crc32c:
                 return known[_SHA256]
@@ -127,10 +127,10 @@ class GcsStorage:
                     upload_kwargs=options,
                 )
             for (source, path), (_, blob), result in zip(batch, pairs, results, strict=True):
-                self._generations[path] = blob.generation or 0
-                if isinstance(result, PreconditionFailed) and self.sha256(path) != sha256_of(
-                    source
-                ):
+                if result is None:
+                    self._generations[path] = blob.generation
+                # A repeated request is told that there is one if its first response was lost.
+                elif self.sha256(path) != sha256_of(source):
                     raise self._changed(path)
                 on_put(path)
 
@@ -145,7 +145,7 @@ class GcsStorage:
                     if_generation_match=self._seen(path),
                 )
             except PreconditionFailed:
-                # A repeated request is told this too if the response to its first try was lost.
+                # Perhaps its own, as above.
                 if self.read(path) != content:
                     raise self._changed(path) from None
             else:
@@ -204,8 +204,8 @@ class GcsStorage:
                 "application-default login`"
             ) from error
         except (Forbidden, Unauthorized) as error:
-            if isinstance(error, Forbidden) and is_retained(error):
-                raise RetainedError(f"{self.url} stays as it is: {_message(error)}") from error
+            if reason := retention(error):
+                raise RetainedError(f"{self.url} stays as it is: {reason}") from error
             raise StorageError(self._refusal(_one_line(error))) from error
         except NotFound as error:
             raise StorageError(f"{self.url}: there is no bucket {self._bucket_name}") from error
@@ -225,11 +225,6 @@ def _crc32c_of(path: Path) -> str:
         while chunk := file.read(_READ_BYTES):
             checksum.update(chunk)
     return base64.b64encode(checksum.digest()).decode()
-
-
-def _message(error: Forbidden) -> str:
-    """The service's own words, which name the object and the date."""
-    return " ".join(str(error.errors[0].get("message", error.message)).split())[:300]
 
 
 def _one_line(error: Exception) -> str:

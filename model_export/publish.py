@@ -113,8 +113,9 @@ def problems(storage: Storage, *, checksums: bool = True) -> list[str]:
             found.append(f"{file.path} is missing")
         elif size != file.size_bytes:
             found.append(f"{file.path} has {size} bytes instead of {file.size_bytes}")
-        elif checksums and storage.sha256(file.path) != file.sha256:
-            found.append(f"{file.path} has a wrong checksum")
+        elif checksums and (checksum := storage.sha256(file.path)) != file.sha256:
+            wrong = "is missing" if checksum is None else "has a wrong checksum"
+            found.append(f"{file.path} {wrong}")
     return found
 
 

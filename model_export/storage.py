@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
@@ -16,6 +16,7 @@ from model_export.locks import FileLock, Lock
 from model_export.manifest import MANIFEST_NAME, checked_path
 
 _PART_SUFFIX = ".part"
+_TRIES = 20
 
 
 class StorageError(RuntimeError):
@@ -65,7 +66,7 @@ class Storage(Protocol):
         """Every file, parts of interrupted ones included."""
         ...
 
-    def sha256(self, path: str) -> str: ...
+    def sha256(self, path: str) -> str | None: ...
     def read(self, path: str) -> bytes | None: ...
     def put(self, source: Path, path: str) -> None: ...
 
@@ -102,18 +103,16 @@ class FileStorage:
         return sorted(path.parent.name for path in self._root.glob(f"*/{MANIFEST_NAME}"))
 
     def sizes(self) -> dict[str, int]:
-        return {
-            path.relative_to(self._root).as_posix(): path.stat().st_size
-            for path in self._root.rglob("*")
-            if path.is_file() and not path.name.endswith(_PART_SUFFIX)
-        }
+        return {path: size for path, size in self._files() if not path.endswith(_PART_SUFFIX)}
 
     def paths(self) -> list[str]:
-        files = [path for path in self._root.rglob("*") if path.is_file()]
-        return [path.relative_to(self._root).as_posix() for path in files]
+        return [path for path, _ in self._files()]
 
-    def sha256(self, path: str) -> str:
-        return sha256_of(self._inside(path))
+    def sha256(self, path: str) -> str | None:
+        try:
+            return sha256_of(self._inside(path))
+        except FileNotFoundError:
+            return None
 
     def read(self, path: str) -> bytes | None:
         try:
@@ -145,12 +144,27 @@ class FileStorage:
             with contextlib.suppress(OSError):  # not empty
                 Path(folder).rmdir()
 
+    def _files(self) -> Iterator[tuple[str, int]]:
+        """Path and size of every file that another process is not deleting meanwhile."""
+        for folder, _, names in os.walk(self._root):
+            for path in (Path(folder, name) for name in names):
+                with contextlib.suppress(FileNotFoundError):
+                    if path.is_file():
+                        yield path.relative_to(self._root).as_posix(), path.stat().st_size
+
     def _replace(self, path: str, fill: Callable[[Path], object]) -> None:
         target = self._inside(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
         part = self._part(target)
-        part.unlink(missing_ok=True)
-        fill(part)
+        for left in reversed(range(_TRIES)):
+            # A claim needs no lock: a deletion may remove the folder while it is still empty.
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                part.unlink(missing_ok=True)
+                fill(part)
+                break
+            except FileNotFoundError:
+                if not left:
+                    raise
         # Without the sync, a power failure could leave an empty file.
         with part.open("rb") as file:
             os.fsync(file.fileno())

@@ -130,7 +130,12 @@ def cache_folder() -> Path:
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         return Path(chosen)
-    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # no HOME, and a user that the system does not know
+        raise WeightsError(
+            f"there is no home folder to keep the weights in: set {CACHE_VARIABLE} to a folder"
+        ) from None
     return Path(user) / "diffusion-serving"
 
 

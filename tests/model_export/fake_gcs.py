@@ -17,6 +17,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import google_crc32c
 
+KEPT_UNTIL = "2131-01-01T00:00:00.000Z"
+
 
 class FakeGcs:
     """Buckets of objects: content and metadata by name. `refuse` answers everything with 403.
@@ -150,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
         if current and self.gcs.retains:
             message = (
                 f"Object '{bucket}/{name}' is subject to bucket's retention policy or object "
-                "retention and cannot be deleted or overwritten until 2031-01-01T00:00:00Z"
+                f"retention and cannot be deleted or overwritten until {KEPT_UNTIL}"
             )
             errors = [{"message": message, "domain": "global", "reason": "retentionPolicyNotMet"}]
             self._answer(403, {"error": {"code": 403, "message": message, "errors": errors}})
@@ -204,6 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
             "name": name,
             "bucket": bucket,
             "generation": str(self.gcs.generation(bucket, name)),
+            **({"retentionExpirationTime": KEPT_UNTIL} if self.gcs.retains else {}),
             "size": size,
             "metadata": metadata,
             "crc32c": checksum,
