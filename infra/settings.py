@@ -108,8 +108,7 @@ def warnings(values: Mapping[str, str]) -> list[str]:
     reason = truncation(negative_prompt)
     if reason is None:
         return []
-    remedy = "shorten it with: pulumi config set negativePrompt TEXT"
-    return [f"negativePrompt: {reason}; {remedy}"]
+    return [f"negativePrompt: {reason}; shorten it in Pulumi.{pulumi.get_stack()}.yaml"]
 
 
 def parse(values: Mapping[str, str], gcp_project: str | None = None) -> Settings:

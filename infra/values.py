@@ -12,10 +12,13 @@ class SettingsError(pulumi.RunError):
 
     def __init__(self, key: str, problem: str, example: str | None) -> None:
         """`example` is a valid value; None means that the key must be removed."""
-        remedy = f"Set it with: pulumi config set {key} {example}"
+        # A line of the file, since `pulumi config set` needs the CLI and the stack's backend.
+        file = f"Pulumi.{pulumi.get_stack()}.yaml"
+        full_key = key if ":" in key else f"{pulumi.get_project()}:{key}"
+        remedy = f"In {file}, under `config:`, put `{full_key}: {example}`"
         if example is None:
-            remedy = f"Remove it with: pulumi config rm {key}"
-        super().__init__(f"{key}: {problem}. {remedy} (or in the stack's file, Pulumi.STACK.yaml)")
+            remedy = f"Remove `{full_key}` from {file}"
+        super().__init__(f"{key}: {problem}. {remedy}")
 
 
 def required(values: Mapping[str, str], key: str, example: str) -> str:

@@ -80,7 +80,7 @@ def test_a_pod_that_the_model_does_not_fit_into_is_refused(
     with pytest.raises(SettingsError, match=message) as error:
         parsed(memoryRequestGib=gib, **asked)
     assert f"the sd14 model at {size} px in {precision} needs" in str(error.value)
-    assert f"pulumi config set memoryRequestGib {enough}" in str(error.value)
+    assert f":memoryRequestGib: {enough}`" in str(error.value)
     assert parsed(memoryRequestGib=enough, **asked).pod.memory_gib == int(enough)
 
 
@@ -129,12 +129,11 @@ def test_the_local_stack_needs_no_cloud_settings() -> None:
     assert settings.parse(local).gke is None
 
 
-def test_a_missing_project_is_reported_in_one_line_with_the_command_to_set_it() -> None:
+def test_a_missing_project_is_reported_in_one_line_with_the_line_to_add() -> None:
     with pytest.raises(SettingsError) as error:
         settings.parse(values())
-    assert str(error.value).startswith(
-        "gcp:project: is missing. Set it with: pulumi config set gcp:project YOUR_PROJECT_ID"
-    )
+    assert str(error.value).startswith("gcp:project: is missing. In Pulumi.")
+    assert str(error.value).endswith(", under `config:`, put `gcp:project: YOUR_PROJECT_ID`")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +175,7 @@ def test_an_invalid_value_is_reported_with_its_key_and_the_remedy(
     text = str(error.value)
     named, _, _ = text.partition(": ")
     assert text.removeprefix(f"{key}: ").startswith(says)
-    assert f"Set it with: pulumi config set {named} " in text
+    assert f":{named}: " in text.partition(", under `config:`, put `")[2]
     assert "\n" not in text
 
 
@@ -252,7 +251,7 @@ def test_any_configuration_is_consistent_or_one_clear_error() -> None:
         except SettingsError as error:
             text = str(error)
             assert text.partition(": ")[0] in settings.KEYS
-            assert "\n" not in text and "pulumi config set" in text
+            assert "\n" not in text and "under `config:`, put `" in text
         else:
             assert_consistent(gke)
             consistent += 1

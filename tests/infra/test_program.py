@@ -85,7 +85,7 @@ def test_an_invalid_setting_ends_the_program_with_one_line() -> None:
         run_program("local", steps="99")
     assert str(error.value) == (
         "steps: must be a whole number from 1 to 50, not '99'. "
-        "Set it with: pulumi config set steps 20 (or in the stack's file, Pulumi.STACK.yaml)"
+        "In Pulumi.local.yaml, under `config:`, put `diffusion-serving:steps: 20`"
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import pulumi
 import pytest
 import yaml
 
@@ -69,14 +72,25 @@ def test_an_invalid_value_is_reported_with_its_key_and_the_remedy(
         settings.parse(values(**{key: value}))
     text = str(error.value)
     assert text.startswith(says)
-    assert f"Set it with: pulumi config set {says.partition(':')[0]} " in text
+    assert f":{says.partition(':')[0]}: " in text.partition(", under `config:`, put `")[2]
     assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("steps", "99"), ("sampler", "x"), ("precision", "8"), ("restPort", "80")]
+)
+def test_the_line_of_the_remedy_works_in_the_stacks_file(key: str, value: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        settings.parse(values(**{key: value}))
+    (line,) = re.findall(r"In Pulumi\.\S+\.yaml, under `config:`, put `([^`]*)`", str(error.value))
+    added = {name.partition(":")[2]: str(setting) for name, setting in yaml.safe_load(line).items()}
+    settings.parse(values(**({key: value} | added)))
 
 
 def test_a_negative_prompt_that_the_model_would_cut_is_said() -> None:
     assert settings.warnings(values(negativePrompt="blurry, " * 40)) == [
         "negativePrompt: has 82 tokens, but the model reads only the first 77; "
-        "shorten it with: pulumi config set negativePrompt TEXT"
+        f"shorten it in Pulumi.{pulumi.get_stack()}.yaml"
     ]
 
 
@@ -116,7 +130,7 @@ def test_the_official_weights_need_their_licence_accepted_by_name(licence: str) 
         settings.parse(sd14(acceptLicence=licence))
     text = str(error.value)
     assert text.startswith("acceptLicence: the weights have the licence CreativeML Open RAIL-M")
-    assert 'pulumi config set acceptLicence "CreativeML Open RAIL-M"' in text
+    assert ':acceptLicence: "CreativeML Open RAIL-M"`' in text
 
 
 def test_random_weights_need_no_licence() -> None:
@@ -137,10 +151,10 @@ def test_auto_precision_is_the_best_for_the_machine_type(machine: str, expected:
 def test_a_missing_key_is_reported_with_the_command_to_set_it() -> None:
     given = values()
     del given["steps"]
-    with pytest.raises(SettingsError, match=r"^steps: is missing. Set it with: pulumi"):
+    with pytest.raises(SettingsError, match=r"^steps: is missing. In Pulumi\."):
         settings.parse(given)
 
 
 def test_a_misspelt_key_is_refused_with_the_list_of_keys() -> None:
-    with pytest.raises(SettingsError, match=r"^stepz: is not a setting .*maxSteps.*Remove it with"):
+    with pytest.raises(SettingsError, match=r"^stepz: is not a setting .*maxSteps.*Remove `"):
         settings.parse(values(stepz="20"))
