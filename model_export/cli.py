@@ -20,7 +20,7 @@ from model_export.download import WeightsError
 from model_export.export import ExportError, Stage, export
 from model_export.families import family, fingerprint
 from model_export.locks import BusyError, Lock, LockLostError, locked, remove_free_locks
-from model_export.manifest import FileEntry, ManifestError
+from model_export.manifest import MANIFEST_NAME, FileEntry, ManifestError
 from model_export.parent import exit_with_parent
 from model_export.progress import reporter
 from model_export.spec import ModelSpec, SpecError
@@ -162,7 +162,7 @@ def _export_and_publish(spec: ModelSpec, storage: Storage, lock: Lock, staging_p
             # If the lock was lost, it is another process's; `_left_behind` says what remains.
             with contextlib.suppress(LockLostError, StorageError):
                 lock.check()
-                if publish.is_unfinished(storage):
+                if storage.read(MANIFEST_NAME) is None:
                     publish.delete(storage)
             raise
     return manifest.size_bytes

@@ -19,7 +19,7 @@ from model_export.cli import main
 from model_export.export import stages
 from model_export.locks import locked
 from model_export.manifest import Manifest
-from model_export.spec import ModelSpec
+from model_export.spec import WEIGHTS_LICENCE, ModelSpec
 from model_export.staging import remove_abandoned, staging_folder
 from model_export.storage import FileStorage, child_url
 from tests.model_export.conftest import ROOT, TINY_SPEC, TINY_WEIGHTS_SHA256, StandInFamily
@@ -418,6 +418,50 @@ def test_an_interruption_reports_what_it_could_not_delete(
     place = f"file://{left}" if what == "what was sent" else left
     line = f"model_export: interrupted: left behind: {place}; export it again\n"
     assert capsys.readouterr().err == line
+
+
+def test_an_interruption_in_the_middle_of_a_file_leaves_no_part_of_it(
+    made_up_model: Callable[..., tuple[Path, Manifest]],
+    tmp_path: Path,
+    tiny_family: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, manifest = made_up_model()
+    kept = tmp_path / "models" / FINGERPRINT / "1" / ".words.txt.part"
+
+    def stop(_descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("model_export.storage.os.fsync", stop)
+    monkeypatch.setattr("model_export.cli.export", lambda *_args, **_options: manifest)
+    assert main(["export", "--spec", SPEC, "--to", f"file://{tmp_path}/models"]) == 130
+    assert capsys.readouterr().err == "model_export: interrupted: nothing was left behind\n"
+    assert list((tmp_path / "models").iterdir()) == []
+
+    kept.parent.mkdir(parents=True)
+    kept.touch()  # of somebody else's interrupted upload
+    assert main(["export", "--spec", SPEC, "--to", f"file://{tmp_path}/models"]) == 130
+    assert f"left behind: {kept.parents[1].as_uri()}; export it again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["kcv_encoder.h5", "kcv_encoder.h5.part"])
+def test_an_interrupted_download_says_that_it_stays(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+
+    def stop(*_args: object, **_options: object) -> None:
+        (cache / name).touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("DIFFUSION_SERVING_CACHE", str(cache))
+    monkeypatch.setattr("model_export.cli.export", stop)
+    model = ["--family", "sd14", "--accept-licence", WEIGHTS_LICENCE]
+    assert main(["export", *model, "--to", f"file://{tmp_path}/models"]) == 130
+    line = f"interrupted: nothing was left behind but what was downloaded to {cache}"
+    assert capsys.readouterr().err == f"model_export: {line}\n"
 
 
 def test_an_interruption_of_anything_else_claims_nothing(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -277,6 +279,57 @@ def test_two_stacks_can_share_a_model(server: DynamicServer, present: Path) -> N
     assert server.read(id_, two) == (id_, two)
     server.delete(id_, two)
     assert list(present.iterdir()) == []
+
+
+def test_a_renamed_stack_keeps_its_model_when_another_takes_its_name(
+    server: DynamicServer, present: Path
+) -> None:
+    """The state keeps the owner of its creation; only the program's inputs have the later name."""
+    id_, renamed = server.create(inputs(present, owner="diffusion-serving/dev/model"))
+    _, other = server.create(inputs(present, owner="diffusion-serving/dev/model"))
+    server.delete(id_, other)
+    assert server.read(id_, renamed) == (id_, renamed)
+    server.delete(id_, renamed)
+    assert list(present.iterdir()) == []
+
+
+def test_a_renamed_stack_releases_its_claim_after_an_update(
+    server: DynamicServer, present: Path
+) -> None:
+    id_, state = server.create(inputs(present, owner="diffusion-serving/dev/model"))
+    state = server.update(id_, state, inputs(present, owner="diffusion-serving/prod/model"))
+    server.delete(id_, state)
+    assert list(present.iterdir()) == []
+
+
+@pytest.mark.parametrize("owner", ["diffusion-serving/dev/model", "diffusion-serving/prod/model"])
+def test_a_claim_of_an_earlier_version_is_released(
+    owner: str, server: DynamicServer, present: Path
+) -> None:
+    """Its marker is named by the owner. The stack may have been renamed since."""
+    id_, state = server.create(inputs(present, owner=owner))
+    (marker,) = (present / FINGERPRINT / "owners").iterdir()
+    marker.unlink()
+    first = "diffusion-serving/dev/model"
+    earlier = marker.with_name(f"{sha256(first.encode()).hexdigest()[:16]}.json")
+    earlier.write_text(json.dumps({"owner": first, "token": state["claim"]}) + "\n")
+    _, other = server.create(inputs(present, owner=first))
+    server.delete(id_, other)
+    assert server.read(id_, state) == (id_, state)
+    server.delete(id_, state)
+    assert list(present.iterdir()) == []
+
+
+def test_the_claim_of_an_interrupted_create_goes_with_the_next_one(
+    server: DynamicServer, present: Path
+) -> None:
+    storage = FileStorage(f"file://{present}/{FINGERPRINT}")
+    owners.claim(storage, "diffusion-serving/local/model", "interrupted")
+    owners.claim(storage, "diffusion-serving/other/model", "in progress")
+    id_, state = server.create(inputs(present))
+    server.delete(id_, state)
+    assert owners.owners(storage) == ["diffusion-serving/other/model"]
+    assert publish.problems(storage) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
