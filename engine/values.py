@@ -99,10 +99,6 @@ def contains_secrets(value: PropertyValue) -> bool:
     return contains(value, lambda item: isinstance(item, Secret))
 
 
-def contains_unknowns(value: PropertyValue) -> bool:
-    return contains(value, lambda item: item == UNKNOWN)
-
-
 def special_form_in(value: PropertyValue) -> str:
     """The kind of asset in the value, such as "an archive"; empty if none."""
     found: list[str] = []

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from engine.processes.loopback import with_direct_loopback
+
 # A shell starts its background jobs with SIGINT ignored, and nohup its command with SIGHUP, which
 # every process inherits that they start: then no test could interrupt its children. Handlers are
 # not inherited.
@@ -23,6 +25,11 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 ROOT = Path(__file__).resolve().parents[1]
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+
+# A proxy in the environment cannot reach the servers that tests start. `no_grpc_proxy` stays out:
+# it would hide what a test says with `no_proxy`.
+DIRECT = with_direct_loopback(os.environ)
+os.environ.update({name: DIRECT[name] for name in ("no_proxy", "NO_PROXY")})
 
 # A worker, and each process that it starts, computes on one core.
 if IS_WORKER:

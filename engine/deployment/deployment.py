@@ -49,7 +49,6 @@ class Deployment:
         """save: writes a snapshot; None makes this a dry run."""
         self.display = display
         self.stack_outputs: PropertyMap | None = None
-        self.provider_changed = False
         old_root = snapshot.root_stack()
         self.old_outputs = dict(old_root.outputs) if old_root else None
         self._target = target
@@ -142,7 +141,6 @@ class Deployment:
                 created=old.created if old else time,
                 modified=time,
             )
-            self.provider_changed = True
         self._executor.finish(old)
         self._executor.results.append(entry)
         self._executor.use_provider_inputs(inputs)
@@ -319,11 +317,6 @@ class Deployment:
         self.save()
 
     # -- finishing --------------------------------------------------------------------------
-
-    def commit(self, save: Callable[[Snapshot], None]) -> None:
-        """Save the results of a dry run without changes: a real run would have the same."""
-        self._executor.commit_to(save)
-        self.finish_outputs(succeeded=True)
 
     def finish_outputs(self, *, succeeded: bool) -> None:
         """Set the stack's outputs; after a failure, old ones not set again are kept."""

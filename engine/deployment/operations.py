@@ -16,10 +16,12 @@ from engine.deployment.preview import DeploymentRegistrar, DryRun, Preview, refr
 from engine.deployment.steps import Op, StepFailedError
 from engine.display.diff import DiffDisplay
 from engine.display.lines import Display
+from engine.display.secret_filter import SecretFilter
 from engine.errors import (
     CancelledError,
     ChangesFoundError,
     ConfigurationError,
+    EngineError,
     OperationFailedError,
 )
 from engine.processes.interrupts import Interrupts
@@ -36,7 +38,7 @@ _PREVIEW_LABELS = {
     "destroy": "Previewing destroy",
 }
 _LABELS = {"update": "Updating", "refresh": "Refreshing", "destroy": "Destroying"}
-_VERBS = {"update": "up", "refresh": "refresh", "destroy": "destroy"}
+_INTERRUPTED_BEFORE = "interrupted during the preview; nothing was changed"
 
 
 class DisplayForm(Protocol):
@@ -76,16 +78,18 @@ class Operation:
         self.interrupts = interrupts
         self._lock = lock
         self._display_form = display_form
+        self._secret_filter = SecretFilter(stack.config.secrets)
         self._display = display_form(stack.root_urn, dry_run=True)
         # Via a method, since the operation's display replaces the preview's.
         self._provider = DynamicProvider(stack.project, self._show_provider_output)
         self._runner = ProgramRunner(stack.project, stack.name, stack.config, interrupts)
+        self._provider_inputs: PropertyMap | None = None  # of an update; None: the state's
         self._started = time.time()
 
     def preview(self) -> None:
         """Show what the operation would do."""
-        with self._provider_process():
-            self._preview(shown=True)
+        with self._processes():
+            self._preview()
         if self.options.expect_no_changes and self._display.changes:
             raise ChangesFoundError(
                 "no changes were expected for preview but changes were proposed"
@@ -93,24 +97,31 @@ class Operation:
 
     def run(self) -> None:
         """Preview, ask for confirmation unless told not to, and perform the operation."""
-        with self._provider_process():
-            preview = self._preview(shown=not self.options.skip_preview)
-            if not self.options.yes and not self.options.skip_preview:
-                self._confirm(preview)
-            self._perform(preview)
+        with self._processes():
+            if self.options.skip_preview:
+                self._refuse_unsupported()
+            else:
+                preview = self._preview()
+                if not self.options.yes:
+                    self._confirm(preview)
+            self._perform()
         if self.options.expect_no_changes and self._display.changes:
             raise ChangesFoundError(
                 f"no changes were expected for {self.kind} but changes were proposed"
             )
 
     @contextlib.contextmanager
-    def _provider_process(self) -> Generator[None]:
+    def _processes(self) -> Generator[None]:
         try:
             if self.stack.snapshot.dynamic_provider() is not None:
                 self._provider.start()  # in parallel with the program
             yield
+        except EngineError as error:
+            error.args = (self._secret_filter.text(str(error)),)
+            raise
         finally:
             self._display.close()
+            self._runner.close()
             self._provider.close()
 
     def _show_provider_output(self, text: str) -> None:
@@ -119,32 +130,37 @@ class Operation:
     def _switch_to(self, display: Display) -> Display:
         self._display.close()
         self._display = display
+        display.hidden = self._secret_filter
         self.interrupts.watch(display, self._lock)
         return display
 
     # -- previews ---------------------------------------------------------------------------
 
-    def _preview(self, *, shown: bool) -> Preview:
-        """Compute the preview, and show it if `shown`; then a failure ends the operation.
-
-        An update always needs one: it is what refuses an unsupported program.
-        """
-        if not shown and self.kind != "update":
-            return Preview(None, failed=False)
-        form = self._display_form if shown else _hidden_display
+    def _dry_run(self, form: DisplayForm) -> DryRun:
         display = self._switch_to(form(self.stack.root_urn, dry_run=True))
+        return DryRun(
+            self.stack,
+            self._provider,
+            self._runner,
+            self.interrupts,
+            display,
+            is_followed=self._lock is not None,
+        )
+
+    def _preview(self) -> Preview:
+        """Compute and show the preview; its failure ends the operation."""
+        dry_run = self._dry_run(self._display_form)
+        display = self._display
         display.header(_PREVIEW_LABELS[self.kind], self.stack.name, self.stack.config.redacted())
         display.buffer_lines()
-        dry_run = DryRun(self.stack, self._provider, self._runner, self.interrupts, display)
         if self.kind == "update":
             preview = dry_run.update(refresh=self.options.refresh)
+            self._provider_inputs = dry_run.provider_inputs
         elif self.kind == "destroy":
             preview = dry_run.destroy(refresh=self.options.refresh)
         else:
             preview = dry_run.refresh()
-        self.interrupts.raise_if_requested("interrupted during the preview; nothing was changed")
-        if not shown:
-            return preview
+        self.interrupts.raise_if_requested(_INTERRUPTED_BEFORE)
         display.flush_lines()
         display.diagnostics()
         _show_outputs(preview, display)
@@ -152,6 +168,14 @@ class Operation:
         if preview.failed:
             raise OperationFailedError("the preview failed")
         return preview
+
+    def _refuse_unsupported(self) -> None:
+        """Survey the program of an update without a preview."""
+        if self.kind == "update":
+            dry_run = self._dry_run(_hidden_display)
+            dry_run.survey()
+            self._provider_inputs = dry_run.provider_inputs
+            self.interrupts.raise_if_requested(_INTERRUPTED_BEFORE)
 
     def _confirm(self, preview: Preview) -> None:
         if not sys.stdin.isatty():
@@ -173,6 +197,7 @@ class Operation:
 
     def _show_details(self, preview: Preview) -> None:
         details = DiffDisplay(self.stack.root_urn, dry_run=True)
+        details.hidden = self._secret_filter
         for step in self._display.steps:
             show = details.same if step.op is Op.SAME else details.planned
             show(step)
@@ -180,14 +205,14 @@ class Operation:
 
     # -- operations -------------------------------------------------------------------------
 
-    def _perform(self, preview: Preview) -> None:
+    def _perform(self) -> None:
         self._started = time.time()
         display = self._switch_to(self._display_form(self.stack.root_urn, dry_run=False))
         display.header(_LABELS[self.kind], self.stack.name, self.stack.config.redacted())
         display.line()
         self._warn_of_pending_operations(display)
         perform: dict[str, Callable[[], tuple[bool, Deployment | None]]] = {
-            "update": lambda: self._update(display, preview),
+            "update": lambda: self._update(display),
             "refresh": lambda: (self._refresh(display), None),
             "destroy": self._destroy,
         }
@@ -202,8 +227,8 @@ class Operation:
         self._record(succeeded=succeeded)
         if self.interrupts.requested:
             raise CancelledError(
-                f"{self.kind} interrupted; finished steps are saved. To continue, run "
-                f"`python -m engine {_VERBS[self.kind]}`"
+                f"{self.kind} interrupted; finished steps are saved. To continue, run the same "
+                "command again"
             )
         if not succeeded:
             raise OperationFailedError(f"{self.kind} failed")
@@ -218,16 +243,8 @@ class Operation:
                 resource.urn,
             )
 
-    def _update(self, display: Display, preview: Preview) -> tuple[bool, Deployment | None]:
-        unchanged = preview.deployment if preview.unchanged else None
-        if unchanged is not None and not self.stack.snapshot.pending_operations:
-            if self.options.skip_preview:
-                preview.messages.show(display)
-            display.counts.update(unchanged.display.counts)
-            unchanged.commit(self.stack.save)
-            return True, unchanged
-        # The preview has already configured the provider.
-        if self.options.refresh and not self._refresh_first(self._provider.config):
+    def _update(self, display: Display) -> tuple[bool, Deployment | None]:
+        if self.options.refresh and not self._refresh_first(self._provider_inputs):
             return False, None
         deployment = self._deployment()
         registrar = DeploymentRegistrar(deployment, self.interrupts)
@@ -245,7 +262,7 @@ class Operation:
 
     def _refresh(self, display: Display) -> bool:
         try:
-            snapshot, _ = refresh_from_state(self.stack, self._provider, display, self.interrupts)
+            snapshot = refresh_from_state(self.stack, self._provider, display, self.interrupts)
         except StepFailedError:
             return False
         kept = [
@@ -260,7 +277,7 @@ class Operation:
     def _refresh_first(self, provider_inputs: PropertyMap | None) -> bool:
         """Refresh the snapshot before the operation itself; whether that succeeded."""
         try:
-            snapshot, _ = refresh_from_state(
+            snapshot = refresh_from_state(
                 self.stack, self._provider, self._display, self.interrupts, provider_inputs
             )
         except StepFailedError:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from engine.deployment import refresh as refreshing
 from engine.deployment.deployment import Deployment
 from engine.deployment.goal import Goal
 from engine.deployment.steps import StepFailedError
-from engine.deployment.survey import Messages, Survey
+from engine.deployment.survey import Survey
 from engine.display.lines import Display
 from engine.errors import ProviderError
 from engine.processes.interrupts import Interrupts
@@ -18,7 +18,7 @@ from engine.processes.program import ProgramRunner
 from engine.processes.provider import DynamicProvider
 from engine.state.snapshot import Snapshot
 from engine.state.stack import Stack
-from engine.values import PropertyMap, contains_unknowns
+from engine.values import PropertyMap
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,6 @@ class Preview:
 
     deployment: Deployment | None  # None for a refresh and after an early failure
     failed: bool
-    # Nothing changes, so the update can save this dry run's results.
-    unchanged: bool = False
-    # The program's output.
-    messages: Messages = field(default_factory=Messages)
 
 
 _FAILED = Preview(None, failed=True)
@@ -68,12 +64,18 @@ class DryRun:
         runner: ProgramRunner,
         interrupts: Interrupts,
         display: Display,
+        *,
+        is_followed: bool,
     ) -> None:
+        """is_followed: the operation itself comes next, and may run the program again."""
         self._stack = stack
         self._provider = provider
         self._runner = runner
         self._interrupts = interrupts
         self._display = display
+        self._is_followed = is_followed
+        # The provider's config for an update, if the program has dynamic resources.
+        self.provider_inputs: PropertyMap | None = None
 
     def refresh(self) -> Preview:
         try:
@@ -86,7 +88,7 @@ class DryRun:
         snapshot = self._stack.snapshot
         if refresh:
             try:
-                snapshot, _ = refresh_from_state(
+                snapshot = refresh_from_state(
                     self._stack, self._provider, self._display, self._interrupts
                 )
             except StepFailedError:
@@ -97,18 +99,30 @@ class DryRun:
             deployment.delete_unregistered(self._interrupts.raise_if_interrupted)
         return Preview(deployment, failed=bool(deployment.failure))
 
-    def update(self, *, refresh: bool) -> Preview:
-        """Survey the program first, to refuse unsupported features before any provider call."""
+    def survey(self) -> Survey:
+        """Run the program without a provider: this refuses unsupported features."""
         survey = Survey(self._stack.name, self._stack.project.name, self._stack.snapshot.resources)
-        succeeded = self._runner.run(survey, survey.messages, dry_run=True)
+        survey.succeeded = self._runner.run(survey, survey.messages, dry_run=True)
+        if self._is_followed:
+            self._runner.prepare()
+        if survey.has_dynamic_resources:
+            self.provider_inputs = self._stack.config.provider_inputs()
+        return survey
+
+    def update(self, *, refresh: bool) -> Preview:
+        survey = self.survey()
         if self._interrupts.requested:
             return _FAILED
-        snapshot, drift = self._stack.snapshot, 0
+        succeeded = survey.succeeded
+        snapshot = self._stack.snapshot
         if refresh:
-            inputs = self._stack.config.provider_inputs() if survey.has_dynamic_resources else None
             try:
-                snapshot, drift = refresh_from_state(
-                    self._stack, self._provider, self._display, self._interrupts, inputs
+                snapshot = refresh_from_state(
+                    self._stack,
+                    self._provider,
+                    self._display,
+                    self._interrupts,
+                    self.provider_inputs,
                 )
             except StepFailedError:
                 return _FAILED
@@ -131,20 +145,7 @@ class DryRun:
         if succeeded and not deployment.failure:
             with contextlib.suppress(StepFailedError):
                 deployment.delete_unregistered(self._interrupts.raise_if_interrupted)
-        outputs = deployment.stack_outputs
-        return Preview(
-            deployment,
-            failed=not succeeded or bool(deployment.failure),
-            unchanged=(
-                confirmed
-                and drift == 0
-                and self._display.is_unchanged
-                and not deployment.provider_changed
-                and outputs is not None
-                and not contains_unknowns(outputs)
-            ),
-            messages=survey.messages,
-        )
+        return Preview(deployment, failed=not succeeded or bool(deployment.failure))
 
     def _deployment(self, snapshot: Snapshot) -> Deployment:
         return Deployment(self._stack.target, snapshot, self._provider, self._display, None)
@@ -156,8 +157,8 @@ def refresh_from_state(
     display: Display,
     interrupts: Interrupts,
     provider_inputs: PropertyMap | None = None,
-) -> tuple[Snapshot, int]:
-    """The refreshed snapshot, and how many resources have changed.
+) -> Snapshot:
+    """The refreshed snapshot.
 
     provider_inputs: the provider's config; by default the one in the state.
     """

@@ -18,20 +18,18 @@ def refresh(
     provider: DynamicProvider,
     display: Display,
     before_each: Callable[[], None],
-) -> tuple[Snapshot, int]:
-    """The refreshed snapshot, and how many resources have changed.
+) -> Snapshot:
+    """The refreshed snapshot.
 
     before_each: called before each read; raises to stop.
     """
     kept: list[Resource] = []
     parent_of_deleted: dict[str, str] = {}
-    changes = 0
     for before in snapshot.resources:
         entry = dataclasses.replace(before)
         if entry.custom and not entry.is_provider and not entry.pending_replacement:
             before_each()
             found = _read(entry, provider, display)
-            changes += found is not entry
             if found is None:
                 if not entry.delete:  # otherwise its replacement has the URN
                     parent_of_deleted[entry.urn] = entry.parent
@@ -41,7 +39,7 @@ def refresh(
             display.same(Step(Op.SAME, entry, entry))
             kept.append(entry)
         _drop_deleted_references(kept[-1], parent_of_deleted)
-    return Snapshot(kept, snapshot.pending_operations), changes
+    return Snapshot(kept, snapshot.pending_operations)
 
 
 def _read(entry: Resource, provider: DynamicProvider, display: Display) -> Resource | None:

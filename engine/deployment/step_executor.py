@@ -60,10 +60,6 @@ class StepExecutor:
             resources = self.results + self.unfinished()
             self._save(Snapshot(resources, operations + self._pending_creates))
 
-    def commit_to(self, save: Callable[[Snapshot], None]) -> None:
-        """Turn a dry run without changes into a real one: its results can be saved."""
-        self._save = save
-
     def unfinished(self) -> list[Resource]:
         return [entry for entry in self.base if id(entry) not in self._finished]
 

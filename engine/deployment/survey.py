@@ -68,6 +68,7 @@ class Survey(Registrar):
     def __init__(self, stack: str, project: str, olds: Iterable[Resource]) -> None:
         self.messages = Messages()
         self.is_conclusive = True
+        self.succeeded = False
         self.has_dynamic_resources = False
         self._registry = Registry(stack, project, olds)
         self._events: list[_Registered | _Outputs] = []

@@ -53,6 +53,9 @@ class DiffDisplay(Display):
             for row in rows:
                 self.line(row)
 
+    def _writer(self) -> PropertyWriter:
+        return PropertyWriter(hidden=self.hidden)
+
     # -- blocks -----------------------------------------------------------------------------
 
     def _show_block(self, op: Op, step: Step) -> None:
@@ -68,9 +71,9 @@ class DiffDisplay(Display):
         yield f"{margin}{_INDENT}[urn={resource.urn}]"
         if step.old is not None:
             if op is not Op.SAME:
-                yield from PropertyWriter().changes(*step.comparison(), level + 1)
+                yield from self._writer().changes(*step.comparison(), level + 1)
         else:
-            yield from PropertyWriter().properties(resource.inputs, level + 1)
+            yield from self._writer().properties(resource.inputs, level + 1)
 
     def _show_outputs_of(self, step: Step) -> None:
         """The new or changed outputs that are not inputs."""
@@ -81,9 +84,9 @@ class DiffDisplay(Display):
         )
         level = self._level(step.resource) + 1
         if step.old is None:
-            rows = list(PropertyWriter().properties(new, level))
+            rows = list(self._writer().properties(new, level))
         else:
-            rows = list(PropertyWriter().changes(old, new, level, only=True))
+            rows = list(self._writer().changes(old, new, level, only=True))
         for line in [_INDENT * level + _OUTPUTS, *rows] if rows else []:
             self.line(line)
 

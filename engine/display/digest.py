@@ -36,7 +36,7 @@ class DigestDisplay(Display):
         self._messages.clear()
 
     def _add_message(self, urn: str, severity: str, text: str) -> None:
-        message = {"urn": urn, "message": text, "severity": severity}
+        message = {"urn": urn, "message": self.hidden.text(text), "severity": severity}
         self._messages.append({key: value for key, value in message.items() if value})
 
     def output(self, text: str) -> None:
@@ -54,8 +54,8 @@ class DigestDisplay(Display):
     def summary(self, seconds: float | None = None) -> None:
         """Print the digest."""
         digest = {
-            "config": dict(self._config),
-            "steps": [_step(step) for step in self.steps if _is_shown(step)],
+            "config": self.hidden.properties(dict(self._config)),
+            "steps": [self._step(step) for step in self.steps if _is_shown(step)],
             "diagnostics": self._messages,
             "duration": time.monotonic_ns() - self._started,
             "changeSummary": {op.value: count for op, count in self._counts_by_name()},
@@ -71,31 +71,41 @@ class DigestDisplay(Display):
         ]
         return sorted(counted, key=lambda item: item[0].value)
 
+    def _step(self, step: Step) -> dict[str, Any]:
+        resource = step.resource
+        shown: dict[str, Any] = {"op": step.op.value, "urn": resource.urn}
+        if resource.provider:
+            shown["provider"] = resource.provider
+        if step.op is Op.DELETE:
+            shown["oldState"] = self._state(resource)
+        else:
+            if step.old is not None:
+                shown["oldState"] = self._state(step.old)
+            # Before the provider call there is no ID, and the outputs are guesses.
+            outputs: PropertyMap = resource.outputs if step.is_refresh else {}
+            identity = resource.id if step.is_refresh else ""
+            planned = dataclasses.replace(resource, id=identity, outputs=outputs)
+            shown["newState"] = self._state(planned)
+        if step.old is not None and step.op is not Op.SAME:
+            shown["diffReasons"] = sorted(changed_names(*step.comparison()))
+        if step.replace_keys:
+            shown["replaceReasons"] = sorted(step.replace_keys)
+        shown["detailedDiff"] = None  # Python dynamic providers do not return one
+        return shown
+
+    def _state(self, resource: Resource) -> dict[str, Any]:
+        hidden = self.hidden
+        return checkpoint.dump_redacted(
+            dataclasses.replace(
+                resource,
+                id=hidden.text(resource.id),
+                inputs=hidden.properties(resource.inputs),
+                outputs=hidden.properties(resource.outputs),
+            )
+        )
+
 
 def _is_shown(step: Step) -> bool:
     if step.op is Op.SAME:
         return step.resource.is_root_stack
     return step.op not in REPLACEMENT_PARTS
-
-
-def _step(step: Step) -> dict[str, Any]:
-    resource = step.resource
-    shown: dict[str, Any] = {"op": step.op.value, "urn": resource.urn}
-    if resource.provider:
-        shown["provider"] = resource.provider
-    if step.op is Op.DELETE:
-        shown["oldState"] = checkpoint.dump_redacted(resource)
-    else:
-        if step.old is not None:
-            shown["oldState"] = checkpoint.dump_redacted(step.old)
-        # Before the provider call there is no ID, and the outputs are guesses.
-        outputs: PropertyMap = resource.outputs if step.is_refresh else {}
-        identity = resource.id if step.is_refresh else ""
-        planned = dataclasses.replace(resource, id=identity, outputs=outputs)
-        shown["newState"] = checkpoint.dump_redacted(planned)
-    if step.old is not None and step.op is not Op.SAME:
-        shown["diffReasons"] = sorted(changed_names(*step.comparison()))
-    if step.replace_keys:
-        shown["replaceReasons"] = sorted(step.replace_keys)
-    shown["detailedDiff"] = None  # Python dynamic providers do not return one
-    return shown

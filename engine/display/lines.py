@@ -17,6 +17,7 @@ from typing import TextIO
 from engine import urn as urns
 from engine.deployment.steps import COUNTED, Op, Step
 from engine.display.property_diff import PropertyWriter, diff_info
+from engine.display.secret_filter import SHOW_ALL
 from engine.state.snapshot import Resource
 from engine.values import PropertyMap
 
@@ -33,6 +34,7 @@ class Display:
         self.counts: Counter[Op] = Counter()
         self.steps: list[Step] = []  # in a dry run only
         self.errors = 0
+        self.hidden = SHOW_ALL  # what is not shown of all texts
         self._root_urn = root_urn
         self._stream = stream or sys.stdout
         self._buffered: list[str] | None = None
@@ -82,6 +84,7 @@ class Display:
             self._diagnostics.clear()
 
     def line(self, text: str = "") -> None:
+        text = self.hidden.text(text)
         with self._lock:
             if self._buffered is not None:
                 self._buffered.append(text)
@@ -126,6 +129,7 @@ class Display:
 
     def failed(self, op: Op, resource: Resource, message: str) -> None:
         """Show a failed step; `message` may be a provider's traceback."""
+        message = self.hidden.text(message)
         with self._lock:
             seconds = self._end_step()
             self.errors += 1
@@ -204,6 +208,7 @@ class Display:
         """A line that the program or a provider printed."""
         if not text.strip():
             return
+        text = self.hidden.text(text)
         with self._lock:
             if self._in_flight is None:
                 self._show_message(self._root_urn, text)
@@ -215,6 +220,7 @@ class Display:
     def log(self, severity: str, text: str, urn: str = "") -> None:
         """A message logged through Pulumi: `info`, `warning` or `error`."""
         prefix = "" if severity == "info" else f"{severity}: "
+        text = self.hidden.text(text)
         with self._lock:
             self.errors += severity == "error"
             first_line = text.strip().partition("\n")[0]
@@ -257,7 +263,8 @@ class Display:
     def _output_rows(self, old: PropertyMap | None, new: PropertyMap) -> list[str]:
         only_changes = self.dry_run and old is not None
         before = new if old is None else old
-        return list(PropertyWriter(cut=None).changes(before, new, level=1, only=only_changes))
+        writer = PropertyWriter(cut=None, hidden=self.hidden)
+        return list(writer.changes(before, new, level=1, only=only_changes))
 
     def summary(self, seconds: float | None = None) -> None:
         """Show the counts and, except in a preview, the duration."""
@@ -281,13 +288,6 @@ class Display:
         if seconds is not None:
             self.line(f"Duration: {max(1, round(seconds))}s")
             self.line()
-
-    @property
-    def is_unchanged(self) -> bool:
-        """Whether no step changes a resource and none failed."""
-        return self.errors == 0 and not any(
-            count for op, count in self.counts.items() if op is not Op.SAME
-        )
 
     @property
     def changes(self) -> int:

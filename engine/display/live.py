@@ -131,7 +131,7 @@ class LiveDisplay(Display):
     def line(self, text: str = "") -> None:
         with self._lock:
             if self._buffered is None and self._live is not None:
-                self._console.print(Text(text), soft_wrap=True)
+                self._console.print(Text(self.hidden.text(text)), soft_wrap=True)
             else:
                 super().line(text)
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from engine.display.secret_filter import SHOW_ALL, SecretFilter
 from engine.values import (
     PROVIDER_KEY,
     REDACTED,
@@ -64,9 +65,11 @@ class PropertyWriter:
     """Writes properties one per line, nested ones indented.
 
     cut: the most characters shown of a string; None for no limit.
+    hidden: what is not shown of a string.
     """
 
     cut: int | None = CUT_CHARACTERS
+    hidden: SecretFilter = SHOW_ALL
 
     def properties(self, values: Mapping[str, PropertyValue], level: int) -> Iterator[str]:
         """All properties, without changes."""
@@ -163,13 +166,16 @@ class PropertyWriter:
             return "<null>"
         if value == UNKNOWN:
             return "[unknown]"
-        if isinstance(value, str) and self.cut is not None and len(value) > self.cut:
-            value = value[: self.cut - len(_ELLIPSIS)] + _ELLIPSIS
+        if isinstance(value, str):
+            value = self.hidden.text(value)
+            if self.cut is not None and len(value) > self.cut:
+                value = value[: self.cut - len(_ELLIPSIS)] + _ELLIPSIS
         return json.dumps(value, ensure_ascii=False)
 
     def _shortened(self, old: PropertyValue, new: PropertyValue) -> tuple[str, str]:
         """Both values on one line; two long strings lose most of their common prefix."""
         if isinstance(old, str) and isinstance(new, str) and self.cut is not None:
+            old, new = self.hidden.text(old), self.hidden.text(new)
             start = _common_length(old, new) - _CONTEXT_CHARACTERS
             if start > len(_ELLIPSIS) and max(len(old), len(new)) > self.cut:
                 old, new = _ELLIPSIS + old[start:], _ELLIPSIS + new[start:]

@@ -34,8 +34,11 @@ def serve_dynamic_provider() -> None:
     runpy.run_module("pulumi.dynamic", run_name="__main__", alter_sys=True)
 
 
-def run_program(settings_json: str, program: str) -> int:
-    """Do what the official language host does; exit code 32: the error has been shown."""
+def run_program(program: str) -> int:
+    """Do what the official language host does; exit code 32: the error has been shown.
+
+    The settings come on stdin, once the engine wants the program to run.
+    """
     import asyncio
     import json
     import logging
@@ -45,7 +48,7 @@ def run_program(settings_json: str, program: str) -> int:
     import pulumi
     import pulumi.runtime as runtime
 
-    settings = runtime.Settings(**json.loads(settings_json))
+    settings = runtime.Settings(**json.loads(sys.stdin.readline()))
     runtime.set_all_config(runtime.get_config_env(), runtime.get_config_secret_keys_env())
     runtime.configure(settings)
     sys.argv = [program]

@@ -13,8 +13,12 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from engine.processes.loopback import with_direct_loopback
+
 _SCRIPT = Path(__file__).with_name("child.py")
 _TERMINATION_SECONDS = 5.0
+# The engine reads UTF-8, whatever the locale says.
+_PRINTS_UTF_8 = {"PYTHONIOENCODING": "utf-8:backslashreplace"}
 
 # For the signal handler that kills everything.
 _running_pids: set[int] = set()
@@ -30,14 +34,17 @@ class ChildProcess:
         arguments: list[str],
         folder: Path,
         environment: Mapping[str, str],
+        *,
+        awaits_line: bool = False,
     ) -> None:
+        """awaits_line: the process reads a line that `send` writes; otherwise it has no input."""
         child_end, self._lifeline = os.pipe()
         try:
             self._process = subprocess.Popen(
                 [python, "-u", str(_SCRIPT), role, str(child_end), *arguments],
                 cwd=folder,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
+                env={**with_direct_loopback(environment), **_PRINTS_UTF_8},
+                stdin=subprocess.PIPE if awaits_line else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 pass_fds=[child_end],
@@ -53,6 +60,12 @@ class ChildProcess:
         self.pid = self._process.pid
         _running_pids.add(self.pid)
         self._pump: threading.Thread | None = None
+
+    def send(self, line: str) -> None:
+        """Write a line to the process, if it still runs, and close its input."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), self._process.stdin:
+            self._process.stdin.write(f"{line}\n")
 
     def read_line(self) -> str:
         """The next line of output; empty at the end. Only before `show_output`."""
@@ -95,6 +108,8 @@ class ChildProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         os.close(self._lifeline)
 
 

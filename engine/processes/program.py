@@ -7,7 +7,6 @@ import os
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from engine.errors import EngineError, UnsupportedError
@@ -31,14 +30,26 @@ class Messages(Protocol):
     def log(self, severity: str, text: str, urn: str = "") -> None: ...
 
 
-@dataclass(frozen=True)
 class ProgramRunner:
     """Runs a project's program with a stack's config."""
 
-    project: Project
-    stack: str
-    config: StackConfig
-    interrupts: Interrupts
+    def __init__(
+        self, project: Project, stack: str, config: StackConfig, interrupts: Interrupts
+    ) -> None:
+        self._project = project
+        self._stack = stack
+        self._config = config
+        self._interrupts = interrupts
+        self._prepared: ChildProcess | None = None
+
+    def prepare(self) -> None:
+        """Start the process of the next run: it imports Pulumi's SDK, and waits."""
+        self._prepared = self._start()
+
+    def close(self) -> None:
+        """End a prepared process that was not needed."""
+        if self._prepared is not None:
+            self._prepared.end()
 
     def run(self, registrar: Registrar, messages: Messages, *, dry_run: bool) -> bool:
         """Run the program to its end; whether it succeeded.
@@ -48,14 +59,15 @@ class ProgramRunner:
         events: queue.SimpleQueue[str] = queue.SimpleQueue()
         monitor = Monitor(
             registrar,
-            self.project.root,
+            self._project.root,
             messages.log,
             on_stopped=lambda: events.put("stopped"),
         )
         address = monitor.start()
         try:
-            child = self._start(address, dry_run=dry_run)
+            child, self._prepared = self._prepared or self._start(), None
             child.show_output(messages.output)
+            child.send(json.dumps(self._settings(address, dry_run=dry_run)))
             status = self._wait(child, monitor, events)
         finally:
             monitor.close()
@@ -67,30 +79,33 @@ class ProgramRunner:
             raise EngineError(f"internal error in the engine:\n{monitor.internal_error}")
         if status not in (0, None, _EXIT_AFTER_SHOWN_ERROR) and not monitor.error_shown:
             messages.log("error", f"the program exited with non-zero exit code: {status}")
-        return status == 0 and not self.interrupts.requested
+        return status == 0 and not self._interrupts.requested
 
-    def _start(self, address: str, *, dry_run: bool) -> ChildProcess:
-        settings = {
-            "project": self.project.name,
-            "stack": self.stack,
+    def _settings(self, address: str, *, dry_run: bool) -> dict[str, object]:
+        return {
+            "project": self._project.name,
+            "stack": self._stack,
             "monitor": address,
             "engine": address,
             "parallel": _PARALLELISM,
             "dry_run": dry_run,
             "organization": "organization",
-            "root_directory": str(self.project.root),
+            "root_directory": str(self._project.root),
         }
+
+    def _start(self) -> ChildProcess:
         environment = {
             **os.environ,
-            "PULUMI_CONFIG": json.dumps(dict(self.config.values)),
-            "PULUMI_CONFIG_SECRET_KEYS": json.dumps(sorted(self.config.secret_keys)),
+            "PULUMI_CONFIG": json.dumps(dict(self._config.values)),
+            "PULUMI_CONFIG_SECRET_KEYS": json.dumps(sorted(self._config.secret_keys)),
         }
         return ChildProcess(
-            self.project.python,
+            self._project.python,
             "program",
-            [json.dumps(settings), self.project.program],
-            self.project.program_folder,
+            [self._project.program],
+            self._project.program_folder,
             environment,
+            awaits_line=True,
         )
 
     def _wait(
@@ -98,7 +113,7 @@ class ProgramRunner:
     ) -> int | None:
         """The exit status; None for a program that was stopped with the deployment."""
         _call_on_exit(child, lambda: events.put("ended"))
-        with self.interrupts.notify(events):
+        with self._interrupts.notify(events):
             event = events.get()
         if event == "stopped" and not monitor.unsupported:
             # The next call fails; then the program registers the outputs it has, and exits.

@@ -72,23 +72,22 @@ class DynamicProvider:
         if self._config is not None:
             return
         self.start()
-        self._connect()
-        self._call(
-            "Configure",
-            provider_pb2.ConfigureRequest(
-                args=to_struct(config, keep_secrets=True),
-                acceptSecrets=True,
-                acceptResources=True,
-                sends_old_inputs=True,
-                sends_old_inputs_to_delete=True,
-            ),
-        )
+        try:
+            self._connect()
+            self._call(
+                "Configure",
+                provider_pb2.ConfigureRequest(
+                    args=to_struct(config, keep_secrets=True),
+                    acceptSecrets=True,
+                    acceptResources=True,
+                    sends_old_inputs=True,
+                    sends_old_inputs_to_delete=True,
+                ),
+            )
+        except ProviderError:
+            self.close()  # a process announces its port only once
+            raise
         self._config = dict(config)
-
-    @property
-    def config(self) -> PropertyMap | None:
-        """The config of the running process; None before `configure`."""
-        return self._config
 
     def _connect(self) -> None:
         assert self._process is not None

@@ -28,6 +28,7 @@ _MESSAGE_LIMIT_BYTES = 400 * 1024 * 1024
 CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", _MESSAGE_LIMIT_BYTES),
     ("grpc.max_send_message_length", _MESSAGE_LIMIT_BYTES),
+    ("grpc.enable_http_proxy", 0),  # a proxy cannot reach this machine's loopback
 ]
 
 

@@ -30,6 +30,8 @@ class StackConfig:
     secret_keys: frozenset[str]
     # As written to history entries, with secrets encrypted.
     recorded: Mapping[str, object]
+    # Every decrypted text, to be hidden in all that is shown.
+    secrets: tuple[str, ...] = ()
 
     def provider_inputs(self) -> PropertyMap:
         """The inputs of the default provider: the whole config, with secrets marked."""
@@ -81,12 +83,14 @@ def resolve(project: Project, stack: str, file: StackFile, crypter: Crypter) -> 
     values: dict[str, str] = {}
     recorded: dict[str, object] = {}
     secret_keys: set[str] = set()
+    secrets: list[str] = []
     for key, given in file.config.items():
         full_key = project.full_key(key)
-        opened, secret = _open(given, crypter)
-        values[full_key] = as_string(opened)
-        recorded[full_key] = given if secret else values[full_key]
-        if secret:
+        before = len(secrets)
+        values[full_key] = as_string(_open(given, crypter, secrets))
+        recorded[full_key] = values[full_key]
+        if len(secrets) > before:
+            recorded[full_key] = given
             secret_keys.add(full_key)
     missing: list[str] = []
     for key, declared in project.config.items():
@@ -103,7 +107,7 @@ def resolve(project: Project, stack: str, file: StackFile, crypter: Crypter) -> 
             f"Stack '{stack}' is missing configuration value {keys}: "
             f"set it in {file.path.name} under `config:`"
         )
-    return StackConfig(values, frozenset(secret_keys), recorded)
+    return StackConfig(values, frozenset(secret_keys), recorded, tuple(secrets))
 
 
 def as_string(value: object) -> str:
@@ -129,21 +133,17 @@ def as_string(value: object) -> str:
     return str(value)
 
 
-def _open(value: object, crypter: Crypter) -> tuple[object, bool]:
-    """The value with every `{secure: ...}` decrypted, and whether it has any."""
+def _open(value: object, crypter: Crypter, secrets: list[str]) -> object:
+    """The value with every `{secure: ...}` decrypted; the decrypted texts go to `secrets`."""
     if isinstance(value, dict):
         mapping = cast("dict[str, object]", value)
         if set(mapping) == {"secure"}:
-            return crypter.decrypt(str(mapping["secure"])), True
-        opened = {str(key): _open(item, crypter) for key, item in mapping.items()}
-        return (
-            {key: item for key, (item, _) in opened.items()},
-            any(secret for _, secret in opened.values()),
-        )
+            secrets.append(crypter.decrypt(str(mapping["secure"])))
+            return secrets[-1]
+        return {str(key): _open(item, crypter, secrets) for key, item in mapping.items()}
     if isinstance(value, list):
-        items = [_open(item, crypter) for item in cast("list[object]", value)]
-        return [item for item, _ in items], any(secret for _, secret in items)
-    return value, False
+        return [_open(item, crypter, secrets) for item in cast("list[object]", value)]
+    return value
 
 
 def _check_type(stack: str, key: str, declared: ConfigDeclaration, value: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.engine import states
+from tests.engine.display.test_secret_filter import LEAKS, assert_hidden, set_secrets
 from tests.engine.pulumi_project import PulumiProject
 
 pytestmark = [
@@ -231,3 +232,16 @@ def test_both_engines_preview_the_same_changes(shared: PulumiProject) -> None:
                     if value
                 }
     assert digests[0] == digests[1]
+
+
+def test_both_engines_hide_the_same_in_messages(shared: PulumiProject) -> None:
+    """In the resources of this JSON, the official CLI hides only values marked as secret."""
+    set_secrets(shared)
+    shared.program(LEAKS)
+    texts = shared.run("preview", "--json").out, official(shared, "preview", "--json")
+    ours, theirs = (json.loads(text[text.index("{") :])["diagnostics"] for text in texts)
+    assert_hidden(texts[0])
+    assert_hidden(json.dumps(theirs))
+    assert [entry["message"].strip() for entry in ours] == [
+        entry["message"].strip() for entry in theirs
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.values import Secret
+from engine.values import UNKNOWN, Secret
 from tests.engine.pulumi_project import PulumiProject
 
 TWO_THINGS = """
@@ -29,17 +29,33 @@ def test_up_creates_in_order_and_a_second_up_changes_nothing(project: PulumiProj
     assert project.resources()["a"].id == state["a"].id
 
 
-def test_an_up_without_changes_runs_the_program_once_as_a_dry_run(project: PulumiProject) -> None:
+def test_every_update_runs_the_program_dry_for_the_preview_and_then_for_itself(
+    project: PulumiProject,
+) -> None:
     project.program(
         'Thing("a")\nwith open("runs.txt", "a") as runs:\n'
         '    print("dry" if pulumi.runtime.is_dry_run() else "real", file=runs)'
     )
     runs = project.folder / "runs.txt"
-    project.up()
-    assert runs.read_text().split() == ["dry", "real"]
-    runs.unlink()
-    project.up("--refresh")
-    assert runs.read_text().split() == ["dry"]
+    for arguments in ((), ("--refresh",), ("--refresh", "--skip-preview")):
+        project.up(*arguments)
+        assert runs.read_text().split() == ["dry", "real"]
+        runs.unlink()
+
+
+def test_a_null_that_is_unknown_in_a_dry_run_is_saved_as_null(project: PulumiProject) -> None:
+    project.change_provider('"url": f"{self.prefix}{serial}"', '"url": None')
+    project.program("""
+a = Thing("a")
+group = pulumi.ComponentResource("t:i:Group", "group")
+group.register_outputs({"seen": [a.url], "url": a.url})
+pulumi.export("fixed", a.serial)
+""")
+    for _ in range(2):
+        project.up()
+        outputs = project.resources()["group"].outputs
+        assert outputs == {"seen": [None]} or outputs == {"seen": [None], "url": None}
+        assert UNKNOWN not in project.checkpoint.read_text()
 
 
 def test_an_up_without_changes_writes_the_same_state(project: PulumiProject) -> None:
