@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from console.invocation import started_as
+
 
 class FlagError(Exception):
     """A flag's value is invalid; the message is one line for the user."""
@@ -163,7 +165,7 @@ def _check(flags: Flags) -> None:
 
 def usage() -> str:
     """One line per flag that has an effect."""
-    lines = ["usage: python -m devserver --model_base_path=FOLDER [--flag=value ...]"]
+    lines = [f"usage: {started_as('devserver')} --model_base_path=FOLDER [--flag=value ...]"]
     for f in fields(Flags):
         shown = str(f.default).lower() if isinstance(f.default, bool) else repr(f.default)
         lines.append(f"  --{f.name}={shown}\n      {f.metadata['help']}")

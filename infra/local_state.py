@@ -13,6 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from console.invocation import started_as
 from infra import backend, checkout
 from infra.server_process import ServerProcess, ServerStopError
 from infra.server_record import RECORD_FILE, ServerRecord, is_locked
@@ -137,7 +138,7 @@ def _remove_empty_folders(state: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m infra.local_state",
+        prog=started_as("infra.local_state"),
         description="Prepare the folder .state for a deployment, or remove what is the stack's.",
     )
     parser.add_argument("action", choices=["prepare", "remove"])

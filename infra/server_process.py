@@ -21,6 +21,7 @@ from typing import IO, Any, cast
 
 import psutil
 
+from console.invocation import started_as
 from infra import ports
 from infra.batching import batching_parameters
 from infra.monitoring import monitoring_config
@@ -226,9 +227,9 @@ class ServerProcess:
 def main(arguments: list[str]) -> int:
     """`python -m infra.server_process stop FOLDER`: clean up after an aborted deployment."""
     parser = argparse.ArgumentParser(
-        prog="python -m infra.server_process",
+        prog=started_as("infra.server_process"),
         description="Stop the server recorded in a state folder, and remove its files.",
-        epilog="example: python -m infra.server_process stop .state/server",
+        epilog="example: %(prog)s stop .state/server",
     )
     parser.add_argument("action", choices=["stop"])
     parser.add_argument("folder", type=Path)

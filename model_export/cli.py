@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote
 
+from console.invocation import started_as
 from model_export import inspection, owners, publish
 from model_export.download import WeightsError
 from model_export.export import ExportError, Stage, export
@@ -41,13 +42,13 @@ DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 _EPILOG = """\
 examples:
-  python -m model_export export --to file:///srv/models
-  python -m model_export export --sampler ddim --steps 30 --to file:///srv/models
-  python -m model_export fingerprint --steps 30
-  python -m model_export export --family sd14 --weights random --image-size 256 --to gs://b/models
-  python -m model_export inspect file:///srv/models/0123456789abcdef
-  python -m model_export verify --json gs://b/models/0123456789abcdef
-  python -m model_export delete file:///srv/models/0123456789abcdef
+  %(prog)s export --to file:///srv/models
+  %(prog)s export --sampler ddim --steps 30 --to file:///srv/models
+  %(prog)s fingerprint --steps 30
+  %(prog)s export --family sd14 --weights random --image-size 256 --to gs://b/models
+  %(prog)s inspect file:///srv/models/0123456789abcdef
+  %(prog)s verify --json gs://b/models/0123456789abcdef
+  %(prog)s delete file:///srv/models/0123456789abcdef
 
 exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted
 """
@@ -219,10 +220,7 @@ def _url(location: str) -> str:
     """A folder's URL; a plain path is a local one."""
     if "://" in location:
         return location
-    try:
-        return f"file://{quote(str(Path(location).absolute()))}"
-    except UnicodeError:
-        raise UrlError(f"{location!r} is not UTF-8 text") from None
+    return f"file://{quote(os.fsencode(Path(location).absolute()))}"
 
 
 def _delete(options: argparse.Namespace) -> None:
@@ -297,7 +295,7 @@ def _complain(message: str, code: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m model_export",
+        prog=started_as("model_export"),
         description="Export a text-to-image model as one SavedModel: prompt in, PNG out.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

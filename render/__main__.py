@@ -11,6 +11,7 @@ from pathlib import Path
 import pulumi
 
 from console import escape_unencodable
+from console.invocation import started_as
 from render import manifests, placeholders, table
 from render.recorder import PROJECT, ROOT, Run, run_program, stack_config
 
@@ -22,9 +23,9 @@ _NAMESPACE = "kubernetes:core/v1:Namespace"
 def main(arguments: list[str] | None = None) -> int:
     """Print the table; with --out, also write it as JSON, and the manifests as YAML files."""
     parser = argparse.ArgumentParser(
-        prog="python -m render",
+        prog=started_as("render"),
         description="Show what a stack would create, without a cloud or an engine.",
-        epilog="example: python -m render --stack dev --out rendered",
+        epilog="example: %(prog)s --stack dev --out rendered",
     )
     parser.add_argument(
         "--stack", required=True, help="a stack with a Pulumi.STACK.yaml, such as dev"

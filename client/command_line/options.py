@@ -11,6 +11,7 @@ from client.errors import printable
 from client.exit_codes import EXIT_CODES_HELP, EXIT_USAGE
 from client.stacks.discovery import LOCAL_STACK
 from client.transports.endpoints import GRPC_EXAMPLE, REST_EXAMPLE, Protocol
+from console.invocation import started_as
 from model_export.spec import MODEL_NAME
 
 Run = Callable[[argparse.Namespace], int]
@@ -20,13 +21,13 @@ EXAMPLE_PROMPT = "a small red circle on white"
 
 GENERATE_HELP = f"""\
 examples:
-  python -m client generate "{EXAMPLE_PROMPT}"
-  python -m client generate "two blue stars" --seed 7 --count 4 --out pictures
-  python -m client generate "a green square" --negative-prompt red --steps 30 --guidance-scale 5
-  python -m client generate "a circle" --endpoint http://127.0.0.1:8501
+  %(prog)s "{EXAMPLE_PROMPT}"
+  %(prog)s "two blue stars" --seed 7 --count 4 --out pictures
+  %(prog)s "a green square" --negative-prompt red --steps 30 --guidance-scale 5
+  %(prog)s "a circle" --endpoint http://127.0.0.1:8501
 
 Prints one line per picture: its path, its seed, the seconds it took. The file records the values
-it was drawn with, so that `python -m client again FILE` can reproduce it.
+it was drawn with, so that the command `again` can reproduce it.
 
 If the server is full, loading, not reachable or lost in mid-picture, the same request is sent again
 until --timeout, and a line says so. A request whose connection was lost is repeated at most twice.
@@ -35,7 +36,7 @@ until --timeout, and a line says so. A request whose connection was lost is repe
 
 AGAIN_HELP = """\
 example:
-  python -m client again out/two-blue-stars-7.png
+  %(prog)s out/two-blue-stars-7.png
 
 Saves a second file, and reports whether its pixels equal those of the first. With the same model
 on the same kind of machine they do; a different model is reported too.
@@ -44,23 +45,24 @@ on the same kind of machine they do; a different model is reported too.
 
 LOAD_HELP = """\
 examples:
-  python -m client load                                   50 requests, 5 at a time
-  python -m client load -n 200 -c 20 --retry
-  python -m client load -n 100 --rate 0.5 --plot load.png
-  python -m client load --tutorial parallel --stack dev --keep pictures
-  python -m client load --endpoint http://127.0.0.1:8501 --endpoint http://127.0.0.1:8601
+  %(prog)s                                      50 requests, 5 at a time
+  %(prog)s -n 200 -c 20 --retry
+  %(prog)s -n 100 --rate 0.5 --plot load.png
+  %(prog)s --tutorial parallel --stack dev --keep pictures
+  %(prog)s --endpoint http://127.0.0.1:8501 --endpoint http://127.0.0.1:8601
 
-The report has the format of hey's. The success rate is over all requests sent; latencies are
-those of successful requests. With --rate, latency is measured from the scheduled time. With
-several endpoints, each request goes to the one with the fewest requests in flight. Exits with 0
-if every request succeeded, else with the code of the most frequent failure.
+The report has the format of hey's and judges first answers: the success rate is over all requests
+sent; latencies are those of successful requests; what --retry adds is listed apart. With --rate,
+latency is measured from the scheduled time. With several endpoints, each request goes to the one
+with the fewest requests in flight. Exits with 0 if every first answer was a picture, else with the
+code of the most frequent failure; if a file or picture cannot be written, then with 3.
 
 """
 
 STATUS_HELP = """\
 examples:
-  python -m client status
-  python -m client status --stack dev
+  %(prog)s
+  %(prog)s --stack dev
 
 Shows latency and queue figures if the server exports metrics. Exits with 0 if the service is
 ready.
@@ -69,8 +71,8 @@ ready.
 
 DOCTOR_HELP = """\
 examples:
-  python -m client doctor
-  python -m client doctor --stack dev
+  %(prog)s
+  %(prog)s --stack dev
 
 Prints a line for each check: ok, wait, wrong or unknown, its name, what it found and what to do.
 For a stack on GKE it runs gcloud and kubectl with your own credentials, and checks the tools, the
@@ -116,7 +118,7 @@ def _is_text(argument: str) -> bool:
 def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     """The parser for these commands; its result has the command's function as `run`."""
     parser = OneLineParser(
-        prog="python -m client",
+        prog=started_as("client"),
         description="Generate pictures with the deployed service, check it, and load-test it.",
         epilog=EXIT_CODES_HELP,
     )
@@ -208,7 +210,11 @@ def _add_load_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="seed of the first request; N+1, N+2, … follow [1]",
     )
-    parser.add_argument("--retry", action="store_true", help="retry after a 503, until --timeout")
+    parser.add_argument(
+        "--retry",
+        action="store_true",
+        help="ask again as `generate` does, until --timeout; reported apart from first answers",
+    )
     parser.add_argument(
         "--json", action="store_true", help="print the report as JSON, with every request"
     )

@@ -11,15 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from console import escape_unencodable
+from console.invocation import started_as
 from model_export.demo.stage import Recipe
 from model_export.demo.train import train
 from model_export.spec import ModelSpec
 
 _EPILOG = """examples:
-  python -m model_export.demo train                  train from scratch, or resume
-  python -m model_export.demo evaluate               export, score 512 prompts, draw the sheet
-  python -m model_export.demo evaluate --prompts 64  the same, faster and less precise
-  python -m model_export.demo compare                score the profile fast against exact
+  %(prog)s train                  train from scratch, or resume
+  %(prog)s evaluate               export, score 512 prompts, draw the sheet
+  %(prog)s evaluate --prompts 64  the same, faster and less precise
+  %(prog)s compare                score the profile fast against exact
 """
 
 
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m model_export.demo",
+        prog=started_as("model_export.demo"),
         description="Train the demo model on generated pictures, or score it by geometry.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
