@@ -85,18 +85,18 @@ def test_a_prompt_that_is_not_text_is_one_line(
     assert one_line(ran.stderr).startswith(b"error: the prompt is not valid UTF-8")
 
 
-@pytest.mark.parametrize("command", [("inspect",), ("verify",), ("clean",)])
+@pytest.mark.parametrize("command", ["inspect", "verify", "clean"])
 def test_the_exporter_reads_a_folder_of_any_name(
-    console: dict[str, str], tmp_path: Path, command: tuple[str]
+    console: dict[str, str], tmp_path: Path, command: str
 ) -> None:
     folder = tmp_path / WORD
     folder.mkdir()
-    ran = run(console, tmp_path, "model_export", *command, os.fsencode(folder.as_uri()))
-    assert b"Traceback" not in ran.stderr
-    if command == ("clean",):
-        assert ran.stdout == b"removed nothing\n"
-    else:
-        assert b"/gr%C3%BCn-" in one_line(ran.stderr)
+    for location in (os.fsencode(folder), folder.as_uri()):
+        ran = run(console, tmp_path, "model_export", command, location)
+        if command == "clean":
+            assert ran.stdout == b"removed nothing\n"
+        else:
+            assert b"gr%C3%BCn-" in one_line(ran.stderr)
 
 
 def test_the_exporter_describes_a_model_with_a_negative_prompt_in_any_language(

@@ -105,23 +105,46 @@ def engine_command() -> list[str]:
 
 
 def stack_environment(stack: str, root: Path, inherited: Mapping[str, str]) -> dict[str, str]:
-    """The environment for reading `stack`. The local stack's state is in the checkout unless the
-    user's variables say otherwise; any other stack uses the user's own login and backend.
+    """The environment for reading `stack`.
+
+    The local stack is the checkout's, as it is for make: a shell's variables for other work do not
+    count, unless the checkout has no such stack. Any other stack uses the user's own login and
+    backend.
     """
     if stack != LOCAL_STACK:
         return dict(inherited)
     local = {
-        "PULUMI_BACKEND_URL": f"file://{root / '.state'}",
+        "PULUMI_BACKEND_URL": _local_backend(root),
         "PULUMI_CONFIG_PASSPHRASE": "",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
     }
+    if _has_local_stack(root):
+        environment = dict(inherited) | local
+        environment.pop("PULUMI_CONFIG_PASSPHRASE_FILE", None)
+        return environment
     if "PULUMI_CONFIG_PASSPHRASE_FILE" in inherited:
         del local["PULUMI_CONFIG_PASSPHRASE"]
     environment = local | dict(inherited)
     if not environment["PULUMI_BACKEND_URL"]:  # an empty passphrase is valid, an empty URL is not
         environment["PULUMI_BACKEND_URL"] = local["PULUMI_BACKEND_URL"]
     return environment
+
+
+def _has_local_stack(root: Path) -> bool:
+    """Whether the checkout's backend has the stack. Its file may be compressed."""
+    stacks = root / ".state" / ".pulumi" / "stacks"
+    return any(
+        any(stacks.glob(f"{folder}{LOCAL_STACK}.json{end}"))
+        for folder in ("*/", "")
+        for end in ("", ".gz")
+    )
+
+
+def _local_backend(root: Path) -> str:
+    """The URL that make uses, too: the character codes are those of "%", "#" and "?"."""
+    folder = str(root / ".state")
+    return f"file://{folder.replace('%', '%25').replace('#', '%23').replace('?', '%3F')}"
 
 
 def _outputs(stack: str, document: object) -> StackOutputs:

@@ -20,6 +20,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import unquote_to_bytes
 
 from engine.errors import ConfigurationError, EngineError, StackNotFoundError, UnsupportedError
 from engine.project.project_file import Project
@@ -71,7 +72,9 @@ class Backend:
     def open(project: Project) -> Backend:
         """The project's backend; its folder may not exist yet."""
         url = backend_url(project)
-        path = url.removeprefix(_FILE_SCHEME).partition("?")[0]
+        # As in any URL, "#" and "?" end the path, and "%" starts the code of a character.
+        path = re.split("[?#]", url.removeprefix(_FILE_SCHEME))[0]
+        path = os.fsdecode(unquote_to_bytes(os.fsencode(path)))
         folder = Path(os.path.abspath(os.path.expanduser(path))) / ".pulumi"  # noqa: PTH100, PTH111
         backend = Backend(url, folder, project)
         backend._require_layout()

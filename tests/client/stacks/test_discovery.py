@@ -168,6 +168,11 @@ def test_the_local_stack_is_read_from_the_checkout(pulumi_on_path: FakeEngine) -
     assert not [name for name in LOCAL_VARIABLES if name in os.environ]
 
 
+def test_the_local_stack_is_read_from_a_checkout_of_any_name() -> None:
+    environment = stack_environment("local", Path("/a b#c%20d?e"), {})
+    assert environment["PULUMI_BACKEND_URL"] == "file:///a b%23c%2520d%3Fe/.state"
+
+
 def test_any_other_stack_is_read_with_the_users_own_login(pulumi_on_path: FakeEngine) -> None:
     pulumi_on_path.answers(OUTPUTS)
     read_stack("dev", pulumi_on_path.root)
@@ -184,6 +189,28 @@ def test_the_users_own_variables_win() -> None:
     assert empty["PULUMI_BACKEND_URL"] == "file:///project/.state"
     # A passphrase, even an empty one, would win over the file.
     assert "PULUMI_CONFIG_PASSPHRASE" not in environment
+
+
+@pytest.mark.parametrize("name", ["local.json", "local.json.gz"])
+def test_the_checkouts_own_stack_wins_over_variables_for_other_work(
+    pulumi_on_path: FakeEngine, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """As with make, which always uses the checkout's backend for the local stack."""
+    root = pulumi_on_path.root
+    stacks = root / ".state" / ".pulumi" / "stacks" / "diffusion-serving"
+    stacks.mkdir(parents=True)
+    (stacks / name).write_text("{}")
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://other-work")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "of other work")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", "/of/other/work")
+    pulumi_on_path.answers(OUTPUTS)
+    read_stack("local", root)
+    environment = pulumi_on_path.environment
+    assert environment["PULUMI_BACKEND_URL"] == f"file://{root}/.state"
+    assert environment["PULUMI_CONFIG_PASSPHRASE"] == ""
+    assert "PULUMI_CONFIG_PASSPHRASE_FILE" not in environment
+    read_stack("dev", root)
+    assert pulumi_on_path.environment["PULUMI_BACKEND_URL"] == "s3://other-work"
 
 
 @pytest.mark.parametrize(
