@@ -149,7 +149,7 @@ def test_an_interrupt_finishes_the_current_step_and_saves(
         project.go()
         out = process.communicate()[0]
         assert process.returncode == 8, out
-    assert "run `python -m engine up`" in out
+    assert "To continue, run the same command again" in out
     assert set(project.resources()) == {"things-dev", "default", "a", "b"}
     assert "pending_operations" not in project.deployment()
     assert not is_running(provider) and not list(project.locks.iterdir())

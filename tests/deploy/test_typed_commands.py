@@ -1,0 +1,69 @@
+"""`make unlock` and `make env`: what make says to type works."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.checkout import ROOT, Checkout, copy_checkout
+
+pytestmark = pytest.mark.slow
+
+
+def lock_from_elsewhere(checkout: Checkout) -> Path:
+    folder = checkout.folder / ".state/.pulumi/locks/organization/diffusion-serving/local"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / "0b1c.json"
+    holder = {"pid": 7, "username": "ada", "hostname": "elsewhere"}
+    lock.write_text(json.dumps({**holder, "timestamp": "2026-01-01T00:00:00Z"}))
+    return lock
+
+
+def test_make_unlock_is_what_the_embedded_engine_says_to_type(tmp_path: Path) -> None:
+    checkout = copy_checkout(tmp_path / "checkout", "embedded")
+    assert "nothing to unlock" in checkout.make("unlock")
+    checkout.make("refresh")
+    lock = lock_from_elsewhere(checkout)
+    said = checkout.make("refresh", code=2)
+    assert "ada@elsewhere" in said
+    assert re.findall(r"run `([^`]*)`", said) == ["make unlock"]
+    assert "ada@elsewhere" in checkout.make("unlock")
+    assert not lock.exists()
+    output = checkout.make("down")
+    assert "stack rm" not in output
+    assert not (checkout.folder / ".state").exists()
+
+
+@pytest.mark.skipif(shutil.which("pulumi") is None, reason="the official CLI is not on PATH")
+def test_make_unlock_with_the_official_cli(tmp_path: Path) -> None:
+    checkout = copy_checkout(tmp_path / "checkout", "pulumi")
+    checkout.make("refresh")
+    lock = lock_from_elsewhere(checkout)
+    checkout.make("refresh", code=2)
+    checkout.make("unlock")
+    assert not lock.exists()
+    checkout.make("down")
+
+
+def test_make_help_lists_unlock() -> None:
+    assert re.search(r"^unlock: .*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_the_environment_for_pulumi_says_which_stack_it_is_for(tmp_path: Path) -> None:
+    checkout = copy_checkout(tmp_path / "it's #1 (100 %)", "embedded")
+    ran = subprocess.run(
+        ["sh", "-c", 'eval "$(make env)"; echo "$PULUMI_BACKEND_URL"; ls -d .state'],
+        cwd=checkout.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "for the stack local" in ran.stderr
+    url, folder = ran.stdout.split("\n")[:2]
+    assert url == f"file://{tmp_path}/it's %231 (100 %25)/.state" and folder == ".state"
+    assert "only for the stack local" in checkout.make("env", "STACK=dev", code=2)
