@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from infra import ports
 from infra.local import LocalModelServerProvider
 from infra.server_process import ServerOptions, ServerProcess, main
 from infra.server_record import RECORD_FILE, running_server
@@ -197,17 +198,48 @@ def test_where_files_cannot_be_locked_the_server_is_found_and_stopped(
     assert not is_running(pid)
 
 
-def kill_many(folder: Path, options: ServerOptions, kills: int) -> None:
-    """Kill deployments at random places while they start a server."""
+def deployment(folder: Path, options: ServerOptions, first: str = "pass") -> subprocess.Popen[str]:
+    """A process that starts a server and then waits. `first` is code that it runs before."""
     code = (
-        "import sys; from pathlib import Path; from infra import server_process as module;"
+        "import os, sys; from pathlib import Path; from infra import server_process as module;"
         f"module._PROJECT_ROOT = Path({str(folder.parent / 'project')!r});"
         f"options = module.ServerOptions(Path({str(options.model_folder)!r}),"
         f"'stable-diffusion', '127.0.0.1', {options.rest_port}, {options.grpc_port}, 8, 60);"
-        f"process = module.ServerProcess(Path({str(folder)!r}));"
+        f"process = module.ServerProcess(Path({str(folder)!r})); {first};"
         "print('begin', flush=True); process.stop(); process.start(options, print);"
         "print('done', flush=True); sys.stdin.read()"
     )
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdin=pipe, stdout=pipe, text=True
+    )
+
+
+@pytest.mark.parametrize("step", ["_record", "_wait_until_ready", "_keep_running"])
+def test_a_server_ends_if_its_deployment_is_killed_before_it_is_kept(
+    folder: Path, options: ServerOptions, step: str
+) -> None:
+    kill = f"module.ServerProcess.{step} = lambda *_: os.kill(os.getpid(), 9)"
+    with deployment(folder, options, kill) as killed:
+        assert killed.wait(60) == -signal.SIGKILL
+
+    def has_ended() -> bool:
+        # Of a process that ends, the command line goes first, then the lock and the ports.
+        return (
+            not processes_that_serve(options.model_folder)
+            and running_server(folder) is None
+            and ports.is_free(options.host, options.rest_port)
+        )
+
+    wait_until(has_ended, "the server to end")
+    pid = started(folder, options)
+    assert processes_that_serve(options.model_folder) == [pid]
+    assert main(["stop", str(folder)]) == 0
+    assert not folder.exists()
+
+
+def kill_many(folder: Path, options: ServerOptions, kills: int) -> None:
+    """Kill deployments at random places while they start a server."""
     chance = random.Random(1)
 
     def none_is_lost() -> bool:
@@ -217,16 +249,10 @@ def kill_many(folder: Path, options: ServerOptions, kills: int) -> None:
         return all(pid in recorded for pid in processes_that_serve(options.model_folder))
 
     for _ in range(kills):
-        with subprocess.Popen(
-            [sys.executable, "-c", code],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as deployment:
-            assert deployment.stdout is not None and deployment.stdout.readline() == "begin\n"
+        with deployment(folder, options) as killed:
+            assert killed.stdout is not None and killed.stdout.readline() == "begin\n"
             time.sleep(chance.uniform(0, 0.4))
-            deployment.kill()
+            killed.kill()
         wait_until(none_is_lost, "a server without a record to end")
         if chance.random() < 0.5:
             assert main(["stop", str(folder)]) == 0
