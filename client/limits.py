@@ -1,4 +1,4 @@
-"""A service's limits and defaults: read from the stack, checked before sending."""
+"""A service's limits and defaults: said by the model and the stack, checked before sending."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from client.errors import InputRefusedError, StackOutputError
 from model_export.spec import (
@@ -34,7 +34,7 @@ class PictureRequest:
 
 @dataclass(frozen=True)
 class Limits:
-    """The stack's output `limits`; the defaults are the model spec's own, for a bare endpoint."""
+    """What a model and its stack declare; else the model spec's own defaults are assumed."""
 
     max_steps: int = ModelSpec.max_steps
     max_prompt_bytes: int = MAX_PROMPT_BYTES
@@ -49,9 +49,19 @@ class Limits:
 
     @classmethod
     def from_output(cls, values: Mapping[str, object]) -> Limits:
-        """The limits a stack declares, in Pulumi's camelCase. Unknown keys are ignored."""
+        """The stack's output `limits`."""
+        try:
+            return cls().updated(values)
+        except ValueError as error:
+            raise StackOutputError(f"the stack's output limits.{error}") from None
+
+    def updated(self, values: Mapping[str, object]) -> Limits:
+        """These limits with `values`, named in camelCase. Unknown names are ignored.
+
+        Raises ValueError, whose message begins with the name.
+        """
         known: dict[str, float | str] = {}
-        for field in fields(cls):
+        for field in fields(self):
             key = _camel_case(field.name)
             value = values.get(key)
             if value is None:
@@ -60,12 +70,12 @@ class Limits:
                 known[field.name] = str(value)
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise StackOutputError(f"the stack's output limits.{key} is not a number")
+                raise ValueError(f"{key} is not a number")
             if not math.isfinite(value) or value < 0:
-                raise StackOutputError(f"the stack's output limits.{key} cannot be {value}")
+                raise ValueError(f"{key} cannot be {value}")
             # Pulumi keeps every number as a float, so whole ones may arrive as 50.0.
             known[field.name] = int(value) if isinstance(field.default, int) else float(value)
-        return cls(**known)  # pyright: ignore[reportArgumentType]
+        return replace(self, **known)  # pyright: ignore[reportArgumentType]
 
     def check(self, request: PictureRequest) -> None:
         """Reject values that the model would clamp, truncate or draw badly."""

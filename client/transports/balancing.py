@@ -7,10 +7,20 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
+from client.description import Answers
 from client.errors import UnreachableError
 from client.limits import PictureRequest
-from client.transports.transport import Answer, ModelState, ModelStatus, Transport
+from client.transports.transport import (
+    Answer,
+    AsyncTransport,
+    ModelState,
+    ModelStatus,
+    Transport,
+)
+
+T = TypeVar("T")
 
 AVOID_SECONDS = 5.0
 """For this long an unreachable server gets requests only if all others are unreachable too.
@@ -18,43 +28,27 @@ Otherwise it would look least loaded and attract every request."""
 
 
 @dataclass
-class _Server:
-    transport: Transport
+class _Server(Generic[T]):
+    transport: T
     in_flight: int = 0
     last_used: int = 0
     avoided_until: float = 0.0
 
 
-class LeastLoaded:
-    """Sends each request to the server with the fewest of this client's requests in flight.
+class _Servers(Generic[T]):
+    """Which server gets the next request: the one with the fewest of this client's in flight.
 
     Ties go to the least recently used server. Other clients' load is not seen.
     """
 
-    def __init__(self, transports: Sequence[Transport]) -> None:
+    def __init__(self, transports: Sequence[T]) -> None:
+        self.transports = transports
         self._servers = [_Server(transport) for transport in transports]
         self._lock = threading.Lock()
         self._picks = 0
 
-    @property
-    def endpoint(self) -> str:
-        return ", ".join(server.transport.endpoint for server in self._servers)
-
-    def predict(self, request: PictureRequest, timeout_seconds: float) -> Answer:
-        with self._picked() as transport:
-            return transport.predict(request, timeout_seconds)
-
-    def model_status(self, timeout_seconds: float) -> ModelStatus:
-        """The status of the first server that is not ready; of the first one if all are."""
-        statuses = [server.transport.model_status(timeout_seconds) for server in self._servers]
-        return next((s for s in statuses if s.state is not ModelState.READY), statuses[0])
-
-    def close(self) -> None:
-        for server in self._servers:
-            server.transport.close()
-
     @contextmanager
-    def _picked(self) -> Generator[Transport]:
+    def picked(self) -> Generator[T]:
         with self._lock:
             now = time.monotonic()
             server = min(
@@ -71,3 +65,68 @@ class LeastLoaded:
         finally:
             with self._lock:
                 server.in_flight -= 1
+
+
+class LeastLoaded:
+    """Several servers as one transport; each request goes to the least loaded one."""
+
+    def __init__(self, transports: Sequence[Transport]) -> None:
+        self._servers = _Servers(transports)
+
+    @property
+    def endpoint(self) -> str:
+        return ", ".join(transport.endpoint for transport in self._servers.transports)
+
+    def predict(self, request: PictureRequest, timeout_seconds: float) -> Answer:
+        with self._servers.picked() as transport:
+            return transport.predict(request, timeout_seconds)
+
+    def describe(self, timeout_seconds: float) -> Answers:
+        """The answers of all servers."""
+        return [
+            answer
+            for transport in self._servers.transports
+            for answer in transport.describe(timeout_seconds)
+        ]
+
+    def model_status(self, timeout_seconds: float) -> ModelStatus:
+        return _worst([t.model_status(timeout_seconds) for t in self._servers.transports])
+
+    def close(self) -> None:
+        for transport in self._servers.transports:
+            transport.close()
+
+
+class AsyncLeastLoaded:
+    """As `LeastLoaded`, for `asyncio`."""
+
+    def __init__(self, transports: Sequence[AsyncTransport]) -> None:
+        self._servers = _Servers(transports)
+
+    @property
+    def endpoint(self) -> str:
+        return ", ".join(transport.endpoint for transport in self._servers.transports)
+
+    async def predict(self, request: PictureRequest, timeout_seconds: float) -> Answer:
+        with self._servers.picked() as transport:
+            return await transport.predict(request, timeout_seconds)
+
+    async def describe(self, timeout_seconds: float) -> Answers:
+        """The answers of all servers."""
+        return [
+            answer
+            for transport in self._servers.transports
+            for answer in await transport.describe(timeout_seconds)
+        ]
+
+    async def model_status(self, timeout_seconds: float) -> ModelStatus:
+        return _worst([await t.model_status(timeout_seconds) for t in self._servers.transports])
+
+    async def close(self) -> None:
+        for transport in self._servers.transports:
+            await transport.close()
+
+
+def _worst(statuses: Sequence[ModelStatus]) -> ModelStatus:
+    """The status of the first server that is not ready; of the first one if all are."""
+    return next((s for s in statuses if s.state is not ModelState.READY), statuses[0])

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from client.errors import (
     ClientError,
@@ -109,8 +114,8 @@ class Failures:
 
     def timed_out(self, timeout_seconds: float) -> ClientError:
         return RequestTimeoutError(
-            f"no response from {self.endpoint} within {timeout_seconds:g} s: raise --timeout, or "
-            "ask for fewer steps"
+            f"no response from {self.endpoint} within {round(timeout_seconds, 2):g} s: "
+            "raise --timeout, or ask for fewer steps"
         )
 
     def not_connected_in_time(self) -> ClientError:
@@ -183,3 +188,27 @@ class Failures:
             "check the service with `make status STACK=…`, start it with `make up STACK=…`, and "
             "check that the stack's allowedSourceRanges include your address"
         )
+
+
+def causes_of(error: BaseException) -> list[BaseException]:
+    """The exceptions that libraries have wrapped in each other, outermost first."""
+    causes = [error]
+    while True:
+        last = causes[-1]
+        if isinstance(last, BaseExceptionGroup):  # one for each of a host's addresses
+            cause = cast("BaseExceptionGroup[BaseException]", last).exceptions[-1]
+        else:
+            cause = last.__cause__ or last.__context__
+        if cause is None or cause in causes:
+            return causes
+        causes.append(cause)
+
+
+def reason_in(causes: Sequence[BaseException]) -> str:
+    """The operating system's error message."""
+    for cause in reversed(causes):
+        if isinstance(cause, OSError) and cause.strerror:
+            # asyncio writes its own text beside the number.
+            is_system = not isinstance(cause, ssl.SSLError | socket.gaierror) and cause.errno
+            return one_line((os.strerror(is_system) if is_system else cause.strerror).lower())
+    return "the connection was lost"

@@ -5,18 +5,18 @@ from __future__ import annotations
 import http.client
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
 
 import requests
 import urllib3
 
-from client.errors import ClientError, one_line
+from client.description import Answers
+from client.errors import ClientError
 from client.limits import PictureRequest
 from client.transports.endpoints import Protocol, is_loopback, normalize_endpoint, not_an_endpoint
-from client.transports.failures import Failures, NotServedError
+from client.transports.failures import Failures, NotServedError, causes_of, reason_in
 from client.transports.rest_messages import (
     CONNECT_TIMEOUT_SECONDS,
     MAX_ANSWER_BYTES,
@@ -26,6 +26,8 @@ from client.transports.rest_messages import (
 )
 from client.transports.tls import accepts_tls, is_wrong_protocol
 from client.transports.transport import STATUS_TIMEOUT_SECONDS, Answer, ModelStatus
+
+T = TypeVar("T")
 
 READ_BYTES = 64 * 2**10
 
@@ -41,11 +43,15 @@ class RestTransport:
 
     def predict(self, request: PictureRequest, timeout_seconds: float) -> Answer:
         body = self._messages.predict_body(request)
-        reply = self._exchange("POST", self._messages.predict_url, timeout_seconds, body)
+        return self._predict(body, self._messages.answer, timeout_seconds)
+
+    def describe(self, timeout_seconds: float) -> Answers:
+        body = self._messages.describe_body()
         try:
-            return self._messages.answer(reply)
-        except NotServedError as refusal:
-            raise self._fail.explained(refusal, self._status_or_error()) from None
+            text = self._predict(body, self._messages.description, timeout_seconds)
+        except ClientError as error:
+            return [(self.endpoint, error)]
+        return [(self.endpoint, text)]
 
     def model_status(self, timeout_seconds: float = STATUS_TIMEOUT_SECONDS) -> ModelStatus:
         return self._messages.model_status(
@@ -60,6 +66,15 @@ class RestTransport:
     def close(self) -> None:
         while self._idle_sessions:
             self._idle_sessions.pop().close()
+
+    def _predict(
+        self, body: dict[str, Any], meaning: Callable[[Reply], T], timeout_seconds: float
+    ) -> T:
+        reply = self._exchange("POST", self._messages.predict_url, timeout_seconds, body)
+        try:
+            return meaning(reply)
+        except NotServedError as refusal:
+            raise self._fail.explained(refusal, self._status_or_error()) from None
 
     def _status_or_error(self) -> ModelStatus | ClientError:
         try:
@@ -102,8 +117,8 @@ class RestTransport:
 
     def _connection_failure(self, error: BaseException) -> ClientError:
         """The exception for an exchange that ended without a response."""
-        causes = list(_causes(error))
-        reason = _reason(causes)
+        causes = causes_of(error)
+        reason = reason_in(causes)
         for cause in causes:
             match cause:
                 case requests.exceptions.SSLError():
@@ -120,8 +135,7 @@ class RestTransport:
                     return self._fail.not_connected(reason)
                 case _:
                     pass
-        address = urlsplit(self.endpoint)
-        if address.scheme == "http" and accepts_tls(address.hostname or "", address.port or 80):
+        if self.endpoint.startswith("http:") and accepts_tls(self.endpoint):
             return self._fail.speaks_tls()
         return self._fail.lost(reason)
 
@@ -149,17 +163,3 @@ class RestTransport:
             if time.monotonic() > deadline:
                 raise self._fail.timed_out(timeout_seconds)
         return bytes(content)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exceptions that requests and urllib3 have wrapped in each other, outermost first."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__
-
-
-def _reason(causes: list[BaseException]) -> str:
-    """The operating system's error message."""
-    reasons = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
-    return one_line(reasons[-1].lower()) if reasons else "the connection was lost"

@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from client import description
 from client.errors import ClientError, Repeat, one_line
 from client.limits import PictureRequest
 from client.pictures import png
@@ -61,6 +62,19 @@ class RestMessages:
         }
         return {"signature_name": "serving_default", "instances": [row]}
 
+    def describe_body(self) -> dict[str, Any]:
+        return {"signature_name": description.SIGNATURE, "instances": [{description.INPUT: ""}]}
+
+    def description(self, reply: Reply) -> str:
+        """The model's description in a response, empty if it is no text. Raises as `answer`."""
+        if reply.status != HTTPStatus.OK:
+            raise self._failure(reply)
+        try:
+            (text,) = json.loads(reply.content)["predictions"]
+        except MALFORMED:
+            raise self._unexpected("no description of a model", reply) from None
+        return text if isinstance(text, str) else ""
+
     def answer(self, reply: Reply) -> Answer:
         """The picture in a response. Raises NotServedError or the ClientError that it means."""
         if reply.status != HTTPStatus.OK:
@@ -75,6 +89,9 @@ class RestMessages:
                 num_steps=_typed(row["num_steps"], int),
                 prompt_tokens=_typed(row["prompt_tokens"], int),
                 truncated=_typed(row["truncated"], bool),
+                # A model from an older export does not say these two.
+                negative_prompt_tokens=_typed(row.get("negative_prompt_tokens", 0), int),
+                negative_prompt_truncated=_typed(row.get("negative_prompt_truncated", False), bool),
                 fingerprint=one_line(_typed(row["fingerprint"], str)),
                 endpoint=self._endpoint,
             )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from client.description import Answers
 from client.errors import ClientError
 from client.limits import PictureRequest
 from client.transports.endpoints import Protocol, normalize_endpoint
@@ -21,8 +22,10 @@ from client.transports.rpc_messages import (
     STATUS,
     RpcMessages,
     channel_options,
+    ended_at_once,
     grpc,
 )
+from client.transports.tls import accepts_tls
 from client.transports.transport import STATUS_TIMEOUT_SECONDS, Answer, ModelStatus
 
 
@@ -39,18 +42,16 @@ class GrpcTransport:
         )
 
     def predict(self, request: PictureRequest, timeout_seconds: float) -> Answer:
-        deadline = time.monotonic() + timeout_seconds
         message = self._messages.predict_message(request)
+        return self._messages.answer(self._predict(message, timeout_seconds))
+
+    def describe(self, timeout_seconds: float) -> Answers:
+        message = self._messages.describe_message()
         try:
-            content = self._call(PREDICT, message, timeout_seconds)
-        except grpc.RpcError as error:
-            failure = self._messages.predict_failure(
-                error, timeout_seconds, in_time=time.monotonic() < deadline
-            )
-            if isinstance(failure, NotServedError):
-                failure = self._fail.explained(failure, self._status_or_error())
-            raise failure from None
-        return self._messages.answer(content)
+            text = self._messages.description(self._predict(message, timeout_seconds))
+        except ClientError as error:
+            return [(self.endpoint, error)]
+        return [(self.endpoint, text)]
 
     def model_status(self, timeout_seconds: float = STATUS_TIMEOUT_SECONDS) -> ModelStatus:
         try:
@@ -61,6 +62,18 @@ class GrpcTransport:
 
     def close(self) -> None:
         self._channel.close()
+
+    def _predict(self, message: bytes, timeout_seconds: float) -> bytes:
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            return self._call(PREDICT, message, timeout_seconds)
+        except grpc.RpcError as error:
+            failure = self._messages.predict_failure(
+                error, timeout_seconds, in_time=time.monotonic() < deadline
+            )
+            if isinstance(failure, NotServedError):
+                failure = self._fail.explained(failure, self._status_or_error())
+            raise failure from None
 
     def _status_or_error(self) -> ModelStatus | ClientError:
         try:
@@ -73,5 +86,9 @@ class GrpcTransport:
         call: Callable[..., bytes] = channel.unary_unary(method)
         try:
             return call(message, timeout=timeout_seconds)
+        except grpc.RpcError as error:
+            if ended_at_once(error) and accepts_tls(self.endpoint):
+                raise self._fail.speaks_tls() from None
+            raise
         except ValueError:
             raise self._fail.closed() from None

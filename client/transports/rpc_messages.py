@@ -6,19 +6,18 @@ import os
 import re
 import struct
 from typing import Any
-from urllib.parse import urlsplit
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its C core would write to standard error
 
 import grpc
 from google.protobuf.message import DecodeError
 
+from client import description
 from client.errors import ClientError, one_line
 from client.limits import PictureRequest
 from client.pictures import png
 from client.transports.endpoints import is_loopback
 from client.transports.failures import Failures, NotServedError
-from client.transports.tls import accepts_tls
 from client.transports.transport import Answer, ModelStatus, model_status_of
 from tfserving.model_status_pb2 import (
     GetModelStatusRequest,
@@ -83,16 +82,23 @@ class RpcMessages:
         self._fail = Failures(endpoint, model_name)
 
     def predict_message(self, request: PictureRequest) -> bytes:
-        message = PredictRequest()
-        message.model_spec.name = self._model_name
-        message.model_spec.signature_name = "serving_default"
-        for alias, dtype, value in (
+        return self._predict_message(
+            "serving_default",
             ("prompt", DT_STRING, request.prompt.encode()),
             ("negative_prompt", DT_STRING, request.negative_prompt.encode()),
             ("num_steps", DT_INT32, request.num_steps),
             ("guidance_scale", DT_FLOAT, request.guidance_scale),
             ("seed", DT_INT64, request.seed),
-        ):
+        )
+
+    def describe_message(self) -> bytes:
+        return self._predict_message(description.SIGNATURE, (description.INPUT, DT_STRING, b""))
+
+    def _predict_message(self, signature: str, *inputs: tuple[str, DataType, Any]) -> bytes:
+        message = PredictRequest()
+        message.model_spec.name = self._model_name
+        message.model_spec.signature_name = signature
+        for alias, dtype, value in inputs:
             tensor = message.inputs[alias]
             tensor.dtype = dtype
             tensor.tensor_shape.dim.add(size=1)
@@ -103,6 +109,19 @@ class RpcMessages:
         message = GetModelStatusRequest()
         message.model_spec.name = self._model_name
         return message.SerializeToString()
+
+    def description(self, content: bytes) -> str:
+        """The model's description in a response, empty if it is no text. Raises as `answer`."""
+        try:
+            outputs = dict(PredictResponse.FromString(content).outputs)
+        except DecodeError:
+            raise self._fail.unexpected(
+                "no description of a model", f"{len(content)} bytes", grpc.StatusCode.OK.name
+            ) from None
+        try:
+            return _value(outputs[description.OUTPUT], DT_STRING).decode()
+        except (ValueError, LookupError):
+            return ""
 
     def answer(self, content: bytes) -> Answer:
         """The picture in a response. Raises UnexpectedAnswerError."""
@@ -117,6 +136,11 @@ class RpcMessages:
                 num_steps=_value(row["num_steps"], DT_INT32),
                 prompt_tokens=_value(row["prompt_tokens"], DT_INT32),
                 truncated=_value(row["truncated"], DT_BOOL),
+                # A model from an older export does not say these two.
+                negative_prompt_tokens=_optional(row.get("negative_prompt_tokens"), DT_INT32, 0),
+                negative_prompt_truncated=_optional(
+                    row.get("negative_prompt_truncated"), DT_BOOL, False
+                ),
                 fingerprint=one_line(_value(row["fingerprint"], DT_STRING).decode()),
                 endpoint=self._endpoint,
             )
@@ -191,16 +215,16 @@ class RpcMessages:
         if _NO_SUCH_HOST.search(message):
             return self._fail.unreachable(cause)
         if _NOT_CONNECTED.search(message):
-            if _ENDED_AT_ONCE.search(message) and self._accepts_tls():
-                return self._fail.speaks_tls()
             return self._fail.not_connected(cause)
         if _LOST.search(message):
             return self._fail.lost(cause)
         return None
 
-    def _accepts_tls(self) -> bool:
-        address = urlsplit(self._endpoint)
-        return accepts_tls(address.hostname or "", address.port or 0)
+
+def ended_at_once(error: grpc.RpcError) -> bool:
+    """Whether the connection ended before a call, as it does where TLS is expected."""
+    message = _message(error)
+    return bool(_NOT_CONNECTED.search(message) and _ENDED_AT_ONCE.search(message))
 
 
 def _value(tensor: TensorProto, dtype: DataType) -> Any:
@@ -212,6 +236,10 @@ def _value(tensor: TensorProto, dtype: DataType) -> Any:
     else:
         (value,) = getattr(tensor, _VALUE_FIELDS[dtype])
     return value
+
+
+def _optional(tensor: TensorProto | None, dtype: DataType, default: Any) -> Any:
+    return default if tensor is None else _value(tensor, dtype)
 
 
 def _code(error: Any) -> grpc.StatusCode:

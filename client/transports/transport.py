@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from client.errors import ClientError, ModelLoadingError, UnexpectedAnswerError, one_line
+from client.description import Answers
+from client.errors import ClientError, ModelLoadingError, Repeat, UnexpectedAnswerError, one_line
 from client.limits import PictureRequest
 
 STATUS_TIMEOUT_SECONDS = 5.0
@@ -25,6 +26,8 @@ class Answer:
     fingerprint: str
     endpoint: str = ""
     """The server that drew it."""
+    negative_prompt_tokens: int = 0
+    negative_prompt_truncated: bool = False
 
 
 class ModelState(StrEnum):
@@ -85,17 +88,37 @@ def loading(endpoint: str, model_name: str, status: str = "") -> ModelLoadingErr
         f"{endpoint} is still loading {one_line(repr(model_name))}: try again in a moment; "
         "`make status` shows when it is ready",
         status=status,
+        repeat=Repeat.FREELY,
     )
 
 
 class Transport(Protocol):
-    """Thread-safe. Both calls return within about `timeout_seconds`, or raise a ClientError."""
+    """Thread-safe. All calls return within about `timeout_seconds`, or raise a ClientError."""
 
     @property
     def endpoint(self) -> str: ...
 
     def predict(self, request: PictureRequest, timeout_seconds: float) -> Answer: ...
 
+    def describe(self, timeout_seconds: float) -> Answers:
+        """What each server says of its model; it raises nothing."""
+        ...
+
     def model_status(self, timeout_seconds: float) -> ModelStatus: ...
 
     def close(self) -> None: ...
+
+
+class AsyncTransport(Protocol):
+    """As `Transport`, for one event loop. A cancelled call ends, with its connection or call."""
+
+    @property
+    def endpoint(self) -> str: ...
+
+    async def predict(self, request: PictureRequest, timeout_seconds: float) -> Answer: ...
+
+    async def describe(self, timeout_seconds: float) -> Answers: ...
+
+    async def model_status(self, timeout_seconds: float) -> ModelStatus: ...
+
+    async def close(self) -> None: ...
