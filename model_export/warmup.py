@@ -19,7 +19,7 @@ _PROMPT = b"a small red circle on a white background"
 
 
 def write_warmup_requests(version_folder: Path, spec: ModelSpec) -> None:
-    """One PredictionLog for each signature, with one row and one step.
+    """One PredictionLog for each signature that draws, with one row and one step.
 
     If a step takes seconds there is only one, for `serving_default`: the signatures share their
     networks, and every new replica would have to wait for one picture per signature.
