@@ -24,7 +24,7 @@ from devserver.metrics import Metrics
 from devserver.model.servable import Servable
 from devserver.rest.api import RestApi
 from devserver.rest.http_server import HttpServer
-from devserver.rpc.services import RpcServer, quiet_grpc
+from devserver.rpc.rpc_server import RpcServer, quiet_grpc
 
 STOP_GRACE_SECONDS = 10.0
 """How long a stop waits for the requests in flight."""
@@ -100,7 +100,7 @@ class _Process:
             self._rest = HttpServer(
                 parsed.host, parsed.rest_api_port, api, parsed.rest_api_num_threads, memory
             )
-        self._rpc = RpcServer(parsed, self._servable, self._predictor, measured)
+        self._rpc = RpcServer(parsed, self._servable, self._predictor, measured, memory)
 
     def run(self) -> None:
         """Serves until a signal comes.

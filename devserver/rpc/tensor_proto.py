@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,8 @@ from tfserving.tensor_pb2 import TensorProto
 MAX_ELEMENTS = 2**28
 MAX_FILLED_ELEMENTS = 2**22
 """A TensorProto may claim any shape and hold one value, which is repeated to fill it."""
+
+_LARGEST_VALUE_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,15 @@ def decode_inputs(signature: Signature, request: PredictRequest) -> dict[str, np
     return arrays
 
 
+def filled_bytes(request: PredictRequest) -> int:
+    """The most that filling tensors up to the shapes they claim may take: twice a value's size."""
+    elements = sum(
+        min(_count([dim.size for dim in message.tensor_shape.dim]), MAX_FILLED_ELEMENTS)
+        for message in request.inputs.values()
+    )
+    return 2 * _LARGEST_VALUE_BYTES * elements
+
+
 def output_aliases(signature: Signature, request: PredictRequest) -> list[str]:
     """The outputs that a PredictRequest asks for: its output filter, or all of them.
 
@@ -152,15 +162,25 @@ def decode(alias: str, message: TensorProto) -> np.ndarray:
     field = _FIELDS.get(kind.name)
     shape = [dim.size for dim in message.tensor_shape.dim]
     known = not message.tensor_shape.unknown_rank and all(0 <= n <= MAX_ELEMENTS for n in shape)
-    if field is None or not known or math.prod(shape) > MAX_ELEMENTS:
+    count = _count(shape)
+    if field is None or not known or count > MAX_ELEMENTS:
         raise refusal
-    values = _values(message, field, np.dtype(kind.as_numpy_dtype), math.prod(shape))
+    values = _values(message, field, np.dtype(kind.as_numpy_dtype), count)
     if values is None:
         raise refusal
     try:
         return values.reshape(shape)
     except ValueError:  # more dimensions than NumPy has
         raise refusal from None
+
+
+def _count(shape: Sequence[int]) -> int:
+    """How many elements a shape has, or more than MAX_ELEMENTS: the product of a million sizes
+    is a number that takes minutes to calculate."""
+    count = 1
+    for size in shape:
+        count = min(count * max(0, size), MAX_ELEMENTS + 1)
+    return count
 
 
 def _values(message: TensorProto, field: _Field, dtype: np.dtype, count: int) -> np.ndarray | None:
