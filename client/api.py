@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
+from client.description import Answers, ModelDescription, Served, judge
 from client.errors import InputRefusedError, one_line
 from client.limits import Limits, PictureRequest, draw_seed
 from client.pictures.picture import Picture
 from client.stacks.discovery import read_stack
+from client.stacks.starting import is_running
 from client.transports.balancing import LeastLoaded
 from client.transports.endpoints import Protocol, parse_address, protocol_of
-from client.transports.transport import STATUS_TIMEOUT_SECONDS, ModelStatus, Transport
+from client.transports.transport import STATUS_TIMEOUT_SECONDS, Answer, ModelStatus, Transport
 from model_export.spec import MODEL_NAME
 
 TIMEOUT_MARGIN_SECONDS = 5.0
@@ -28,9 +33,17 @@ class Client:
     `endpoint` is `http://host:port` for REST, `grpc://host:port` for gRPC, or several of them:
     each request then goes to the one with the fewest of this client's requests in flight.
     `protocol` applies to endpoints without a scheme, REST by default. The URL of a REST request,
-    such as `http://host:port/v1/models/NAME:predict`, gives the endpoint and the model. `limits`
-    and the timeout default to the model spec's; `Client.from_stack` takes them from the deployment.
-    Every method raises a `ClientError` on failure.
+    such as `http://host:port/v1/models/NAME:predict`, gives the endpoint and the model.
+
+    The model itself says its limits and defaults; it is asked once, when they are first needed.
+    `limits` holds what it does not say: the queue, the timeout, and everything if it is an older
+    export, of which `warn` is told. `Client.from_stack` takes them from the deployment. Every
+    method raises a `ClientError` on failure.
+
+    `generate` asks again, with growing waits and within the timeout, while the server is full,
+    loading or not reachable, and up to two times after a lost connection; the logger "client" says
+    so. `retry=False` makes the first answer final, as it is for `send`. `is_starting` tells whether
+    a server is on its way that does not listen yet.
     """
 
     def __init__(
@@ -41,11 +54,19 @@ class Client:
         model_name: str | None = None,
         limits: Limits | None = None,
         timeout_seconds: float | None = None,
+        retry: bool = True,
         transport: Transport | None = None,
+        warn: Callable[[str], None] = warnings.warn,
+        is_starting: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.limits = limits or Limits()
+        self.retry = retry
+        self.is_starting = is_starting
+        self._assumed = limits or Limits()
+        self._warn = warn
+        self.known: Served | None = None
+        self._asking = threading.Lock()
         if timeout_seconds is None:
-            timeout_seconds = self.limits.request_timeout_seconds + TIMEOUT_MARGIN_SECONDS
+            timeout_seconds = self._assumed.request_timeout_seconds + TIMEOUT_MARGIN_SECONDS
         # Written so that NaN, which compares false with everything, is refused too.
         if not 0 < timeout_seconds <= MAX_TIMEOUT_SECONDS:
             raise InputRefusedError(
@@ -63,6 +84,26 @@ class Client:
         self._transport = transport
 
     @property
+    def limits(self) -> Limits:
+        """The served model's limits and defaults."""
+        return self._served().limits
+
+    def describe(self, timeout_seconds: float | None = None) -> ModelDescription | None:
+        """What the served model says it is; None if it does not say, as an older export."""
+        return self._served(timeout_seconds).description
+
+    def _served(self, timeout_seconds: float | None = None) -> Served:
+        with self._asking:
+            return self.known or self.learn(self._transport.describe(self.bounded(timeout_seconds)))
+
+    def learn(self, answers: Answers) -> Served:
+        """Take limits and defaults from what the servers answered about their models."""
+        self.known = judge(answers, self._assumed)
+        for line in self.known.warnings:
+            self._warn(line)
+        return self.known
+
+    @property
     def endpoint(self) -> str:
         """The endpoint for display; several are joined by commas."""
         return ", ".join(self.endpoints)
@@ -74,6 +115,7 @@ class Client:
         *,
         protocol: Protocol = Protocol.REST,
         timeout_seconds: float | None = None,
+        retry: bool = True,
     ) -> Client:
         """A client for the service that `stack` of this project deployed."""
         outputs = read_stack(stack)
@@ -83,6 +125,8 @@ class Client:
             model_name=outputs.model_name,
             limits=outputs.limits,
             timeout_seconds=timeout_seconds,
+            retry=retry,
+            is_starting=partial(is_running, stack),
         )
 
     def generate(
@@ -97,15 +141,24 @@ class Client:
         """Request one picture and wait for it. Omitted values take the service's defaults, and the
         seed is random; the picture records the values used.
         """
-        return self.send(
-            self.prepare(
+        seed = draw_seed() if seed is None else seed  # each attempt asks for the same picture
+
+        def attempt(timeout_seconds: float | None = None) -> Picture:
+            self.describe(timeout_seconds)
+            request = self.prepare(
                 prompt,
                 negative_prompt=negative_prompt,
                 num_steps=num_steps,
                 guidance_scale=guidance_scale,
                 seed=seed,
             )
-        )
+            return self.send(request, timeout_seconds)
+
+        if not self.retry:
+            return attempt()
+        from client.retry import until_deadline  # tenacity takes 0.1 s to import
+
+        return until_deadline(self, attempt)
 
     def prepare(
         self,
@@ -133,25 +186,17 @@ class Client:
         return request
 
     def send(self, request: PictureRequest, timeout_seconds: float | None = None) -> Picture:
-        """Send this request and wait for its picture, for at most the client's own timeout."""
+        """Send this request once and wait for its picture, for at most the client's own timeout."""
         self.limits.check(request)
-        if timeout_seconds is None or timeout_seconds > self.timeout_seconds:
-            timeout_seconds = self.timeout_seconds
         started = time.monotonic()
-        answer = self._transport.predict(request, timeout_seconds)
-        return Picture(
-            png=answer.png,
-            prompt=request.prompt,
-            negative_prompt=request.negative_prompt,
-            seed=answer.seed,
-            num_steps=answer.num_steps,
-            guidance_scale=request.guidance_scale,
-            prompt_tokens=answer.prompt_tokens,
-            truncated=answer.truncated,
-            fingerprint=answer.fingerprint,
-            seconds=time.monotonic() - started,
-            endpoint=answer.endpoint,
-        )
+        answer = self._transport.predict(request, self.bounded(timeout_seconds))
+        return picture_of(request, answer, time.monotonic() - started)
+
+    def bounded(self, timeout_seconds: float | None) -> float:
+        """A request's time limit: the one given, but at most the client's own."""
+        if timeout_seconds is None:
+            return self.timeout_seconds
+        return min(timeout_seconds, self.timeout_seconds)
 
     def status(self) -> ModelStatus:
         """The state and version of the served model, from TF Serving's status API."""
@@ -170,6 +215,24 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def picture_of(request: PictureRequest, answer: Answer, seconds: float) -> Picture:
+    return Picture(
+        png=answer.png,
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        seed=answer.seed,
+        num_steps=answer.num_steps,
+        guidance_scale=request.guidance_scale,
+        prompt_tokens=answer.prompt_tokens,
+        truncated=answer.truncated,
+        fingerprint=answer.fingerprint,
+        seconds=seconds,
+        endpoint=answer.endpoint,
+        negative_prompt_tokens=answer.negative_prompt_tokens,
+        negative_prompt_truncated=answer.negative_prompt_truncated,
+    )
 
 
 def _one_name(names: Sequence[str | None]) -> str:

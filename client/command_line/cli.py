@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from client.api import Client
-from client.command_line.connection import Service, connect
+from client.command_line.connection import Service, connect, print_warning
+from client.command_line.drawing import Drawing
 from client.command_line.load import load
 from client.command_line.options import EXAMPLE_PROMPT, build_parser
-from client.command_line.progress import Progress
 from client.doctor.finding import Finding
 from client.errors import (
     ClientError,
@@ -28,7 +28,7 @@ from client.pictures import picture as picture_files
 from client.pictures.picture import Picture
 from client.stacks.discovery import LOCAL_STACK
 from client.transports.metrics import NoMetricsError, ServerFigures, fetch
-from client.transports.transport import ModelStatus, not_ready
+from client.transports.transport import STATUS_TIMEOUT_SECONDS, ModelStatus, not_ready
 from model_export.spec import RANDOM_WEIGHTS_MARK
 
 FIRST_SEED = 1
@@ -63,7 +63,8 @@ def generate(arguments: argparse.Namespace) -> int:
     else:
         check_seed(first_seed, count)
         seeds = range(first_seed, first_seed + count)
-    request = client.prepare(
+    drawing = Drawing(client, arguments, count)
+    request = drawing.prepare(
         arguments.prompt_option if arguments.prompt is None else arguments.prompt,
         negative_prompt=arguments.negative_prompt,
         num_steps=arguments.steps,
@@ -71,12 +72,10 @@ def generate(arguments: argparse.Namespace) -> int:
         seed=first_seed,
     )
     folder = picture_files.prepare_folder(arguments.out)
-    progress = Progress(count, sys.stderr)
     finished = 0
     try:
         for seed in seeds:
-            with progress.picture():
-                picture = client.send(replace(request, seed=seed))
+            picture = drawing.draw(replace(request, seed=seed))
             print_result(picture.save(folder), picture)
             if finished == 0:
                 print_warnings(picture, request, client)
@@ -93,10 +92,10 @@ def first_picture(arguments: argparse.Namespace) -> int:
     The seed is fixed, so that a second run changes nothing.
     """
     client = connect(arguments).client
-    request = client.prepare(arguments.prompt, seed=FIRST_SEED)
+    drawing = Drawing(client, arguments)
+    request = drawing.prepare(arguments.prompt, seed=FIRST_SEED)
     folder = picture_files.prepare_folder(arguments.out)
-    with Progress(1, sys.stderr).picture():
-        picture = client.send(request)
+    picture = drawing.draw(request)
     print_warnings(picture, request, client)
     stack = "" if arguments.stack == LOCAL_STACK else f" STACK={arguments.stack}"
     print(f"service  {client.endpoint}")
@@ -109,7 +108,8 @@ def again(arguments: argparse.Namespace) -> int:
     """Draw a saved picture again from the values in its file, and compare the pixels."""
     saved = picture_files.read(arguments.file)
     client = connect(arguments).client
-    request = client.prepare(
+    drawing = Drawing(client, arguments)
+    request = drawing.prepare(
         saved.request.prompt,
         negative_prompt=saved.request.negative_prompt,
         num_steps=saved.request.num_steps,
@@ -117,8 +117,7 @@ def again(arguments: argparse.Namespace) -> int:
         seed=saved.request.seed,
     )
     folder = picture_files.prepare_folder(arguments.out)
-    with Progress(1, sys.stderr).picture():
-        picture = client.send(request)
+    picture = drawing.draw(request)
     print_result(picture.save(folder), picture)
     print_warnings(picture, request, client)
     if picture.fingerprint != saved.fingerprint:
@@ -181,22 +180,20 @@ def print_result(path: Path, picture: Picture) -> None:
 
 def print_warnings(picture: Picture, request: PictureRequest, client: Client) -> None:
     """Warn on standard error where the picture differs from the request."""
-    if picture.truncated:
-        print(
-            f"warning: the prompt has {picture.prompt_tokens} tokens, but the model reads only the "
-            f"first {client.limits.max_prompt_tokens}: shorten it",
-            file=sys.stderr,
-        )
+    most = client.limits.max_prompt_tokens
+    for name, tokens, is_cut in (
+        ("prompt", picture.prompt_tokens, picture.truncated),
+        ("negative prompt", picture.negative_prompt_tokens, picture.negative_prompt_truncated),
+    ):
+        if is_cut:
+            print_warning(
+                f"the {name} has {tokens} tokens, but the model reads only the first {most}: "
+                "shorten it"
+            )
     if picture.num_steps != request.num_steps:
-        print(
-            f"warning: the server ran {picture.num_steps} steps, not {request.num_steps}",
-            file=sys.stderr,
-        )
+        print_warning(f"the server ran {picture.num_steps} steps, not {request.num_steps}")
     if picture.fingerprint.endswith(RANDOM_WEIGHTS_MARK):
-        print(
-            "warning: this model has RANDOM WEIGHTS: it was never trained, so it draws noise",
-            file=sys.stderr,
-        )
+        print_warning("this model has RANDOM WEIGHTS: it was never trained, so it draws noise")
 
 
 def print_status(service: Service, model: ModelStatus) -> None:
@@ -205,9 +202,9 @@ def print_status(service: Service, model: ModelStatus) -> None:
         "state": model.state,
         "endpoint": client.endpoint,
         "model": f"{client.model_name}, version {model.version}",
+        **model_lines(client, "" if stack is None else stack.fingerprint),
     }
     if stack is not None:
-        lines["fingerprint"] = stack.fingerprint
         lines["files"] = stack.model_uri
     try:
         figures = fetch(client.endpoint if stack is None else stack.endpoint, client.model_name)
@@ -218,6 +215,30 @@ def print_status(service: Service, model: ModelStatus) -> None:
         lines |= figure_lines(figures, capacity)
     for name, value in lines.items():
         print(f"{name:11}  {printable(value)}")
+
+
+def model_lines(client: Client, stack_fingerprint: str) -> dict[str, str]:
+    """What the model says it is, by label; else the fingerprint that the stack recorded."""
+    recorded = {"fingerprint": stack_fingerprint} if stack_fingerprint else {}
+    try:
+        # A server that draws answers after its picture.
+        description = client.describe(STATUS_TIMEOUT_SECONDS)
+    except ClientError as error:
+        return {"draws": f"unknown: {error}", **recorded}
+    if description is None:
+        return recorded
+    limits = description.limits
+    fingerprint = description.fingerprint
+    if stack_fingerprint and not fingerprint.startswith(stack_fingerprint):
+        fingerprint += f" (the stack's outputs say {stack_fingerprint})"
+    return {
+        "draws": (
+            f"{description.family}, {limits.image_size} px, {limits.default_steps} steps, "
+            f"guidance scale {limits.default_guidance_scale:g}, "
+            f"{', '.join(description.samplers)}, {description.profile}, {description.precision}"
+        ),
+        "fingerprint": fingerprint,
+    }
 
 
 def figure_lines(figures: ServerFigures, capacity: str) -> dict[str, str]:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from client.api import Client
+from client.errors import printable
 from client.stacks.discovery import StackOutputs, read_stack
+from client.stacks.starting import is_running
 from client.transports.endpoints import Protocol
+
+
+def print_warning(line: str) -> None:
+    print(f"warning: {printable(line)}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,7 @@ def connect(arguments: argparse.Namespace) -> Service:
             protocol=protocol,
             model_name=model_name,
             timeout_seconds=timeout_seconds,
+            warn=print_warning,
         )
         return Service(client, None)
     stack = read_stack(arguments.stack)
@@ -39,5 +48,7 @@ def connect(arguments: argparse.Namespace) -> Service:
         model_name=stack.model_name if model_name is None else model_name,
         limits=stack.limits,
         timeout_seconds=timeout_seconds,
+        warn=print_warning,
+        is_starting=partial(is_running, arguments.stack),
     )
     return Service(client, stack)

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from client.api import Client
 from client.command_line import progress
 from client.command_line.connection import Service, connect
 from client.errors import InputRefusedError, PictureFileError, printable
-from client.exit_codes import EXIT_INTERRUPTED
+from client.exit_codes import EXIT_CODES, EXIT_DONE, EXIT_INTERRUPTED
 from client.limits import PictureRequest, check_seed
 from client.load.plan import (
     TUTORIAL_PROMPTS,
@@ -28,6 +28,7 @@ from client.load.plan import (
 from client.transports.transport import not_ready
 
 if TYPE_CHECKING:
+    from client.load.album import Album
     from client.load.usage import Sample
 
 DEFAULT_REQUESTS = 50
@@ -67,21 +68,50 @@ def load(arguments: argparse.Namespace) -> int:
         print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         print("\n".join(printable(line) for line in _expand_tabs(as_text(summary))))
+    written = True
     if csv_file is not None:
-        write_csv(csv_file, outcome)
-        _note(f"requests       {csv_file}")
+        written &= _written("requests", csv_file, lambda: write_csv(csv_file, outcome))
     if plot_file is not None:
         from client.load.plot import draw
 
-        draw(plot_file, outcome, samples)
-        _note(f"plot           {plot_file}")
-    if album is not None and (sheet := album.write_sheet()) is not None:
-        _note(f"pictures       {album.kept} in {album.folder}")
-        _note(f"contact sheet  {sheet}")
+        written &= _written("plot", plot_file, lambda: draw(plot_file, outcome, samples))
+    if album is not None:
+        written &= _written_album(album)
     if outcome.interrupted:
         _note(f"interrupted: {summary.pictures} of {summary.planned} requests succeeded")
         return EXIT_INTERRUPTED
+    if outcome.exit_code == EXIT_DONE and not written:
+        return EXIT_CODES[InputRefusedError]
     return outcome.exit_code
+
+
+def _written(name: str, path: Path, write: Callable[[], object]) -> bool:
+    """Whether an additional file was written. One that cannot be must not cost the others."""
+    try:
+        write()
+    except PictureFileError as error:
+        _note(f"error: {error}")
+        return False
+    _note(f"{name:13}  {path}")
+    return True
+
+
+def _written_album(album: Album) -> bool:
+    """Whether all pictures were kept, and their contact sheet."""
+    if album.kept:
+        _note(f"pictures       {album.kept} in {album.folder}")
+    if album.lost:
+        pictures = "1 picture was" if album.lost == 1 else f"{album.lost} pictures were"
+        _note(f"error: {pictures} not saved: {album.problem}")
+    try:
+        sheet = album.write_sheet()
+    except PictureFileError as error:
+        if not album.lost:
+            _note(f"error: {error}")
+        return False
+    if sheet is not None:
+        _note(f"contact sheet  {sheet}")
+    return album.lost == 0
 
 
 def plan_of(arguments: argparse.Namespace, client: Client) -> Plan:

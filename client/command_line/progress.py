@@ -8,6 +8,7 @@ printed at intervals.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -32,21 +33,47 @@ class Progress:
         self._show_from = time.monotonic() + QUIET_SECONDS
         self._finished_seconds: list[float] = []
         self._picture_started = 0.0
+        self._is_drawing = False
+        self._waiting_for = ""
+        self._waiting_ends: float | None = None
 
     @contextmanager
     def picture(self) -> Generator[None]:
         """Within the block, the display shows the picture's progress."""
-        self._picture_started = time.monotonic()
-        with shown(self.line, self._stream, self._show_from):
+        self._is_drawing = True
+        with self.preparation():
             yield
+        self._is_drawing = False
         self._finished_seconds.append(time.monotonic() - self._picture_started)
 
+    @contextmanager
+    def preparation(self) -> Generator[None]:
+        """As `picture`, for what comes before it: only a wait is shown."""
+        self._picture_started = time.monotonic()
+        self.wait_for("")
+        with shown(self.line, self._stream, self._show_from):
+            yield
+
+    def wait_for(self, what: str, seconds_left: float | None = None) -> None:
+        """Show that the picture waits for `what`, about `seconds_left` if known; "" for no wait."""
+        self._waiting_for = what
+        self._waiting_ends = None if seconds_left is None else time.monotonic() + seconds_left
+
     def line(self) -> str:
-        """The display's current text."""
-        elapsed_seconds = time.monotonic() - self._picture_started
+        """The display's current text; empty if there is nothing to show."""
+        if not (self._is_drawing or self._waiting_for):
+            return ""
+        now = time.monotonic()
+        elapsed_seconds = now - self._picture_started
         number = len(self._finished_seconds) + 1
         parts = [f"picture {number} of {self._total}", f"{elapsed_seconds:.0f} s"]
-        remaining_seconds = self._estimate_seconds(elapsed_seconds)
+        if self._waiting_for:
+            parts.insert(1, f"waiting for {self._waiting_for}")
+            remaining_seconds = self._waiting_ends and self._waiting_ends - now
+            if remaining_seconds is not None and remaining_seconds < 1:  # the estimate was wrong
+                remaining_seconds = None
+        else:
+            remaining_seconds = self._estimate_seconds(elapsed_seconds)
         if remaining_seconds is not None:
             parts.append(f"about {remaining_seconds:.0f} s left")
         return ", ".join(parts)
@@ -85,7 +112,8 @@ def _display(
             finished.wait()
     else:
         while True:
-            print(line(), file=stream, flush=True)
+            if text := line():
+                print(text, file=stream, flush=True)
             if finished.wait(PLAIN_LINE_SECONDS):
                 return
 
@@ -115,5 +143,6 @@ def _spinner(line: Callable[[], str], stream: TextIO) -> AbstractContextManager[
         transient=True,
         refresh_per_second=REDRAWS_PER_SECOND,
         redirect_stdout=False,
-        redirect_stderr=False,
+        # What is printed meanwhile, such as a retry, appears above the spinner.
+        redirect_stderr=stream is sys.stderr,
     )

@@ -18,15 +18,28 @@ MAX_TILES = 350
 
 
 class Album:
-    """Pictures kept in `folder`, which is created if missing."""
+    """Pictures kept in `folder`, which is created if missing.
+
+    A full disk does not end the load test: `kept` and `lost` count the pictures, and `problem` is
+    why the first one was lost.
+    """
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = picture_files.prepare_folder(folder)
         self.kept = 0
+        self.lost = 0
+        self.problem = ""
         self._tiles: dict[int, tuple[Image.Image, str]] = {}
 
     def keep(self, number: int, picture: Picture) -> None:
         """Save a picture, and a thumbnail of the first ones for the sheet."""
+        try:
+            self._keep(number, picture)
+        except PictureFileError as error:
+            self.lost += 1
+            self.problem = self.problem or str(error)
+
+    def _keep(self, number: int, picture: Picture) -> None:
         from PIL import Image
 
         from model_export.contact_sheet import TILE_PX

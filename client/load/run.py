@@ -8,14 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from tenacity.nap import sleep_using_event
-
 from client.api import Client
 from client.errors import ClientError
 from client.exit_codes import exit_code
 from client.load.plan import Job, Plan
 from client.pictures.picture import Picture
-from client.retry import send_until_deadline
+from client.retry import until_deadline
 from client.transports.endpoints import Protocol, protocol_of
 
 KeepPicture = Callable[[int, Picture], None]
@@ -28,7 +26,9 @@ class Result:
 
     scheduled: the planned time; sent: when a worker first sent it. finished is None for a request
     that was still in flight when the run was interrupted. status: "200", "503", or the gRPC code;
-    empty if nothing responded. error: one line, empty on success.
+    empty if nothing responded. error: one line, empty on success. All of these are the first
+    answer's. retries: how often it was sent again; the last answer then has its own time, status
+    and error.
     """
 
     number: int
@@ -43,10 +43,18 @@ class Result:
     error: str = ""
     exit_code: int = 0
     retries: int = 0
+    retry_finished: float | None = None
+    retry_status: str = ""
+    retry_error: str = ""
 
     @property
     def succeeded(self) -> bool:
         return self.finished is not None and not self.error
+
+    @property
+    def succeeded_later(self) -> bool:
+        """Whether a retry gave the picture."""
+        return self.retry_finished is not None and not self.retry_error
 
     @property
     def latency_seconds(self) -> float | None:
@@ -67,6 +75,10 @@ class Outcome:
         """0 if every request sent succeeded, else that of the most frequent failure."""
         codes = Counter(result.exit_code for result in self.results if result.error)
         return codes.most_common(1)[0][0] if codes else 0
+
+
+class _StoppedError(Exception):
+    """The run is over: nothing more is sent."""
 
 
 class Load:
@@ -117,6 +129,8 @@ class Load:
         parts = [f"{finished} of {total} done", f"{len(results) - finished} in flight"]
         if failed:
             parts.append(f"{failed} failed")
+        if retrying := sum(r.retries > 0 and r.retry_finished is None for r in results):
+            parts.append(f"{retrying} retrying")
         parts.append(f"{seconds:.0f} s")
         if finished:
             parts.append(f"about {seconds / finished * (total - finished):.0f} s left")
@@ -152,46 +166,72 @@ class Load:
             latency_from=job.at_seconds if self._plan.from_schedule else sent,
         )
         self._record(result)
-        retries = 0
+        attempts = 0
 
-        def count_retry() -> None:
-            nonlocal retries
-            retries += 1
+        def attempt(timeout_seconds: float) -> Picture:
+            nonlocal attempts, result
+            attempts += 1
+            if attempts > 1:
+                result = replace(result, retries=attempts - 1)
+                self._record(result)
+            return self._client.send(job.request, timeout_seconds)
+
+        def before_retry(error: ClientError, _: float) -> None:
+            nonlocal result
+            if attempts == 1:
+                result = self._failed(result, error)
+                self._record(result)
 
         try:
             if self._retry:
-                picture = send_until_deadline(
-                    self._client,
-                    job.request,
-                    before_retry=count_retry,
-                    sleep=sleep_using_event(self._stopping),
+                picture = until_deadline(
+                    self._client, attempt, before_retry=before_retry, sleep=self._pause
                 )
             else:
-                picture = self._client.send(job.request)
-        except ClientError as error:
-            self._record(
-                replace(
-                    result,
-                    finished=self._now(),
-                    status=error.status,
-                    error=str(error),
-                    exit_code=exit_code(error),
-                    retries=retries,
-                )
-            )
+                picture = attempt(self._client.timeout_seconds)
+        except _StoppedError:
             return
-        over_grpc = protocol_of(picture.endpoint) is Protocol.GRPC
-        result = replace(
-            result,
-            finished=self._now(),
-            status="OK" if over_grpc else "200",
-            endpoint=picture.endpoint,
-            retries=retries,
-        )
+        except ClientError as error:
+            self._record(self._failed(result, error))
+            return
+        result = self._succeeded(result, picture)
         if self._keep is not None:
             with self._keeping:
                 self._keep(job.number, picture)
         self._record(result)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait before a retry, but not beyond the end of the run."""
+        if self._stopping.wait(seconds):
+            raise _StoppedError
+
+    def _failed(self, result: Result, error: ClientError) -> Result:
+        """`result` with this failure as its first answer, or as its last one."""
+        finished, message = self._now(), str(error)
+        if result.retries:
+            return replace(
+                result, retry_finished=finished, retry_status=error.status, retry_error=message
+            )
+        return replace(
+            result,
+            finished=finished,
+            status=error.status,
+            error=message,
+            exit_code=exit_code(error),
+        )
+
+    def _succeeded(self, result: Result, picture: Picture) -> Result:
+        """`result` with this picture as its first answer, or as its last one."""
+        over_grpc = protocol_of(picture.endpoint) is Protocol.GRPC
+        finished, status = self._now(), "OK" if over_grpc else "200"
+        if result.retries:
+            return replace(
+                result,
+                retry_finished=finished,
+                retry_status=status,
+                endpoint=picture.endpoint,
+            )
+        return replace(result, finished=finished, status=status, endpoint=picture.endpoint)
 
     def _record(self, result: Result) -> None:
         with self._lock:

@@ -29,12 +29,16 @@ CSV_COLUMNS = (
     "error",
     "seed",
     "prompt",
+    "retry_finished_seconds",
+    "retry_status",
+    "retry_error",
 )
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A run in figures. Latencies are those of the pictures; everything else counts all requests.
+    """A run in figures. First answers count: latencies are those of the pictures among them, and
+    everything else counts all requests. What retries add has figures of its own.
 
     unfinished: requests in flight when the run was interrupted. late: requests sent later than
     planned. percentiles and histogram are empty, and the three latencies None, if no request
@@ -61,6 +65,10 @@ class Summary:
     endpoints: dict[str, int]
     retries: int
     retried: int
+    retried_pictures: int
+    slowest_retried_seconds: float | None
+    retry_statuses: dict[str, int]
+    retry_errors: dict[str, int]
     late: int
     most_late_seconds: float
 
@@ -75,6 +83,11 @@ def summarize(outcome: Outcome) -> Summary:
     pictures = [result for result in results if result.succeeded]
     latencies = sorted(r.latency_seconds for r in pictures if r.latency_seconds is not None)
     finished = sum(result.finished is not None for result in results)
+    later = [
+        result.retry_finished - result.latency_from
+        for result in results
+        if result.retry_finished is not None and result.succeeded_later
+    ]
     delays = [r.sent - r.scheduled for r in results if outcome.plan.from_schedule]
     return Summary(
         plan=outcome.plan.description,
@@ -94,9 +107,13 @@ def summarize(outcome: Outcome) -> Summary:
         histogram=histogram(latencies),
         statuses=_counted(result.status for result in results if result.status),
         errors=_counted(result.error for result in results if result.error),
-        endpoints=_counted(result.endpoint for result in pictures),
+        endpoints=_counted(result.endpoint for result in results if result.endpoint),
         retries=sum(result.retries for result in results),
         retried=sum(result.retries > 0 for result in results),
+        retried_pictures=len(later),
+        slowest_retried_seconds=max(later, default=None),
+        retry_statuses=_counted(result.retry_status for result in results if result.retry_status),
+        retry_errors=_counted(result.retry_error for result in results if result.retry_error),
         late=sum(delay > LATE_SECONDS for delay in delays),
         most_late_seconds=max(delays, default=0.0),
     )
@@ -140,6 +157,12 @@ def as_text(summary: Summary) -> str:
     if summary.errors:
         lines = [f"  [{count}]\t{error}" for error, count in summary.errors.items()]
         sections.append(["Error distribution:", *lines])
+    if summary.retry_statuses:
+        lines = [f"  [{code}]\t{count} responses" for code, count in summary.retry_statuses.items()]
+        sections.append(["Status code distribution after retries:", *lines])
+    if summary.retry_errors:
+        lines = [f"  [{count}]\t{error}" for error, count in summary.retry_errors.items()]
+        sections.append(["Error distribution after retries:", *lines])
     return "\n\n".join("\n".join(lines) for lines in sections)
 
 
@@ -182,7 +205,12 @@ def _head(summary: Summary) -> list[str]:
     if summary.unfinished:
         lines.append(f"  Unfinished:\t{summary.unfinished} in flight")
     if summary.retries:
-        lines.append(f"  Retries:\t{summary.retries}, in {summary.retried} requests")
+        lines.append(
+            f"  Retries:\t{summary.retries}, in {summary.retried} requests: "
+            f"{summary.retried_pictures} pictures"
+        )
+    if summary.slowest_retried_seconds is not None:
+        lines.append(f"  Slowest retry:\t{summary.slowest_retried_seconds:.4f} secs")
     if summary.late:
         lines.append(
             f"  Sent late:\t{summary.late}, by up to {summary.most_late_seconds:.2f} secs "
@@ -217,4 +245,7 @@ def _row(result: Result) -> tuple[object, ...]:
         result.error,
         result.seed,
         result.prompt,
+        result.retry_finished,
+        result.retry_status,
+        result.retry_error,
     )

@@ -110,7 +110,7 @@ def prepare_folder(folder: Path | str) -> Path:
     except OSError as error:
         raise _unwritable(path, error) from error
     if not os.access(path, os.W_OK | os.X_OK):
-        raise PictureFileError(f"cannot write to {path}: permission denied; choose another --out")
+        raise PictureFileError(f"cannot write to {path}: permission denied; choose another folder")
     return path
 
 
@@ -198,4 +198,4 @@ def _names(stem: str) -> Iterator[str]:
 
 
 def _unwritable(folder: Path, error: OSError) -> PictureFileError:
-    return PictureFileError(f"cannot write to {folder}: {error.strerror}; choose another --out")
+    return PictureFileError(f"cannot write to {folder}: {error.strerror}; choose another folder")

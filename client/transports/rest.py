@@ -128,7 +128,7 @@ class RestTransport:
                 case http.client.RemoteDisconnected():  # a BadStatusLine as well, without a line
                     break
                 case http.client.BadStatusLine():
-                    return self._messages.not_http(cause.line.encode("latin-1", "replace"))
+                    return self._messages.not_http(str(cause.args[0]).encode("latin-1", "replace"))
                 case urllib3.exceptions.NameResolutionError():
                     return self._fail.unreachable(reason)
                 case urllib3.exceptions.NewConnectionError():

@@ -27,6 +27,9 @@ OUTPUT_TYPES = {
     "num_steps": INT32,
     "prompt_tokens": INT32,
     "truncated": BOOL,
+    "negative_prompt_tokens": INT32,
+    "negative_prompt_truncated": BOOL,
+    "description": STRING,
     "fingerprint": STRING,
 }
 CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -67,12 +70,18 @@ class FakeRpc(grpc.GenericRpcHandler):
         body = {"signature_name": request.model_spec.signature_name, "instances": [row]}
         path = f"/v1/models/{request.model_spec.name}:predict"
         status, answer = self._fake.predict(path, json.dumps(body).encode())
+        if self._fake.described is None and body["signature_name"] == "describe":
+            context.abort(
+                grpc.StatusCode.FAILED_PRECONDITION, 'Serving signature key "describe" not found.'
+            )
         if status != 200:
             context.abort(CODE_OF_HTTP[status], json.loads(answer)["error"])
         try:
             (prediction,) = json.loads(answer)["predictions"]
         except (ValueError, LookupError, TypeError):
             return answer
+        if isinstance(prediction, str):  # REST gives a single output bare
+            prediction = {"description": prediction}
         response = PredictResponse()
         for key, value in prediction.items():
             tensor = response.outputs[key]

@@ -24,6 +24,17 @@ QUEUE_FULL = (
     "The batch scheduling queue to which this task was submitted is full; currently 8 batches "
     "enqueued and max_enqueued_batches is 8"
 )
+DESCRIPTION = {
+    "format": 1,
+    "family": "demo",
+    "fingerprint": FINGERPRINT,
+    "exporterVersion": 6,
+    "profile": "exact",
+    "precision": "float32",
+    "samplers": ["dpmpp_2m_trailing"],
+    "licence": "Apache-2.0",
+    "limits": {},
+}
 INPUT_TYPES: dict[str, tuple[type, ...]] = {
     "prompt": (str,),
     "negative_prompt": (str,),
@@ -55,14 +66,17 @@ class FakeServing:
     """One server. Attributes may be set between requests to change what it does.
 
     `predict_reply` and `status_reply`, if set, replace the regular responses, and `metrics_page`
-    is served as its metrics. `hold`, if set, delays predictions until it is set as an event, and
-    `arrived` is set when one is waiting.
+    is served as its metrics. `described` is the model's description, or None for an older export;
+    its empty `limits` leave those that the client assumes. `hold`, if set, delays predictions until
+    it is set as an event, and `arrived` is set when one is waiting.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.rows: list[dict[str, Any]] = []
         self.fingerprint = FINGERPRINT
         self.max_steps = 50
+        self.described: dict[str, Any] | str | None = {**DESCRIPTION}
+        self.times_described = 0
         self.state = "AVAILABLE"
         self.predict_reply: Reply | None = None
         self.status_reply: Reply | None = None
@@ -71,6 +85,7 @@ class FakeServing:
         self.hold: threading.Event | None = None
         self.arrived = threading.Event()
         self.write_pause_seconds = 0.0
+        self.retry_after = ""
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -89,6 +104,8 @@ class FakeServing:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(content)))
+                if fake.retry_after:
+                    self.send_header("Retry-After", fake.retry_after)
                 self.end_headers()
                 if fake.write_pause_seconds:
                     for position in range(len(content)):
@@ -107,7 +124,7 @@ class FakeServing:
             def handle_error(self, request: object, client_address: object) -> None:
                 pass  # clients that give up are part of these tests
 
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server(("127.0.0.1", port), Handler)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
         )
@@ -144,6 +161,8 @@ class FakeServing:
         )
 
     def predict(self, path: str, body: bytes) -> Reply:
+        if json.loads(body).get("signature_name") == "describe":
+            return self._describe(path, json.loads(body))
         if self.before_predict is not None:
             self.before_predict()
         if self.hold is not None:
@@ -169,13 +188,29 @@ class FakeServing:
         self.rows.append(row)
         return document(200, {"predictions": [self.prediction(row)]})
 
+    def _describe(self, path: str, request: dict[str, Any]) -> Reply:
+        """From a queue of its own, as in TF Serving: held and replaced pictures do not matter."""
+        if path != f"/v1/models/{MODEL_NAME}:predict":
+            return error(404, "Servable not found for request: Latest(other)")
+        if self.state != "AVAILABLE":
+            return error(503, "the model is loading")
+        if self.described is None:
+            return error(400, 'Serving signature name: "describe" not found in signature def')
+        assert request == {"signature_name": "describe", "instances": [{"query": ""}]}
+        self.times_described += 1
+        text = self.described if isinstance(self.described, str) else json.dumps(self.described)
+        return document(200, {"predictions": [text]})
+
     def prediction(self, row: dict[str, Any]) -> dict[str, Any]:
         tokens = len(row["prompt"].split()) + 2
+        negative_tokens = len(row["negative_prompt"].split()) + 2
         return {
             "image_bytes": {"b64": base64.b64encode(picture_png(row)).decode()},
             "seed": row["seed"],
             "num_steps": min(row["num_steps"], self.max_steps),
             "prompt_tokens": tokens,
             "truncated": tokens > MAX_TOKENS,
+            "negative_prompt_tokens": negative_tokens,
+            "negative_prompt_truncated": negative_tokens > MAX_TOKENS,
             "fingerprint": self.fingerprint,
         }

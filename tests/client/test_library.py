@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -17,11 +18,19 @@ from client import (
     PictureRequest,
     QueueFullError,
 )
+from client.description import Answers
 from client.exit_codes import EXIT_CODES, exit_code
 from client.stacks.discovery import PROJECT_ROOT
 from client.transports.transport import Answer, ModelStatus
 from model_export.spec import SEED_LIMIT
-from tests.client.fake_serving import FINGERPRINT, QUEUE_FULL, FakeServing, error, picture_png
+from tests.client.fake_serving import (
+    DESCRIPTION,
+    FINGERPRINT,
+    QUEUE_FULL,
+    FakeServing,
+    error,
+    picture_png,
+)
 
 
 def test_a_picture_has_all_values_it_was_drawn_with(server: FakeServing) -> None:
@@ -49,7 +58,7 @@ def test_one_client_sends_many_requests(server: FakeServing) -> None:
 def test_every_failure_is_a_client_error(server: FakeServing) -> None:
     server.predict_reply = error(503, QUEUE_FULL)
     with pytest.raises(QueueFullError) as raised:
-        Client(server.endpoint).generate("x")
+        Client(server.endpoint, retry=False).generate("x")
     assert isinstance(raised.value, ClientError)
 
 
@@ -63,6 +72,9 @@ def test_any_transport_can_carry_the_requests() -> None:
     class InMemory:
         def predict(self, request: PictureRequest, timeout_seconds: float) -> Answer:
             return Answer(b"png", request.seed, request.num_steps, 3, False, f"{timeout_seconds}")
+
+        def describe(self, timeout_seconds: float) -> Answers:
+            return [("in memory", json.dumps(DESCRIPTION))]
 
         def model_status(self, timeout_seconds: float) -> ModelStatus:
             return ModelStatus(ModelState.LOADING, "2")

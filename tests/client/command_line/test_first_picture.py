@@ -51,6 +51,6 @@ def test_random_weights_are_warned_about(run: CommandLine, server: FakeServing) 
 
 
 def test_an_unreachable_service_exits_with_4(run: CommandLine, free_port: int) -> None:
-    ran = run("first-picture", "--endpoint", f"http://127.0.0.1:{free_port}")
+    ran = run("first-picture", "--no-retry", "--endpoint", f"http://127.0.0.1:{free_port}")
     assert ran.code == 4
     assert "`make status`" in ran.error_line

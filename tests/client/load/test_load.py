@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import itertools
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -199,6 +201,62 @@ def test_pictures_are_kept_with_a_contact_sheet(load: LoadTest) -> None:
     assert Path("kept/contact-sheet-2.png").exists(), "an earlier sheet stays"
 
 
+def test_a_full_folder_costs_the_pictures_and_not_the_report(
+    load: LoadTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes = itertools.count(1)
+    write = Path.write_bytes
+
+    def full_after_two(path: Path, content: bytes) -> int:
+        if path.parent == Path("kept") and next(writes) > 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full_after_two)
+    ran = load("-n", "6", "--prompt", "a star", "--keep", "kept", "--csv", "requests.csv")
+    assert field(ran, "Success") == "6 of 6 sent (100.0 %)"
+    assert ran.err.count("No space left on device") == 1
+    assert "pictures       2 in kept" in ran.err
+    assert "error: 4 pictures were not saved: cannot write to kept: No space left" in ran.err
+    assert ran.code == 3
+    assert len(list(Path("kept").iterdir())) == 2
+
+
+def test_a_folder_that_is_gone_costs_the_pictures_and_not_the_report(
+    load: LoadTest, server: FakeServing
+) -> None:
+    def remove() -> None:
+        Path("kept").rmdir()
+        Path("kept").write_text("in the way")
+        server.before_predict = None
+
+    server.before_predict = remove
+    ran = load("-n", "3", "-c", "1", "--keep", "kept")
+    assert field(ran, "Success") == "3 of 3 sent (100.0 %)"
+    assert "error: 3 pictures were not saved: cannot write to kept: File exists" in ran.err
+    assert ran.code == 3
+
+
+def test_a_file_that_cannot_be_written_costs_neither_the_report_nor_the_other_files(
+    load: LoadTest, server: FakeServing
+) -> None:
+    def take_the_name() -> None:
+        Path("requests.csv").mkdir()
+        server.before_predict = None
+
+    server.before_predict = take_the_name
+    options = ("-n", "2", "-c", "1", "--csv", "requests.csv", "--keep", "kept")
+    ran = load(*options)
+    assert field(ran, "Success") == "2 of 2 sent (100.0 %)"
+    assert "error: cannot write requests.csv: Is a directory" in ran.err
+    assert "contact sheet  kept/contact-sheet.png" in ran.err
+    assert ran.code == 3
+    Path("requests.csv").rmdir()
+    server.predict_reply = error(503, QUEUE_FULL)
+    server.before_predict = take_the_name
+    assert load(*options).code == 6, "failed requests come first"
+
+
 def test_the_tutorials_parallel_run_starts_one_after_another(
     load: LoadTest, server: FakeServing
 ) -> None:
@@ -303,10 +361,63 @@ def test_a_503_is_retried_until_it_succeeds(load: LoadTest, server: FakeServing)
         server.predict_reply = error(503, QUEUE_FULL) if next(asked) < 2 else None
 
     server.before_predict = refuse_twice
-    ran = load("-n", "3", "-c", "1", "--retry")
-    assert ran.code == 0
-    assert field(ran, "Success") == "3 of 3 sent (100.0 %)"
-    assert field(ran, "Retries") == "2, in 1 requests"
+    ran = load("-n", "3", "-c", "1", "--retry", "--csv", "requests.csv")
+    assert field(ran, "Retries") == "2, in 1 requests: 1 pictures"
+    assert float(field(ran, "Slowest retry").split()[0]) > 0
+    assert "Status code distribution after retries:\n  [200]         1 responses" in ran.out
+    with Path("requests.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["retries"] for row in rows] == ["2", "0", "0"]
+    assert [row["retry_status"] for row in rows] == ["200", "", ""]
+    assert float(rows[0]["retry_finished_seconds"]) > float(rows[0]["finished_seconds"])
+
+
+def test_first_answers_are_judged_whatever_the_retries_give(
+    load: LoadTest, server: FakeServing
+) -> None:
+    """Success rate, status codes, latencies and exit code."""
+    asked = iter(range(100))
+
+    def refuse_the_first() -> None:
+        server.predict_reply = error(503, QUEUE_FULL) if next(asked) == 0 else None
+
+    server.before_predict = refuse_the_first
+    ran = load("-n", "4", "-c", "1", "--retry", "--json")
+    assert ran.code == 6
+    document = json.loads(ran.out)
+    summary = document["summary"]
+    assert (summary["pictures"], summary["failed"], summary["success_rate"]) == (3, 1, 0.75)
+    assert summary["statuses"] == {"200": 3, "503": 1}
+    assert (summary["retries"], summary["retried"], summary["retried_pictures"]) == (1, 1, 1)
+    assert summary["retry_statuses"] == {"200": 1}
+    first = document["requests"][0]
+    assert (first["status"], first["retry_status"], first["retry_error"]) == ("503", "200", "")
+    assert len(server.rows) == 4
+
+
+def test_after_ctrl_c_no_worker_asks_again(
+    server: FakeServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.predict_reply = error(503, QUEUE_FULL)
+    monkeypatch.setattr("random.uniform", lambda _low, high: 30.0)
+    asked: list[int] = []
+    server.before_predict = lambda: asked.append(1)
+    with Client(server.endpoint, timeout_seconds=300) as client:
+        run = Load(client, at_a_time([REQUEST] * 4, 4), retry=True)
+
+        def interrupt() -> bool:
+            while "4 failed" not in run.line():
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(run._over, "wait", interrupt)
+        outcome = run.run()
+        for thread in threading.enumerate():
+            if thread.name.startswith("load-"):
+                thread.join(10)
+    assert outcome.interrupted
+    assert len(asked) == 4
+    assert [result.retries for result in outcome.results] == [0] * 4
 
 
 def test_nothing_is_retried_without_the_option(load: LoadTest, server: FakeServing) -> None:
@@ -330,7 +441,7 @@ def test_waits_grow_and_end_with_the_time_limit(
     monkeypatch.setattr("random.uniform", draw)
     started = time.monotonic()
     with Client(server.endpoint, timeout_seconds=5) as client, pytest.raises(QueueFullError):
-        send_until_deadline(client, REQUEST, before_retry=lambda: retries.append(1))
+        send_until_deadline(client, REQUEST, before_retry=lambda *_: retries.append(1))
     assert ranges == [0.5, 1.0, 2.0, 4.0, 8.0]
     assert len(retries) == 4
     assert time.monotonic() - started < 5
@@ -349,7 +460,7 @@ def test_no_wait_is_longer_than_half_a_minute(
             server.predict_reply = None
 
     with Client(server.endpoint, timeout_seconds=300) as client:
-        send_until_deadline(client, REQUEST, before_retry=lambda: None, sleep=sleep)
+        send_until_deadline(client, REQUEST, before_retry=lambda *_: None, sleep=sleep)
     assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30]
 
 
@@ -360,14 +471,14 @@ def test_only_transient_failures_are_retried(server: FakeServing) -> None:
     ):
         server.predict_reply = reply
         with Client(server.endpoint) as client, pytest.raises(kind):
-            send_until_deadline(client, REQUEST, before_retry=lambda: pytest.fail("asked again"))
+            send_until_deadline(client, REQUEST, before_retry=lambda *_: pytest.fail("again"))
 
 
 def test_a_loading_model_is_retried(server: FakeServing) -> None:
     server.state = "LOADING"
     with Client(server.endpoint) as client:
 
-        def loaded() -> None:
+        def loaded(*_: object) -> None:
             server.state = "AVAILABLE"
 
         picture = send_until_deadline(

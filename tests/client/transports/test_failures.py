@@ -123,7 +123,7 @@ def test_a_usage_error_exits_with_2_and_one_line(run: CommandLine, argv: list[st
 
 
 def test_a_server_that_is_down_is_unreachable(run: CommandLine, free_port: int) -> None:
-    ran = run("generate", "x", "--endpoint", f"http://127.0.0.1:{free_port}")
+    ran = run("generate", "x", "--no-retry", "--endpoint", f"http://127.0.0.1:{free_port}")
     assert ran.code == UNREACHABLE
     assert "connection refused" in ran.error_line
     assert "`make status`" in ran.error_line
@@ -152,7 +152,9 @@ def test_a_dropped_connection_is_unreachable(run: CommandLine) -> None:
 
         thread = threading.Thread(target=hang_up)
         thread.start()
-        ran = run("generate", "x", "--endpoint", f"127.0.0.1:{listener.getsockname()[1]}")
+        ran = run(
+            "generate", "x", "--no-retry", "--endpoint", f"127.0.0.1:{listener.getsockname()[1]}"
+        )
         thread.join()
     assert ran.code == UNREACHABLE
     assert "`make status`" in ran.error_line
@@ -160,7 +162,7 @@ def test_a_dropped_connection_is_unreachable(run: CommandLine) -> None:
 
 def test_a_server_that_is_loading_says_so(run: CommandLine, server: FakeServing) -> None:
     server.state = "LOADING"
-    ran = run("generate", "x", "--endpoint", server.endpoint)
+    ran = run("generate", "x", "--no-retry", "--endpoint", server.endpoint)
     assert ran.code == LOADING
     assert "still loading 'stable-diffusion'" in ran.error_line
 
@@ -168,7 +170,7 @@ def test_a_server_that_is_loading_says_so(run: CommandLine, server: FakeServing)
 def test_a_404_while_the_model_starts_means_loading(run: CommandLine, server: FakeServing) -> None:
     server.state = "START"
     server.predict_reply = error(404, "Servable not found for request: Latest(stable-diffusion)")
-    assert run("generate", "x", "--endpoint", server.endpoint).code == LOADING
+    assert run("generate", "x", "--no-retry", "--endpoint", server.endpoint).code == LOADING
 
 
 def test_a_server_that_waits_for_its_first_model_is_loading(
@@ -176,7 +178,7 @@ def test_a_server_that_waits_for_its_first_model_is_loading(
 ) -> None:
     server.predict_reply = error(503, "Model is not loaded: no version of it has been found yet")
     server.status_reply = error(404, "Could not find any versions of model stable-diffusion")
-    assert run("generate", "x", "--endpoint", server.endpoint).code == LOADING
+    assert run("generate", "x", "--no-retry", "--endpoint", server.endpoint).code == LOADING
 
 
 @pytest.mark.parametrize(
@@ -187,7 +189,7 @@ def test_a_full_queue_is_reported(
     run: CommandLine, server: FakeServing, status: int, message: str
 ) -> None:
     server.predict_reply = error(status, message)
-    ran = run("generate", "x", "--endpoint", server.endpoint)
+    ran = run("generate", "x", "--no-retry", "--endpoint", server.endpoint)
     assert ran.code == FULL
     assert message[:60] in ran.error_line
     assert "try again" in ran.error_line
@@ -215,7 +217,7 @@ def test_a_model_that_failed_to_load_is_not_loading(run: CommandLine, server: Fa
 
 def test_a_proxys_503_does_not_mean_a_full_queue(run: CommandLine, server: FakeServing) -> None:
     server.predict_reply = server.status_reply = (503, b"<html>no healthy upstream</html>")
-    ran = run("generate", "x", "--endpoint", server.endpoint)
+    ran = run("generate", "x", "--no-retry", "--endpoint", server.endpoint)
     assert ran.code == UNREACHABLE
     assert "no healthy upstream" in ran.error_line
 
@@ -308,7 +310,7 @@ def test_any_other_status_is_one_line_with_the_servers_message(
     run: CommandLine, server: FakeServing, status: int
 ) -> None:
     server.predict_reply = error(status, "the words of the server")
-    ran = run("generate", "x", "--endpoint", server.endpoint)
+    ran = run("generate", "x", "--no-retry", "--endpoint", server.endpoint)
     assert ran.code == UNREACHABLE
     assert "the words of the server" in ran.error_line
 
@@ -339,7 +341,10 @@ def test_pictures_before_a_failure_stay(run: CommandLine, server: FakeServing) -
             server.predict_reply = error(503, QUEUE_FULL)
 
     server.before_predict = fill_up
-    ran = run("generate", "x", "--seed", "1", "--count", "3", "--endpoint", server.endpoint)
+    ran = run(
+        *("generate", "x", "--seed", "1", "--count", "3", "--no-retry"),
+        *("--endpoint", server.endpoint),
+    )
     assert ran.code == FULL
     assert ran.out.startswith("out/x-1.png  seed 1")
     assert [path.name for path in Path("out").iterdir()] == ["x-1.png"]

@@ -51,7 +51,7 @@ def endpoint(request: pytest.FixtureRequest, server: FakeServing, rpc: FakeRpc) 
 
 
 def failure(endpoint: str, **options: Any) -> ClientError:
-    with Client(endpoint, **options) as client, pytest.raises(ClientError) as raised:
+    with Client(endpoint, retry=False, **options) as client, pytest.raises(ClientError) as raised:
         client.generate("a star", seed=1)
     assert "\n" not in str(raised.value)
     return raised.value
@@ -171,7 +171,7 @@ def test_an_oversized_response_is_not_read_to_the_end(
 def test_a_server_that_is_down_is_unreachable(
     run: CommandLine, free_port: int, scheme: str
 ) -> None:
-    for command in (["generate", "x"], ["status"]):
+    for command in (["generate", "x", "--no-retry"], ["status"]):
         ran = run(*command, "--endpoint", f"{scheme}://127.0.0.1:{free_port}")
         assert ran.code == 4
         assert "(connection refused)" in ran.error_line

@@ -1,0 +1,282 @@
+"""Asking again: what is repeated and how often, what is said, and with which seed."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from client import Client, QueueFullError, UnreachableError
+from client.retry import send_until_deadline, until_deadline
+from client.stacks import starting
+from client.transports.rest_messages import retry_after_seconds
+from tests.client.commands import CommandLine, Ran
+from tests.client.fake_rpc import FakeRpc
+from tests.client.fake_serving import QUEUE_FULL, FakeServing, Reply, error
+
+Generate = Callable[..., Ran]
+
+
+@pytest.fixture(params=["rest", "grpc"])
+def endpoint(request: pytest.FixtureRequest, server: FakeServing) -> Iterator[str]:
+    """The same server, by each of its ports."""
+    rpc = FakeRpc(server)
+    yield server.endpoint if request.param == "rest" else rpc.endpoint
+    rpc.close()
+
+
+@pytest.fixture
+def generate(run: CommandLine, endpoint: str) -> Generate:
+    return lambda *options: run("generate", "x", "--endpoint", endpoint, *options)
+
+
+def reply_first(server: FakeServing, times: int, reply: Reply) -> None:
+    """The next `times` predictions get this reply."""
+    left = iter(range(times))
+    server.before_predict = lambda: setattr(
+        server, "predict_reply", None if next(left, None) is None else reply
+    )
+
+
+def test_a_full_queue_is_asked_again_and_each_wait_is_a_line(
+    generate: Generate, server: FakeServing
+) -> None:
+    reply_first(server, 2, error(503, QUEUE_FULL))
+    ran = generate()
+    assert ran.code == 0
+    lines = ran.err.splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert re.search(r"is full .*; asking again in \d\.\d s \(--no-retry gives up\)$", line)
+
+
+def test_every_attempt_asks_for_the_same_picture(
+    generate: Generate, server: FakeServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seed is drawn once, though none was given."""
+    asked: list[bytes] = []
+    predict = server.predict
+
+    def record(path: str, body: bytes) -> Reply:
+        if b"describe" not in body:
+            asked.append(body)
+        return predict(path, body)
+
+    monkeypatch.setattr(server, "predict", record)
+    reply_first(server, 2, error(503, QUEUE_FULL))
+    assert generate().code == 0
+    assert len(asked) == 3
+    assert len(set(asked)) == 1
+
+
+def test_without_retries_the_first_answer_counts(generate: Generate, server: FakeServing) -> None:
+    reply_first(server, 1, error(503, QUEUE_FULL))
+    ran = generate("--no-retry")
+    assert ran.code == 6
+    assert "is full" in ran.error_line
+    assert server.rows == []
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 504])
+def test_a_refused_request_is_never_repeated(
+    generate: Generate, server: FakeServing, status: int
+) -> None:
+    asked: list[int] = []
+    server.before_predict = lambda: asked.append(1)
+    server.predict_reply = error(status, "no")
+    assert generate().code != 0
+    assert asked == [1]
+
+
+def test_a_server_that_comes_up_is_asked_again(run: CommandLine, free_port: int) -> None:
+    """Also where no more is known than that the connection was refused."""
+    started: list[FakeServing] = []
+
+    def start() -> None:
+        started.append(FakeServing(port=free_port))
+
+    threading.Timer(0.5, start).start()
+    ran = run("generate", "x", "--endpoint", f"http://127.0.0.1:{free_port}")
+    for server in started:
+        server.close()
+    assert ran.code == 0, ran.err
+    assert "(connection refused)" in ran.err.splitlines()[0]
+
+
+class Dropping:
+    """Passes connections on to a server, and drops the first `count` once a request is there."""
+
+    def __init__(self, server: FakeServing, endpoint: str, count: int) -> None:
+        scheme, _, address = endpoint.partition("://")
+        host, _, port = address.rpartition(":")
+        self._to = (host, int(port))
+        self._server = server
+        self._count = count
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def drop(self) -> None:
+        """Reset all connections: called by the server when a request has come."""
+        if self._count == 0:
+            return
+        self._count -= 1
+        for connection in self._open:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            with contextlib.suppress(OSError):  # the client may have closed it
+                connection.shutdown(socket.SHUT_RD)  # wakes the thread that reads from it
+            connection.close()
+        self._open.clear()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                here, _ = self._listener.accept()
+            except OSError:
+                return
+            there = socket.create_connection(self._to)
+            self._open.append(here)
+            for reading, writing in ((here, there), (there, here)):
+                threading.Thread(target=self._copy, args=(reading, writing), daemon=True).start()
+
+    @staticmethod
+    def _copy(reading: socket.socket, writing: socket.socket) -> None:
+        try:
+            while data := reading.recv(65536):
+                writing.sendall(data)
+        except OSError:
+            pass
+
+
+@pytest.mark.parametrize(("lost", "asked", "code"), [(1, 2, 0), (2, 3, 0), (3, 3, 4), (9, 3, 4)])
+def test_a_connection_lost_in_mid_picture_is_asked_again_at_most_twice(
+    run: CommandLine, server: FakeServing, endpoint: str, lost: int, asked: int, code: int
+) -> None:
+    dropping = Dropping(server, endpoint, lost)
+    came: list[int] = []
+
+    def come() -> None:
+        came.append(1)
+        dropping.drop()
+
+    server.before_predict = come
+    ran = run("generate", "x", "--endpoint", dropping.endpoint, "--timeout", "30")
+    dropping.close()
+    assert (ran.code, len(came)) == (code, asked), ran.err
+
+
+def test_retry_after_is_honoured(server: FakeServing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("random.uniform", lambda low, high: low)
+    waits: list[float] = []
+    server.retry_after = "7"
+    reply_first(server, 2, error(503, QUEUE_FULL))
+    with Client(server.endpoint) as client:
+        send_until_deadline(
+            client, client.prepare("x"), before_retry=lambda *_: None, sleep=waits.append
+        )
+    assert waits == [7.0, 7.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("", 0), ("soon", 0), ("-1", 0), ("3", 3), ("Wed, 21 Oct 2015 07:28:00 GMT", 0)],
+)
+def test_retry_after_is_seconds_or_a_date(text: str, seconds: float) -> None:
+    assert retry_after_seconds({"Retry-After": text}) == seconds
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    assert 80 < retry_after_seconds({"Retry-After": later}) <= 90
+
+
+def test_a_wait_that_is_too_long_is_not_begun(server: FakeServing) -> None:
+    server.retry_after = "3600"
+    server.predict_reply = error(503, QUEUE_FULL)
+    with Client(server.endpoint) as client, pytest.raises(QueueFullError):
+        client.generate("x")
+
+
+def test_the_library_retries_and_logs_unless_told_otherwise(
+    server: FakeServing, caplog: pytest.LogCaptureFixture
+) -> None:
+    reply_first(server, 1, error(503, QUEUE_FULL))
+    with Client(server.endpoint) as client, caplog.at_level(logging.WARNING, "client"):
+        assert client.generate("x", seed=1).seed == 1
+    assert "is full" in caplog.text
+    assert "asking again in" in caplog.text
+    reply_first(server, 1, error(503, QUEUE_FULL))
+    with Client(server.endpoint, retry=False) as client, pytest.raises(QueueFullError):
+        client.generate("x")
+    reply_first(server, 1, error(503, QUEUE_FULL))
+    with Client(server.endpoint) as client, pytest.raises(QueueFullError):
+        client.send(client.prepare("x"))
+
+
+def test_a_loading_model_is_one_wait(generate: Generate, server: FakeServing) -> None:
+    server.state = "LOADING"
+    threading.Timer(1.0, setattr, (server, "state", "AVAILABLE")).start()
+    ran = generate()
+    assert ran.code == 0
+    assert ran.err.count("\n") == 1
+    assert "is still loading 'stable-diffusion'" in ran.err
+    assert "waiting for it (--no-wait gives up)" in ran.err
+
+
+@pytest.mark.parametrize("option", ["--no-wait", "--no-retry"])
+def test_a_script_gets_the_answer_of_a_loading_server_at_once(
+    generate: Generate, server: FakeServing, option: str
+) -> None:
+    server.state = "LOADING"
+    started = time.monotonic()
+    ran = generate(option)
+    assert ran.code == 5
+    assert "is still loading" in ran.error_line
+    assert time.monotonic() - started < 10
+
+
+def test_no_wait_does_not_wait_for_a_server_that_is_down(run: CommandLine, free_port: int) -> None:
+    ran = run("generate", "x", "--no-wait", "--endpoint", f"http://127.0.0.1:{free_port}")
+    assert ran.code == 4
+    assert "(connection refused)" in ran.error_line
+
+
+def test_no_wait_still_asks_a_full_server_again(generate: Generate, server: FakeServing) -> None:
+    reply_first(server, 1, error(503, QUEUE_FULL))
+    assert generate("--no-wait").code == 0
+
+
+def test_a_starting_server_that_does_not_listen_yet_is_loading(
+    free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record tells, of the stack `local`."""
+    runs: dict[str, Any] = {"seconds": 5.0}
+    monkeypatch.setattr(starting, "running_seconds", lambda *_: runs["seconds"])
+    said: list[str] = []
+    with Client(
+        f"http://127.0.0.1:{free_port}",
+        timeout_seconds=30,
+        is_starting=lambda: starting.is_running("local"),
+    ) as client:
+
+        def give_up(problem: Exception, _seconds: float) -> None:
+            said.append(f"{type(problem).__name__}: {problem}")
+            if len(said) == 2:
+                raise KeyboardInterrupt
+            runs["seconds"] = None
+
+        with pytest.raises(KeyboardInterrupt):
+            until_deadline(client, client.describe, before_retry=give_up)
+    assert said[0].startswith("ModelLoadingError: the server for http://127.0.0.1:")
+    assert said[1].startswith(f"{UnreachableError.__name__}: no response from")
