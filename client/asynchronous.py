@@ -1,35 +1,45 @@
-"""The client for `asyncio`: each request runs in its own thread."""
+"""The client for `asyncio`, on asynchronous connections: no threads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
-from client.api import Client
-from client.limits import PictureRequest
+from client.api import Client, picture_of
+from client.description import ModelDescription, Served
+from client.limits import PictureRequest, draw_seed
 from client.pictures.picture import Picture
-from client.transports.transport import ModelStatus
-
-T = TypeVar("T")
+from client.transports.balancing import AsyncLeastLoaded
+from client.transports.endpoints import Protocol, protocol_of
+from client.transports.transport import STATUS_TIMEOUT_SECONDS, AsyncTransport, ModelStatus
 
 MAX_IN_FLIGHT = 64
 
 
 class AsyncClient:
-    """`client` for coroutines, with the same results and errors.
+    """`client` for coroutines, with the same limits, endpoints, retries, results and errors.
 
         async with AsyncClient(Client("http://127.0.0.1:8501")) as client:
             pictures = await asyncio.gather(*(client.generate(prompt) for prompt in prompts))
 
-    At most `max_in_flight` requests run at once; others wait for a free thread. A cancelled task
-    stops waiting at once; its request runs on until it finishes or times out.
+    At most `max_in_flight` requests run at once; others wait for their turn. A cancelled task ends
+    its request: the REST connection is closed, the gRPC call cancelled. One event loop uses it.
     """
 
-    def __init__(self, client: Client, *, max_in_flight: int = MAX_IN_FLIGHT) -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        transport: AsyncTransport | None = None,
+    ) -> None:
+        import asyncio  # takes a while, and the command line does not need it
+
         self.client = client
-        self._threads = ThreadPoolExecutor(max_in_flight, "client")
+        self._turns = asyncio.Semaphore(max_in_flight)
+        self._transport = transport
 
     async def generate(
         self,
@@ -41,33 +51,47 @@ class AsyncClient:
         seed: int | None = None,
     ) -> Picture:
         """As `Client.generate`."""
-        return await self.send(
-            self.client.prepare(
+        seed = draw_seed() if seed is None else seed  # each attempt asks for the same picture
+
+        async def attempt(timeout_seconds: float | None = None) -> Picture:
+            await self._served(timeout_seconds)
+            request = self.client.prepare(
                 prompt,
                 negative_prompt=negative_prompt,
                 num_steps=num_steps,
                 guidance_scale=guidance_scale,
                 seed=seed,
             )
-        )
+            return await self.send(request, timeout_seconds)
 
-    async def send(self, request: PictureRequest) -> Picture:
+        if not self.client.retry:
+            return await attempt()
+        from client.retry import until_deadline_async
+
+        return await until_deadline_async(self.client, attempt)
+
+    async def send(self, request: PictureRequest, timeout_seconds: float | None = None) -> Picture:
         """As `Client.send`."""
-        return await self._in_thread(lambda: self.client.send(request))
+        (await self._served(timeout_seconds)).limits.check(request)
+        async with self._turns:
+            started = time.monotonic()
+            answer = await self._connected().predict(request, self.client.bounded(timeout_seconds))
+        return picture_of(request, answer, time.monotonic() - started)
+
+    async def describe(self, timeout_seconds: float | None = None) -> ModelDescription | None:
+        """As `Client.describe`."""
+        return (await self._served(timeout_seconds)).description
 
     async def status(self) -> ModelStatus:
         """As `Client.status`."""
-        return await self._in_thread(self.client.status)
-
-    async def _in_thread(self, call: Callable[[], T]) -> T:
-        # asyncio takes 0.1 s to import, and is already imported where a coroutine runs.
-        import asyncio
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        return await self._connected().model_status(
+            min(self.client.timeout_seconds, STATUS_TIMEOUT_SECONDS)
+        )
 
     async def close(self) -> None:
-        """Close the client; requests in flight finish in the background."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Close the client and its connections; requests in flight end."""
+        if self._transport is not None:
+            await self._transport.close()
         self.client.close()
 
     async def __aenter__(self) -> Self:
@@ -80,3 +104,33 @@ class AsyncClient:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+    async def _served(self, timeout_seconds: float | None) -> Served:
+        if self.client.known is None:
+            async with self._turns:
+                seconds = self.client.bounded(timeout_seconds)
+                answers = await self._connected().describe(seconds)
+            if self.client.known is None:  # else another task was faster
+                return self.client.learn(answers)
+        return self.client.known
+
+    def _connected(self) -> AsyncTransport:
+        """The transport, made in the event loop that uses it."""
+        if self._transport is None:
+            self._transport = _transport(self.client.endpoints, self.client.model_name)
+        return self._transport
+
+
+def _transport(endpoints: Sequence[str], model_name: str) -> AsyncTransport:
+    transports = [_one_transport(endpoint, model_name) for endpoint in endpoints]
+    return transports[0] if len(transports) == 1 else AsyncLeastLoaded(transports)
+
+
+def _one_transport(endpoint: str, model_name: str) -> AsyncTransport:
+    if protocol_of(endpoint) is Protocol.GRPC:
+        from client.transports.rpc_async import AsyncGrpcTransport
+
+        return AsyncGrpcTransport(endpoint, model_name)
+    from client.transports.rest_async import AsyncRestTransport
+
+    return AsyncRestTransport(endpoint, model_name)
