@@ -163,7 +163,10 @@ class ModelExportProvider(ResourceProvider):
                 owners.release(storage, str(_props.get("claim")))
                 others = owners.owners(storage)
                 if others:
-                    print(f"keeping {storage.url}: still needed by {', '.join(others)}", flush=True)
+                    # Another of this name was renamed, or belongs to another backend.
+                    note = ", another of this name" if _owner(_props) in others else ""
+                    needed = f"still needed by {', '.join(others)}{note}"
+                    print(f"keeping {storage.url}: {needed}", flush=True)
                     return
                 publish.delete(storage)
             except RetainedError as error:
