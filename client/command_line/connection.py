@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from client.api import Client
-from client.errors import printable
+from client.command_line.progress import QUIET_SECONDS, shown
+from client.errors import StackOutputError, printable
+from client.limits import Limits
 from client.stacks.discovery import StackOutputs, read_stack
 from client.stacks.starting import is_running
 from client.transports.endpoints import Protocol
+
+_POLL_SECONDS = 1.0
 
 
 def print_warning(line: str) -> None:
@@ -42,7 +47,7 @@ def connect(arguments: argparse.Namespace) -> Service:
             warn=print_warning,
         )
         return Service(client, None)
-    stack = read_stack(arguments.stack)
+    stack = _deployed(arguments)
     client = Client(
         stack.endpoint_for(protocol or Protocol.REST),
         model_name=stack.model_name if model_name is None else model_name,
@@ -52,3 +57,31 @@ def connect(arguments: argparse.Namespace) -> Service:
         is_starting=partial(is_running, arguments.stack),
     )
     return Service(client, stack)
+
+
+def _deployed(arguments: argparse.Namespace) -> StackOutputs:
+    """The stack's outputs. A command that draws waits for those of a first deployment, which come
+    when its server has started.
+    """
+    stack: str = arguments.stack
+    try:
+        return read_stack(stack)
+    except StackOutputError:
+        gives_up = getattr(arguments, "no_wait", True) or arguments.no_retry
+        if gives_up or not is_running(stack):
+            raise
+    print(f"stack {stack} is being deployed; waiting for it (--no-wait gives up)", file=sys.stderr)
+    started = time.monotonic()
+    deadline = started + (arguments.timeout or Limits().request_timeout_seconds)
+
+    def line() -> str:
+        return f"waiting for stack {stack}, {time.monotonic() - started:.0f} s"
+
+    with shown(line, sys.stderr, started + QUIET_SECONDS):
+        while True:
+            time.sleep(_POLL_SECONDS)
+            try:
+                return read_stack(stack)
+            except StackOutputError:
+                if time.monotonic() > deadline or not is_running(stack):
+                    raise

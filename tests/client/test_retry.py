@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import re
 import socket
@@ -16,13 +17,21 @@ from typing import Any
 
 import pytest
 
-from client import Client, QueueFullError, UnreachableError
+from client import (
+    Client,
+    Limits,
+    QueueFullError,
+    StackOutputError,
+    StackOutputs,
+    UnreachableError,
+)
+from client.command_line.progress import Progress
 from client.retry import send_until_deadline, until_deadline
 from client.stacks import starting
 from client.transports.rest_messages import retry_after_seconds
 from tests.client.commands import CommandLine, Ran
 from tests.client.fake_rpc import FakeRpc
-from tests.client.fake_serving import QUEUE_FULL, FakeServing, Reply, error
+from tests.client.fake_serving import MODEL_NAME, QUEUE_FULL, FakeServing, Reply, error
 
 Generate = Callable[..., Ran]
 
@@ -280,3 +289,46 @@ def test_a_starting_server_that_does_not_listen_yet_is_loading(
             until_deadline(client, client.describe, before_retry=give_up)
     assert said[0].startswith("ModelLoadingError: the server for http://127.0.0.1:")
     assert said[1].startswith(f"{UnreachableError.__name__}: no response from")
+
+
+def test_the_first_deployment_of_the_local_stack_is_waited_for(
+    run: CommandLine, server: FakeServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its outputs are missing until its server has started."""
+    outputs = StackOutputs(server.endpoint, "", MODEL_NAME, "", "", Limits(), "", "")
+    asked: list[str] = []
+
+    def read_stack(stack: str) -> StackOutputs:
+        asked.append(stack)
+        if len(asked) < 3:
+            raise StackOutputError("stack local has no output `endpoint`: deploy it with `make up`")
+        return outputs
+
+    monkeypatch.setattr("client.command_line.connection.read_stack", read_stack)
+    monkeypatch.setattr("client.command_line.connection._POLL_SECONDS", 0.01)
+    monkeypatch.setattr(starting, "running_seconds", lambda *_: 5.0)
+    assert run("generate", "x", "--no-wait").code == 4
+    ran = run("generate", "x")
+    assert ran.code == 0
+    assert ran.error_line.startswith("stack local is being deployed; waiting for it")
+    asked.clear()
+    monkeypatch.setattr(starting, "running_seconds", lambda *_: None)
+    assert run("generate", "x").code == 4
+    assert asked == ["local"]
+
+
+def test_a_wait_for_the_model_shows_the_elapsed_time_and_an_estimate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("client.command_line.progress.time.monotonic", lambda: clock[0])
+    progress = Progress(1, io.StringIO())
+    with progress.preparation():
+        assert progress.line() == ""
+        progress.wait_for("the model", 20)
+        clock[0] += 5
+        assert progress.line() == "picture 1 of 1, waiting for the model, 5 s, about 15 s left"
+        clock[0] += 30
+        assert progress.line() == "picture 1 of 1, waiting for the model, 35 s"
+        progress.wait_for("")
+        assert progress.line() == ""
