@@ -132,6 +132,7 @@ def _export_once(spec: ModelSpec, storage: Storage, began: float) -> None:
             print(f"{storage.url} has been published by another process and is complete")
             return
         _quiet_tensorflow()
+        _stand_in_for_home()
         parent = _staging_parent(storage.url)
         try:
             size_bytes = _export_and_publish(spec, storage, lock, parent)
@@ -280,6 +281,14 @@ def _quiet_tensorflow() -> None:
     """Its start-up messages would hide the progress lines. Call before the first import."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+
+def _stand_in_for_home() -> None:
+    """A package that keras_cv imports fails where there is no home folder, though it needs none."""
+    try:
+        Path.home()
+    except RuntimeError:  # no HOME, and a user that the system does not know
+        os.environ["HOME"] = os.devnull
 
 
 def _interrupt(_signal: int, _frame: object) -> NoReturn:

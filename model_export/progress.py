@@ -111,7 +111,9 @@ def reporter(spec: ModelSpec) -> Iterator[Progress]:
         return
     from rich.console import Console
 
-    with Console(highlight=False).status("starting") as status:
+    console = Console(highlight=False)
+    spinner = "dots" if console.encoding.startswith("utf") else "line"
+    with console.status("starting", spinner=spinner) as status:
         live = _Reporter(spec, status.update)
         with _every(_LIVE_SECONDS, live.say_again):
             yield live

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from client.command_line.progress import shown
 from client.pictures.picture import slug
 from tests.client.fake_serving import FakeServing
+from tests.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 WORD = "grün-赤い円"
@@ -148,6 +152,20 @@ def test_the_engine_runs_a_program_that_prints_in_any_language(
         if command == "up --yes":
             assert b"printed: gr" in ran.stdout and b"logged: gr" in ran.stdout
     assert b"\\u8d64\\u3044\\u5186" in ran.stdout
+
+
+@pytest.mark.parametrize(("encoding", "is_ascii"), [("ascii", True), ("utf-8", False)])
+def test_a_spinner_has_characters_that_the_console_can_show(encoding: str, is_ascii: bool) -> None:
+    class Terminal(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    shown_at = io.BytesIO()
+    terminal = Terminal(shown_at, encoding=encoding, errors="backslashreplace")
+    with mock.patch.dict(os.environ, TERM="xterm"), shown(lambda: "drawing", terminal, 0.0):
+        wait_until(lambda: b"drawing" in shown_at.getvalue())
+    assert b"\\u" not in shown_at.getvalue()
+    assert shown_at.getvalue().isascii() == is_ascii
 
 
 def test_a_picture_is_named_by_the_letters_that_file_names_here_can_have(

@@ -131,7 +131,7 @@ def _spinner(line: Callable[[], str], stream: TextIO) -> AbstractContextManager[
     console = Console(file=stream)
     if not console.is_terminal:
         return nullcontext()
-    spinner = Spinner("dots")
+    spinner = Spinner("dots" if console.encoding.startswith("utf") else "line")
 
     def frame() -> Spinner:
         spinner.update(text=line())

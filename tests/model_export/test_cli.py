@@ -11,12 +11,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from model_export import owners, publish
 from model_export.cli import main
-from model_export.export import stages
+from model_export.export import ExportError, stages
 from model_export.locks import locked
 from model_export.manifest import Manifest
 from model_export.spec import WEIGHTS_LICENCE, ModelSpec
@@ -544,3 +545,18 @@ def test_importing_a_light_module_loads_nothing_heavy(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     assert set(out.split()) <= set(allowed)
+
+
+def test_an_export_needs_no_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """kagglehub, which keras_cv imports, asks for one when it is imported."""
+
+    def export(*_arguments: object, **_options: object) -> NoReturn:
+        raise ExportError(f"the home folder is {os.path.expanduser('~')}")  # noqa: PTH111
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda _uid: {}[0])  # a user that the system does not know
+    monkeypatch.setattr("model_export.cli.export", export)
+    assert main(["export", "--to", tmp_path.as_uri()]) == 1
+    assert f"the home folder is {os.devnull}" in capsys.readouterr().err
