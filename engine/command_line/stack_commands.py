@@ -86,7 +86,7 @@ def output(options: argparse.Namespace) -> None:
         )
     root = checkpoint.load(deployment, crypter).root_stack()
     outputs: PropertyMap = {
-        key: revealed(value) if options.show_secrets else redacted(value)
+        key: checkpoint.encoded(revealed(value) if options.show_secrets else redacted(value))
         for key, value in sorted((root.outputs if root else {}).items())
     }
     if options.property and options.property not in outputs:

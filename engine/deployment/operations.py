@@ -300,8 +300,13 @@ class Operation:
 
     def _deployment(self) -> Deployment:
         return Deployment(
-            self.stack.target, self.stack.snapshot, self._provider, self._display, self.stack.save
+            self.stack.target, self.stack.snapshot, self._provider, self._display, self._save
         )
+
+    def _save(self, snapshot: Snapshot) -> None:
+        """Save, unless the engine is about to exit: then the pending operation stays."""
+        if not self.interrupts.is_exiting:
+            self.stack.save(snapshot)
 
     def _record(self, *, succeeded: bool) -> None:
         self.stack.files.add_history(

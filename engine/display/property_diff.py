@@ -6,6 +6,7 @@ Secrets appear as `[secret]`, even where they change; values unknown before `up`
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -166,6 +167,8 @@ class PropertyWriter:
             return "<null>"
         if value == UNKNOWN:
             return "[unknown]"
+        if isinstance(value, float) and not math.isfinite(value):
+            return "NaN" if math.isnan(value) else f"{value:+}".title()
         if isinstance(value, str):
             value = self.hidden.text(value)
             if self.cut is not None and len(value) > self.cut:

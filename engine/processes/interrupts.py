@@ -35,6 +35,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.requested = False
+        self.is_exiting = False  # what a killed provider says must not get into the state
         # SimpleQueue.put is reentrant, so the signal handler may call it at any time.
         self._listener: queue.SimpleQueue[str] | None = None
         self._display: _Display | None = None
@@ -113,6 +114,7 @@ class Interrupts:
             self._listener.put("interrupted")
 
     def _exit_immediately(self) -> None:
+        self.is_exiting = True
         child_process.kill_all()
         if self._lock_file is not None:
             self._lock_file.unlink(missing_ok=True)

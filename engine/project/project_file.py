@@ -12,6 +12,7 @@ from typing import Any, cast
 import yaml
 
 from engine.errors import ConfigurationError, EngineError, UnsupportedError
+from engine.project import yaml_values
 
 PROJECT_FILES = ("Pulumi.yaml", "Pulumi.yml")
 
@@ -71,7 +72,7 @@ class Project:
 def read_yaml(file: Path) -> dict[str, Any]:
     """The mapping in a YAML file; empty for an empty file."""
     try:
-        content: object = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml_values.load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         where = " ".join(str(error).split())
         raise ConfigurationError(f"{file} is not valid YAML: {where}") from None
@@ -81,7 +82,8 @@ def read_yaml(file: Path) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise ConfigurationError(f"{file} must hold a mapping at its top level")
-    return cast("dict[str, Any]", content)
+    mapping = cast("dict[object, Any]", content)
+    return {yaml_values.key_text(key): value for key, value in mapping.items()}
 
 
 def find_project(folder: Path) -> Project:
@@ -119,7 +121,7 @@ def _load(file: Path) -> Project:
         virtualenv=str(options.get("virtualenv") or ""),
         backend_url=str(_mapping(content, "backend").get("url") or ""),
         config={
-            str(key): _declaration(value)
+            yaml_values.key_text(key): _declaration(value)
             for key, value in cast("dict[object, object]", declared).items()
         },
         stack_config_folder=file.parent / str(content.get("stackConfigDir") or ""),

@@ -5,21 +5,25 @@ Programs and providers get every value as a string, structured ones as JSON.
 
 from __future__ import annotations
 
-import datetime
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import yaml
+
 from engine.errors import ConfigurationError, UnsupportedError
+from engine.project import yaml_values
 from engine.project.passphrase import Crypter
 from engine.project.project_file import ConfigDeclaration, Project, read_yaml
+from engine.project.yaml_values import as_string, key_text
 from engine.state import files
 from engine.values import REDACTED, PropertyMap, Secret
 
 _SALT_KEY = "encryptionsalt"
-_GO_EXPONENT_FROM = 1e21  # Go writes floats from here on with an exponent
+# What may precede the first line of a YAML document: a byte order mark, comments, and `---`.
+_DOCUMENT_START = re.compile(r"\ufeff?(?:(?:[#%].*|[ \t]*)\n)*---[ \t]*(?:#.*)?\n|\ufeff?")
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,21 @@ class StackFile:
     def write_salt(self, salt: str) -> None:
         """Add the salt at the top of the file."""
         text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
-        files.write_atomically(self.path, f"{_SALT_KEY}: {salt}\n{text}")
+        start = _DOCUMENT_START.match(text)
+        assert start is not None  # it also matches nothing
+        line = f"{_SALT_KEY}: {salt}\n"
+        changed = text[: start.end()] + line + text[start.end() :]
+        before = cast("dict[object, object]", yaml_values.load(text) or {})
+        try:
+            after = yaml_values.load(changed)
+        except yaml.YAMLError:
+            after = None
+        if after != {_SALT_KEY: salt, **before}:
+            raise ConfigurationError(
+                f"{self.path} is written in a way to which the salt of its secrets cannot be "
+                f"added: add `{_SALT_KEY}: {salt}` at its top level"
+            )
+        files.write_atomically(self.path, changed)
 
 
 def read_stack_file(project: Project, stack: str) -> StackFile:
@@ -74,7 +92,7 @@ def read_stack_file(project: Project, stack: str) -> StackFile:
     config: object = content.get("config") or {}
     if not isinstance(config, dict):
         raise ConfigurationError(f"{path}: `config` must be a mapping of keys")
-    by_name = {str(key): value for key, value in cast("dict[object, object]", config).items()}
+    by_name = {key_text(key): value for key, value in cast("dict[object, object]", config).items()}
     return StackFile(path, str(content.get(_SALT_KEY) or ""), by_name)
 
 
@@ -110,37 +128,14 @@ def resolve(project: Project, stack: str, file: StackFile, crypter: Crypter) -> 
     return StackConfig(values, frozenset(secret_keys), recorded, tuple(secrets))
 
 
-def as_string(value: object) -> str:
-    """A config value as the official CLI passes it to programs."""
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        whole = value.is_integer() and abs(value) < _GO_EXPONENT_FROM
-        return str(int(value)) if whole else repr(value)
-    if isinstance(value, datetime.datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S} +0000 UTC"
-    if isinstance(value, datetime.date):
-        return f"{value:%Y-%m-%d} 00:00:00 +0000 UTC"
-    if isinstance(value, dict | list):
-        text = json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
-        for character in "<>&\u2028\u2029":  # Go's JSON escapes these
-            text = text.replace(character, f"\\u{ord(character):04x}")
-        return text
-    return str(value)
-
-
 def _open(value: object, crypter: Crypter, secrets: list[str]) -> object:
     """The value with every `{secure: ...}` decrypted; the decrypted texts go to `secrets`."""
     if isinstance(value, dict):
-        mapping = cast("dict[str, object]", value)
+        mapping = cast("dict[object, object]", value)
         if set(mapping) == {"secure"}:
             secrets.append(crypter.decrypt(str(mapping["secure"])))
             return secrets[-1]
-        return {str(key): _open(item, crypter, secrets) for key, item in mapping.items()}
+        return {key_text(key): _open(item, crypter, secrets) for key, item in mapping.items()}
     if isinstance(value, list):
         return [_open(item, crypter, secrets) for item in cast("list[object]", value)]
     return value

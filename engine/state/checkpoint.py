@@ -6,6 +6,8 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import math
+import struct
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -32,6 +34,8 @@ from engine.values import (
 )
 
 _VERSION = 3
+# A number that JSON does not have, as the bits of the double.
+_FLOAT_SIGNATURE = "8ad145fe-0d11-4827-bfd7-1abcbf086f5c"
 _RESTORE = "restore STACK.json from STACK.json.bak in the same folder"
 _KNOWN_DEPLOYMENT_KEYS = {
     "manifest",
@@ -172,7 +176,7 @@ def document(stack: str, project: str, deployment: Mapping[str, Any] | None) -> 
     if deployment is not None:
         checkpoint["latest"] = deployment
     content = {"version": _VERSION, "checkpoint": checkpoint}
-    return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _magic(version: str) -> str:
@@ -228,6 +232,8 @@ def _load_value(value: Any, crypter: Crypter | None, location: str) -> PropertyV
         mapping = cast("dict[str, Any]", value)
         if mapping.get(SIGNATURE_KEY) == SECRET_SIGNATURE:
             return _load_secret(mapping, crypter, location)
+        if mapping.get(SIGNATURE_KEY) == _FLOAT_SIGNATURE:
+            return _float_of(mapping)
         return {
             key: _load_value(item, crypter, f"{location}.{key}") for key, item in mapping.items()
         }
@@ -252,6 +258,8 @@ def _load_inner(value: Any) -> PropertyValue:
         if mapping.get(SIGNATURE_KEY) == SECRET_SIGNATURE:
             text = mapping.get("plaintext") or mapping.get("ciphertext")
             return Secret(_load_inner(json.loads(str(text))))
+        if mapping.get(SIGNATURE_KEY) == _FLOAT_SIGNATURE:
+            return _float_of(mapping)
         return {key: _load_inner(item) for key, item in mapping.items()}
     if isinstance(value, list):
         return [_load_inner(item) for item in cast("list[Any]", value)]
@@ -262,13 +270,24 @@ def _dump_value(value: PropertyValue, crypter: Crypter | None, location: str) ->
     if isinstance(value, Secret):
         assert crypter is not None
         if value.ciphertext is None:
-            text = json.dumps(
-                revealed(value.value), separators=(",", ":"), ensure_ascii=False, sort_keys=True
-            )
+            inner = encoded(revealed(value.value))
+            text = json.dumps(inner, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
             value.ciphertext = crypter.encrypt(text, location)
         return {SIGNATURE_KEY: SECRET_SIGNATURE, "ciphertext": value.ciphertext}
     if isinstance(value, dict):
         return {key: _dump_value(value[key], crypter, f"{location}.{key}") for key in sorted(value)}
     if isinstance(value, list):
         return [_dump_value(item, crypter, f"{location}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return {SIGNATURE_KEY: _FLOAT_SIGNATURE, "value": struct.pack(">d", value).hex()}
+    return value
+
+
+def encoded(value: PropertyValue) -> Any:
+    """A value without secrets, as JSON."""
+    return _dump_value(value, None, "")
+
+
+def _float_of(entry: Mapping[str, Any]) -> float:
+    (value,) = struct.unpack(">d", bytes.fromhex(str(entry.get("value"))))
     return value

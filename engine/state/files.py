@@ -16,9 +16,10 @@ def write_atomically(
 ) -> None:
     """Write to a temporary file, then rename it.
 
-    durable: wait until the text is on disk.
+    durable: wait until the text and its name are on disk.
     scratch: folder of the temporary file, on the same file system; by default the file's own.
     """
+    missing = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(
         dir=scratch or path.parent, prefix=f"{path.name}.", suffix=TEMPORARY_SUFFIX
@@ -34,9 +35,22 @@ def write_atomically(
             mode = path.stat().st_mode & 0o777
             temporary.chmod(mode)
         temporary.replace(path)
+        if durable:
+            for folder in (path.parent, *(made.parent for made in missing)):
+                _sync_folder(folder)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):  # not every file system can
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove_temporaries(folder: Path, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 
 import pytest
 
@@ -185,6 +186,34 @@ def test_a_second_interrupt_exits_immediately(exact_project: PulumiProject) -> N
     wait_for(lambda: not is_running(provider))
     assert len(project.deployment()["pending_operations"]) == 1
     assert not list(project.locks.iterdir())
+
+
+SLOW_EXIT = """
+import sys, time
+from engine.command_line.cli import main
+from engine.processes import child_process
+kill_all = child_process.kill_all
+child_process.kill_all = lambda: (kill_all(), time.sleep(1))
+sys.exit(main(sys.argv[4:]))
+"""
+
+
+def test_a_second_interrupt_keeps_the_pending_operation_of_the_provider_it_kills(
+    exact_project: PulumiProject,
+) -> None:
+    project = exact_project
+    project.program(WAITING)
+    slow = (sys.executable, "-c", SLOW_EXIT)  # so slow that the failed call is noticed meanwhile
+    with project.started("up", "--yes", through=slow) as process:
+        project.wait_until_waiting(process)
+
+        def interrupt_until_exited() -> bool:
+            process.send_signal(signal.SIGINT)
+            return process.poll() is not None
+
+        wait_for(interrupt_until_exited)
+    (pending,) = project.deployment()["pending_operations"]
+    assert pending["type"] == "creating" and pending["resource"]["urn"].endswith("::b")
 
 
 @pytest.mark.parametrize("verb", ["up", "destroy"])
