@@ -163,7 +163,7 @@ def test_a_spinner_has_characters_that_the_console_can_show(encoding: str, is_as
     shown_at = io.BytesIO()
     terminal = Terminal(shown_at, encoding=encoding, errors="backslashreplace")
     with mock.patch.dict(os.environ, TERM="xterm"), shown(lambda: "drawing", terminal, 0.0):
-        wait_until(lambda: b"drawing" in shown_at.getvalue())
+        wait_until(lambda: b"drawing" in shown_at.getvalue(), "the spinner")
     assert b"\\u" not in shown_at.getvalue()
     assert shown_at.getvalue().isascii() == is_ascii
 
