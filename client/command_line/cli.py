@@ -26,7 +26,7 @@ from client.exit_codes import EXIT_CODES, EXIT_DONE, EXIT_INTERRUPTED, exit_code
 from client.limits import PictureRequest, check_seed, draw_seed
 from client.pictures import picture as picture_files
 from client.pictures.picture import Picture
-from client.stacks.discovery import LOCAL_STACK
+from client.stacks.discovery import LOCAL_STACK, for_stack
 from client.transports.metrics import NoMetricsError, ServerFigures, fetch
 from client.transports.transport import STATUS_TIMEOUT_SECONDS, ModelStatus, not_ready
 from model_export.spec import RANDOM_WEIGHTS_MARK
@@ -40,7 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return arguments.run(arguments)
     except ClientError as error:
-        print(f"error: {error}", file=sys.stderr)
+        given_address = getattr(arguments, "endpoint", None) is not None
+        message = str(error) if given_address else for_stack(str(error), arguments.stack)
+        print(f"error: {message}", file=sys.stderr)
         return exit_code(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -245,11 +247,11 @@ def figure_lines(figures: ServerFigures, capacity: str) -> dict[str, str]:
     """A server's figures since it started, by label. capacity: a note on the queue's size."""
     answers = ", ".join(f"{count} {status}" for status, count in figures.answers.items())
     requests, waits = figures.requests, figures.waits
-    latency, queue = "no pictures yet", "no requests yet"
+    latency, queue = "no predictions yet", "no requests yet"
     if requests.mean is not None:
         half, most = requests.percentile(50), requests.percentile(95)
         latency = (
-            f"{requests.count} pictures, {requests.mean:.2f} s on average in the server; "
+            f"{requests.count} predictions, {requests.mean:.2f} s on average in the server; "
             f"p50 about {half:.2f}, p95 {most:.2f}"
         )
     if waits.mean is not None:  # its histogram ends at a second

@@ -14,6 +14,7 @@ from client.stacks.discovery import (
     LOCAL_STACK,
     PROJECT_ROOT,
     StackOutputs,
+    for_stack,
     make_up_command,
     read_stack,
 )
@@ -36,7 +37,7 @@ def examine(stack: str = LOCAL_STACK, root: Path = PROJECT_ROOT) -> Iterator[Fin
         yield from cluster_findings(outputs, make_up_command(stack))
     else:
         yield from local_findings(outputs.endpoint, root / _STATE_FOLDER)
-    yield _service(outputs)
+    yield _service(outputs, stack)
 
 
 def verdict(findings: Iterable[Finding]) -> State:
@@ -46,7 +47,7 @@ def verdict(findings: Iterable[Finding]) -> State:
     return next((state for state in order if state in states), State.OK)
 
 
-def _service(outputs: StackOutputs) -> Finding:
+def _service(outputs: StackOutputs, stack: str) -> Finding:
     """Whether the served model answers from here."""
     try:
         with Client(outputs.endpoint, model_name=outputs.model_name) as client:
@@ -60,4 +61,4 @@ def _service(outputs: StackOutputs) -> Finding:
     if outputs.kubeconfig_command and not isinstance(problem, ModelLoadingError):
         hint = "; if every other check is ok, allowedSourceRanges may not include your address"
     state = State.WAIT if isinstance(problem, ModelLoadingError) else State.WRONG
-    return Finding("service", state, f"{one_line(str(problem))}{hint}")
+    return Finding("service", state, f"{one_line(for_stack(str(problem), stack))}{hint}")

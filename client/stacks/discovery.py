@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from model_export.spec import MODEL_NAME
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 LOCAL_STACK = "local"
 STACK_OUTPUT_TIMEOUT_SECONDS = 60.0
+_MAKE_COMMAND = re.compile(r"`make (doctor|status|up)(?: STACK=…)?`")
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,12 @@ def _outputs(stack: str, document: object) -> StackOutputs:
 def make_up_command(stack: str) -> str:
     """The command that deploys `stack`."""
     return "make up" if stack == LOCAL_STACK else f"make up STACK={stack}"
+
+
+def for_stack(message: str, stack: str) -> str:
+    """`message` with make's commands for `stack`, which a transport does not know."""
+    named = "" if stack == LOCAL_STACK else f" STACK={stack}"
+    return _MAKE_COMMAND.sub(lambda found: f"`make {found[1]}{named}`", message)
 
 
 def _remedy(stack: str) -> str:

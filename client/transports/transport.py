@@ -78,7 +78,7 @@ def not_ready(
         case ModelState.UNAVAILABLE:
             return UnexpectedAnswerError(
                 f"{endpoint} has no available version of {one_line(repr(model_name))} "
-                f"({model.message or 'no reason given'}): `make logs` shows why",
+                f"({model.message or 'no reason given'}): `make doctor` shows why",
                 status=status,
             )
 

@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 from client import Client, InputRefusedError, Limits, StackOutputError, read_stack
-from client.stacks.discovery import PROJECT_ROOT, engine_command, stack_environment
+from client.stacks.discovery import (
+    PROJECT_ROOT,
+    engine_command,
+    for_stack,
+    stack_environment,
+)
+from client.transports.failures import Failures
 from tests.client.commands import CommandLine
 from tests.client.fake_serving import FakeServing
 
@@ -307,6 +313,24 @@ def test_a_missing_stack_exits_with_4_and_says_what_to_do(
         assert ran.code == 4
         assert "`make up`" in ran.error_line
         assert "--endpoint" in ran.error_line
+
+
+@pytest.mark.parametrize("stack", ["local", "dev"])
+@pytest.mark.parametrize("command", [["status"], ["generate", "x", "--no-retry"]])
+def test_advice_names_the_stack(
+    run: CommandLine, pulumi_on_path: FakeEngine, free_port: int, stack: str, command: list[str]
+) -> None:
+    pulumi_on_path.answers(OUTPUTS | {"endpoint": f"http://127.0.0.1:{free_port}"})
+    line = run(*command, "--stack", stack).error_line
+    named = "" if stack == "local" else " STACK=dev"
+    assert f"`make status{named}`" in line and f"`make up{named}`" in line
+
+
+def test_advice_without_a_stack_leaves_its_place_open() -> None:
+    advice = Failures("http://203.0.113.7:8501", "x").not_connected_in_time()
+    assert "`make up STACK=…`" in str(advice)
+    assert "`make up STACK=dev`" in for_stack(str(advice), "dev")
+    assert "`make up`" in for_stack(str(advice), "local")
 
 
 def test_the_library_finds_the_service_too(

@@ -212,7 +212,7 @@ def test_a_model_that_failed_to_load_is_not_loading(run: CommandLine, server: Fa
     ran = run("generate", "x", "--endpoint", server.endpoint)
     assert ran.code == UNREACHABLE
     assert "bad warm-up" in ran.error_line
-    assert "`make logs`" in ran.error_line
+    assert "`make doctor`" in ran.error_line
 
 
 def test_a_proxys_503_does_not_mean_a_full_queue(run: CommandLine, server: FakeServing) -> None:
