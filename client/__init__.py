@@ -23,6 +23,7 @@
 
 from client.api import Client
 from client.asynchronous import AsyncClient
+from client.description import ModelDescription
 from client.errors import (
     ClientError,
     InputRefusedError,
@@ -47,6 +48,7 @@ __all__ = [
     "ClientError",
     "InputRefusedError",
     "Limits",
+    "ModelDescription",
     "ModelLoadingError",
     "ModelNotFoundError",
     "ModelState",

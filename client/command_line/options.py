@@ -162,14 +162,14 @@ def _add_picture_options(parser: argparse.ArgumentParser) -> None:
         "--negative-prompt",
         type=typed_text,
         metavar="TEXT",
-        help="what the picture should not show [the stack's]",
+        help="what the picture should not show [the model's]",
     )
-    parser.add_argument("--steps", type=int, metavar="N", help="sampler steps [the stack's]")
+    parser.add_argument("--steps", type=int, metavar="N", help="sampler steps [the model's]")
     parser.add_argument(
         "--guidance-scale",
         type=float,
         metavar="X",
-        help="how closely to follow the prompt, 1 or more [the stack's]",
+        help="how closely to follow the prompt, 1 or more [the model's]",
     )
 
 
@@ -263,7 +263,7 @@ def _add_stack(parser: argparse.ArgumentParser) -> None:
         "--stack",
         default=LOCAL_STACK,
         metavar="NAME",
-        help="the stack whose outputs give the service's address and limits [local]",
+        help="the stack whose outputs give the service's address and queue [local]",
     )
 
 

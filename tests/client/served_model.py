@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from model_export.description import description
+from model_export.spec import ModelSpec
+
 FINGERPRINT = "0123456789abcdef"
 
 
-def export(folder: Path) -> None:
+def export(folder: Path, *, says_what_it_is: bool = True) -> None:
     """Pictures of 8 by 8 px that depend on the seed. A step takes about a millisecond."""
     import tensorflow as tf
 
@@ -52,5 +55,13 @@ def export(folder: Path) -> None:
                 "fingerprint": tf.fill(tf.shape(seed), FINGERPRINT),
             }
 
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="query")])
+        def describe(self, query: Any) -> dict[str, Any]:
+            text = description(ModelSpec(), FINGERPRINT)
+            return {"description": tf.fill(tf.shape(query), text)}
+
     model = Model()
-    tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
+    signatures = {"serving_default": model.serve, "describe": model.describe}
+    if not says_what_it_is:
+        del signatures["describe"]
+    tf.saved_model.save(model, str(folder), signatures=signatures)

@@ -95,10 +95,11 @@ def test_a_full_queue_refuses_at_once_and_one_request_runs_at_a_time(
 ) -> None:
     """20 at a time for a queue of 2: every request is a picture or a 503 within its deadline."""
     server, timeout_seconds = servers[1], 30.0
-    before, spent_before = metrics.fetch(rest(server), NAME), graph_seconds(server)
     with Client(
         endpoint(server, protocol), model_name=NAME, timeout_seconds=timeout_seconds
     ) as client:
+        client.describe()
+        before, spent_before = metrics.fetch(rest(server), NAME), graph_seconds(server)
         started = time.monotonic()
         outcome, summary = run_load(client, 20, 20, num_steps=50)
         seconds = time.monotonic() - started
@@ -150,6 +151,24 @@ def test_both_transports_give_the_same_picture(servers: tuple[Server, Server]) -
     assert pictures[0] == pictures[1]
     assert pictures[0].truncated
     assert pictures[0].fingerprint == served_model.FINGERPRINT
+
+
+def test_a_model_that_does_not_say_what_it_is_is_served_with_a_warning(
+    tmp_path: Path, run: CommandLine
+) -> None:
+    served_model.export(tmp_path / "model/1", says_what_it_is=False)
+    server = Server(tmp_path / "model", (), tmp_path / "server.log").start().wait_until_ready()
+    try:
+        for protocol in TRANSPORTS:
+            address = endpoint(server, protocol)
+            ran = run("generate", "x", "--endpoint", address, "--model-name", NAME)
+            assert ran.code == 0
+            assert ran.error_line == (
+                f"warning: the model at {address} does not say what it is (an older export): "
+                "assuming 20 steps, guidance scale 3 and the negative prompt ''"
+            )
+    finally:
+        server.stop()
 
 
 def test_the_command_line_loads_keeps_and_plots(

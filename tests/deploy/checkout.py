@@ -103,9 +103,9 @@ class Checkout:
                 continue
         return found
 
-    def add_model(self, model: Path) -> None:
+    def add_model(self, model: Path, name: str = "") -> None:
         """Publish a copy of this model here, which `make up` then finds."""
-        copy = self.folder / ".state/models" / model.name
+        copy = self.folder / ".state/models" / (name or model.name)
         shutil.copytree(model, copy, copy_function=os.link)
 
     def models(self) -> list[str]:

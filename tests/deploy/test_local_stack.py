@@ -76,6 +76,8 @@ def test_a_local_stack_from_up_to_down(checkout: Checkout) -> None:
     status = checkout.make("status")
     assert "state        ready" in status
     assert " s on average in the server" in status
+    assert "draws        demo, 64 px, 4 steps, guidance scale 3, " in status
+    assert f"fingerprint  {checkout.models()[0]}\n" in status
     drawn = checkout.make("generate", PROMPT='a "red" $circle')
     assert "seed" in drawn
     assert "3 of 3 sent (100.0 %)" in checkout.make("load", ARGS="-n 3 -c 2 --steps 2")

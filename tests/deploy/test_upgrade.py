@@ -1,12 +1,16 @@
-"""A stack that an earlier commit's code brought up: an `up` by this code has nothing to do.
+"""A stack that an earlier commit's code brought up: an `up` by this code goes on with it.
 
 What a state names does not move: types, resources, their properties, and the providers' classes.
+So there is nothing to do, unless the exporter makes another graph: then the model is replaced.
 """
 
 from __future__ import annotations
 
 import base64
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,12 +22,14 @@ from pulumi.dynamic.dynamic import serialize_provider
 
 from infra.local import LocalModelServerProvider
 from model_export.resource import ModelExportProvider
+from model_export.spec import EXPORTER_VERSION
 from tests.deploy.checkout import ROOT, Checkout, archived_code, copy_checkout
 from tests.stacks import run_of
 
 EARLIER = "3f31064f322b3bcffcaa0e1bd5b676255c2619b8"
 """The last commit whose client, engine and devserver are flat folders: most modules have moved."""
 ENGINES = ["embedded", "pulumi"]
+_VERSION_LINE = r"EXPORTER_VERSION = (\d+)"
 
 # From the state that the code of EARLIER wrote: of each resource its provider and its inputs.
 STORED: dict[str, tuple[type[ResourceProvider], str, set[str]]] = {
@@ -64,7 +70,10 @@ def earlier(request: pytest.FixtureRequest, tmp_path: Path, demo_model: Path) ->
     if code is None:
         pytest.skip(f"the history here lacks commit {EARLIER[:7]}")
     made = copy_checkout(tmp_path / "checkout", request.param, code)
-    made.add_model(demo_model)
+    # Under its former name, so that the earlier code need not export its own.
+    command = [sys.executable, "-m", "model_export", "fingerprint"]
+    name = subprocess.run(command, cwd=made.folder, check=True, capture_output=True, text=True)
+    made.add_model(demo_model, name.stdout.strip())
     yield made
     try:
         if (made.folder / ".state").exists():
@@ -74,16 +83,40 @@ def earlier(request: pytest.FixtureRequest, tmp_path: Path, demo_model: Path) ->
             process.kill()
 
 
+def exporter_version(checkout: Path) -> int:
+    found = re.search(_VERSION_LINE, (checkout / "model_export/spec.py").read_text())
+    assert found is not None
+    return int(found[1])
+
+
+def set_exporter_version(checkout: Path, version: int) -> None:
+    spec = checkout / "model_export/spec.py"
+    spec.write_text(re.sub(_VERSION_LINE, f"EXPORTER_VERSION = {version}", spec.read_text()))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_a_stack_of_an_earlier_commit_goes_on_unchanged(earlier: Checkout) -> None:
+def test_a_stack_of_an_earlier_commit_goes_on_unchanged(
+    earlier: Checkout, demo_model: Path
+) -> None:
     checkout = earlier
     assert "3 created" in checkout.make("up")
     server = psutil.Process(checkout.server_pid())
+    former_version = exporter_version(checkout.folder)
     checkout.lay(ROOT)
+    set_exporter_version(checkout.folder, former_version)
     checkout.take_over(checkout.engine)
     assert "state        ready" in checkout.make("status")
+
+    # This code's own exporter: another model in place of the former one, which goes.
+    set_exporter_version(checkout.folder, EXPORTER_VERSION)
+    if former_version != EXPORTER_VERSION:
+        checkout.add_model(demo_model)
+        assert demo_model.name in checkout.make("up")
+        assert checkout.models() == [demo_model.name]
+        assert "state        ready" in checkout.make("status")
+    last_server = psutil.Process(checkout.server_pid())
     checkout.make("down")
-    assert not server.is_running()
+    assert not server.is_running() and not last_server.is_running()
     assert checkout.processes() == []
     assert not (checkout.folder / ".state").exists()

@@ -143,7 +143,7 @@ def test_status_shows_requests_latency_and_queue(
     assert ran.code == 0
     lines = dict(line.split(maxsplit=1) for line in ran.out.splitlines())
     assert lines["requests"] == "4 OK, 1 UNAVAILABLE"
-    assert lines["latency"].startswith("4 pictures, 2.50 s on average in the server; p50 about ")
+    assert lines["latency"].startswith("4 predictions, 2.50 s on average in the server; p50 about ")
     assert lines["queue"].startswith("4 requests, 0.62 s average wait")
 
 
@@ -151,7 +151,7 @@ def test_status_of_an_idle_server_says_so(run: CommandLine, server: FakeServing)
     server.metrics_page = "\n"
     out = run("status", "--endpoint", server.endpoint).out
     assert "requests     none yet" in out
-    assert "latency      no pictures yet" in out
+    assert "latency      no predictions yet" in out
 
 
 @pytest.mark.parametrize("page", [None, "<html>It works!</html>"])
