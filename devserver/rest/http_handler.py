@@ -67,14 +67,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._expects_continue = False
         if not super().parse_request():
             return False
-        if self.headers.defects or self.headers.get_payload():
+        if self.headers.defects:
             # A line among the headers that is none, which ends them for Python.
             self.send_error(HTTPStatus.BAD_REQUEST)
             return False
-        wishes = ",".join(self.headers.get_all("Connection") or []).lower().replace(" ", "")
+        fields = self.headers.get_all("Connection") or []
+        wishes = {wish.strip().lower() for wish in ",".join(fields).split(",")}
         is_old = self.request_version == "HTTP/1.0"
-        wanted = "keep-alive" in wishes.split(",") if is_old else "close" not in wishes.split(",")
-        self.close_connection = not wanted
+        self.close_connection = "close" in wishes or (is_old and "keep-alive" not in wishes)
         return True
 
     def _serve(self) -> None:
@@ -110,7 +110,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 path = _SCHEME_AND_HOST.sub("", self.path, count=1) or "/"
                 with self.server.slot():
                     return self.server.api.handle(self.command, path, self.headers, content)
-        except body.DisconnectedError:
+        except (body.DisconnectedError, ConnectionError):
             return None
         except TimeoutError:
             return _refusal(HTTPStatus.REQUEST_TIMEOUT, "The body did not come in time")

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import shutil
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -241,6 +242,16 @@ def test_connections_are_kept_and_closed_as_http_says(
         seen.append((int(status.split()[1]), headers.get("Connection")))
         rest = rest[int(headers.get("Content-Length", len(rest))) :]
     assert seen == list(expected)
+
+
+def test_a_client_that_resets_its_connection_leaves_no_error(
+    quick: HttpServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with connect(quick) as connection:
+        connection.sendall(HALVES["half of a body"])
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert is_answered(quick)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_a_head_request_gets_the_length_without_the_body(quick: HttpServer) -> None:
