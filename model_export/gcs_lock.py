@@ -48,8 +48,9 @@ def retention(error: GoogleAPICallError) -> str | None:
 
 def _body(error: GoogleAPICallError) -> list[dict[str, Any]]:
     """The details of a refused upload, which the client library does not parse."""
+    response: Any = error.response
     try:
-        return error.response.json()["error"]["errors"]
+        return response.json()["error"]["errors"]
     except (AttributeError, KeyError, TypeError, ValueError):
         return []
 

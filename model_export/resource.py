@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
-import sys
-import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -33,6 +29,7 @@ from pulumi.runtime.rpc import UNKNOWN
 
 from model_export import owners, publish
 from model_export.checkout import lies_in_another_checkout
+from model_export.exporter_process import run_exporter
 from model_export.families import fingerprint
 from model_export.locks import LockLostError, locked
 from model_export.manifest import MANIFEST_NAME, Manifest, ManifestError
@@ -49,9 +46,6 @@ from model_export.storage import (
     open_storage,
 )
 
-_CHECKOUT = Path(__file__).resolve().parents[1]
-_STOP_SECONDS = 8.0
-_ERROR_TAIL_LINES = 15
 _REPLACING_INPUTS = ("fingerprint", "destination")
 _FINGERPRINT_DIGITS = 16
 
@@ -257,55 +251,11 @@ def _is_unknown(value: object) -> bool:
 
 def _run_export(props: Mapping[str, Any], claim: str) -> None:
     """Runs `python -m model_export export`, and prints its progress lines as they come."""
-    command = [
-        *(sys.executable, "-m", "model_export", "export", "--exit-with-parent"),
+    arguments = [
+        *("export", "--exit-with-parent"),
         *("--spec", json.dumps(ModelSpec.from_json(props["spec"]).to_json())),
         *("--to", str(props["destination"])),
         *("--expect-fingerprint", str(props["fingerprint"])),
         *("--claim", claim),
     ]
-    with (
-        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
-        subprocess.Popen(
-            command,
-            cwd=_CHECKOUT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            encoding="utf-8",
-            errors="replace",
-        ) as process,
-    ):
-        assert process.stdin is not None and process.stdout is not None
-        try:
-            for line in process.stdout:
-                print(line, end="", flush=True)
-            code = process.wait()
-        finally:
-            _stop(process)
-        if code != 0:
-            errors.seek(0)
-            # The embedded engine shows only the message of a RuntimeError.
-            raise RuntimeError(_reason(errors.read(), code))
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    """Stops an export that is still running; it deletes its temporary files."""
-    if process.poll() is not None:
-        return
-    assert process.stdin is not None
-    process.stdin.close()
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-
-
-def _reason(errors: str, code: int) -> str:
-    """The exporter's own error line if it has one, else the end of its output."""
-    lines = [line for line in errors.splitlines() if line.strip()]
-    own = [line for line in lines if line.startswith("model_export: ")]
-    if own:
-        return own[-1].removeprefix("model_export: ")
-    tail = "\n".join(lines[-_ERROR_TAIL_LINES:])
-    return f"the export failed with exit code {code}\n{tail}".rstrip()
+    run_exporter(arguments)

@@ -158,6 +158,36 @@ def test_a_model_in_a_bucket_can_be_inspected(
     assert json.loads("{" + document)["complete"] is True
 
 
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        (f"{URL}/1", f"is inside a model: {URL} is the model"),
+        (f"{URL}/1/saved_model.pb", f"is inside a model: {URL} is the model"),
+        ("gs://models-1/models", f"is a folder of models, not a model: choose one of them ({URL})"),
+        ("gs://models-1/models/abd", f"does not exist; the models beside it: {URL}"),
+        ("gs://models-1/elsewhere", "does not exist"),
+        ("gs://models-1/notes", "is not a published model: it has no manifest.json"),
+        ("gs://nowhere-1/models", "gs://nowhere-1/models: there is no bucket nowhere-1"),
+    ],
+)
+@pytest.mark.parametrize("command", ["inspect", "verify", "delete"])
+def test_a_place_in_a_bucket_that_is_no_model_says_what_it_is(
+    command: str,
+    url: str,
+    message: str,
+    gcs: FakeGcs,
+    model: tuple[Path, Manifest],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    publish.publish(*model, open_storage(URL))
+    gcs.buckets["models-1"]["notes/today.txt"] = (b"x", {})
+    before = dict(gcs.buckets["models-1"])
+    assert main([command, url]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert gcs.buckets["models-1"] == before
+
+
 def test_a_checksum_copied_onto_other_content_is_not_trusted(
     gcs: FakeGcs, model: tuple[Path, Manifest]
 ) -> None:

@@ -219,7 +219,7 @@ def fight(
     assert publish.problems(open_storage(url)) == []
 
 
-@pytest.mark.parametrize("rounds", [3, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [2, pytest.param(60, marks=pytest.mark.long)])
 def test_publishers_that_are_killed_at_random_leave_a_whole_model_or_none(
     rounds: int, publishers: Publishers, base: str, storage: Storage, prepared: Model
 ) -> None:
@@ -255,7 +255,7 @@ def gcs(stand_in_family: StandInFamily, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rounds", [3, pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [2, pytest.param(40, marks=pytest.mark.long)])
 def test_publishers_to_a_bucket_that_are_killed_at_random_leave_a_whole_model_or_none(
     rounds: int, gcs: FakeGcs, publishers: Publishers, prepared: Model
 ) -> None:
