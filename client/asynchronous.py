@@ -39,6 +39,7 @@ class AsyncClient:
 
         self.client = client
         self._turns = asyncio.Semaphore(max_in_flight)
+        self._asking = asyncio.Lock()
         self._transport = transport
 
     async def generate(
@@ -106,13 +107,11 @@ class AsyncClient:
         await self.close()
 
     async def _served(self, timeout_seconds: float | None) -> Served:
-        if self.client.known is None:
-            async with self._turns:
+        async with self._asking:
+            if self.client.known is None:
                 seconds = self.client.bounded(timeout_seconds)
-                answers = await self._connected().describe(seconds)
-            if self.client.known is None:  # else another task was faster
-                return self.client.learn(answers)
-        return self.client.known
+                return self.client.learn(await self._connected().describe(seconds))
+            return self.client.known
 
     def _connected(self) -> AsyncTransport:
         """The transport, made in the event loop that uses it."""

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from client import Client, InputRefusedError, Limits, ModelLoadingError, UnreachableError
+from client import (
+    AsyncClient,
+    Client,
+    InputRefusedError,
+    Limits,
+    ModelLoadingError,
+    UnreachableError,
+)
 from client.description import DescriptionError, Served, judge, read
 from client.errors import QueueFullError
 from model_export.description import description
@@ -72,6 +80,18 @@ def test_a_model_is_asked_once_per_client(endpoint: str, server: FakeServing) ->
         told = client.describe()
     assert server.times_described == 1
     assert told is not None and (told.family, told.samplers) == ("demo", ("dpmpp_2m_trailing",))
+
+
+def test_coroutines_that_start_together_ask_once(endpoint: str, server: FakeServing) -> None:
+    server.described = SAID
+
+    async def draw() -> list[int]:
+        async with AsyncClient(Client(endpoint)) as client:
+            pictures = await asyncio.gather(*(client.generate("x") for _ in range(4)))
+        return [picture.num_steps for picture in pictures]
+
+    assert asyncio.run(draw()) == [30] * 4
+    assert server.times_described == 1
 
 
 def test_an_older_export_is_served_with_one_warning_and_the_former_defaults(
