@@ -24,6 +24,7 @@ from model_export.spec import ModelSpec
 from tests.client.commands import CommandLine
 from tests.client.fake_rpc import FakeRpc
 from tests.client.fake_serving import DESCRIPTION, FakeServing
+from tests.client.stub_tools import StubTools
 
 SD14 = ModelSpec.for_family("sd14", weights="random", steps=30, max_steps=40)
 SAID: dict[str, Any] = json.loads(description(SD14, "f00d"))
@@ -243,6 +244,26 @@ def test_status_shows_what_is_served_and_not_what_the_stack_recorded(
     assert lines["draws"] == (
         "sd14, 384 px, 30 steps, guidance scale 7.5, dpmpp_2m_trailing, exact, float32"
     )
+
+
+def test_status_says_where_the_stack_recorded_another_model(
+    server: FakeServing, tools: StubTools, run: CommandLine
+) -> None:
+    server.described = SAID
+    ran = run("status", "--stack", "dev")
+    assert ran.code == 0, ran.err
+    assert "fingerprint  f00d (the stack's outputs say 0123456789abcdef)\n" in ran.out
+
+
+def test_status_shows_the_stacks_fingerprint_of_an_older_export(
+    server: FakeServing, tools: StubTools, run: CommandLine
+) -> None:
+    server.described = None
+    ran = run("status", "--stack", "dev")
+    assert ran.code == 0, ran.err
+    assert "fingerprint  0123456789abcdef\n" in ran.out
+    assert "draws" not in ran.out
+    assert ran.error_line.startswith("warning: the model at ")
 
 
 def test_a_negative_prompt_that_was_cut_is_a_warning_as_for_the_prompt(

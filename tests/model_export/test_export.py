@@ -160,7 +160,8 @@ def test_every_family_of_the_spec_is_known() -> None:
 
 def test_the_manifest_describes_the_signatures(exported: ExportedModel) -> None:
     signatures = exported.manifest.signatures
-    assert set(signatures) == {"serving_default", "prompt", "tokens"}
+    assert set(signatures) == {"serving_default", "prompt", "tokens", "describe"}
+    assert signatures["describe"].inputs == {"query": "string[B]"}
     assert signatures["prompt"].inputs == {"prompt": "string[B]"}
     assert signatures["tokens"].inputs["tokens"] == "int32[B, 77]"
     assert signatures["tokens"].outputs == {"images": "uint8[B, 64, 64, 3]"}
