@@ -126,9 +126,11 @@ render: $(VENV)/.installed ## show what STACK would create, without a cloud; OUT
 refresh: _stack ## update the stack's state to match what really runs
 	@$(PULUMI) refresh --yes --stack "$$STACK"
 
+NO_LOCAL_STACK := nothing to take down: there is no stack "local"
+
 down: _engine ## destroy the stack; pictures, packages and settings stay
 ifeq ($(STACK),local)
-	@if [ -d .state ]; then $(MAKE) --no-print-directory _down_local; else echo 'nothing to take down: there is no stack "local"'; fi
+	@if [ -d .state ]; then $(MAKE) --no-print-directory _down_local; else echo '$(NO_LOCAL_STACK)'; fi
 else
 	@$(MAKE) --no-print-directory _destroy
 endif
@@ -137,7 +139,11 @@ _destroy: _stack
 	@$(PULUMI) destroy --yes --refresh --stack "$$STACK"
 	@$(PULUMI) stack rm --yes --preserve-config --stack "$$STACK"
 
-_down_local: _destroy
+# In a copied checkout, `prepare` leaves nothing to destroy.
+_down_local: _ready
+	@$(PYTHON) -m infra.local_state prepare --stack local
+	@if ls .state/.pulumi/stacks/*/local.json* >/dev/null 2>&1; then \
+	  $(MAKE) --no-print-directory _destroy; else echo '$(NO_LOCAL_STACK)'; fi
 	@$(PYTHON) -m infra.local_state remove
 
 unlock: _ready ## remove the stack's lock, which an operation on another machine left
@@ -157,8 +163,12 @@ doctor: _ready ## diagnose STACK's service: what is wrong, and what to do
 	@$(PYTHON) -m client doctor --stack "$$STACK"
 
 logs: ## show the end of the local server's log; FOLLOW=1 follows it
+ifeq ($(STACK),local)
 	@if [ -f .state/server/server.log ]; then tail -n 100 $${FOLLOW:+-f} .state/server/server.log; \
 	else echo "there is no server log; start the local server with: make up"; fi
+else
+	@echo "error: make logs shows only the local server's log; for a pod's: make doctor STACK=$$STACK" >&2; exit 1
+endif
 
 # In single quotes for a shell.
 quoted = '$(subst ','\'',$1)'
@@ -168,7 +178,7 @@ ifeq ($(STACK),local)
 	@printf '%s\n' $(call quoted,export PULUMI_BACKEND_URL=$(call quoted,$(BACKEND_URL))) \
 	  "export PULUMI_CONFIG_PASSPHRASE=''" \
 	  'export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true' \
-	  'no_grpc_proxy="$${no_grpc_proxy:-$$no_proxy}"' \
+	  'no_grpc_proxy="$${no_grpc_proxy:-$${no_proxy:-$$NO_PROXY}}"' \
 	  'export no_grpc_proxy="$(LOOPBACK)$${no_grpc_proxy:+,$$no_grpc_proxy}"' \
 	  $(call quoted,mkdir -p $(call quoted,$(CURDIR)/.state)) \
 	  'echo "This shell is for the stack local; use another one for stacks with a backend of their own." >&2'

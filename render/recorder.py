@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import json
 import runpy
 import sys
 from collections.abc import Mapping
@@ -17,13 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pulumi
-import yaml
 from pulumi.runtime import mocks, rpc, settings
 from pulumi.runtime.proto import resource_pb2
 
+from engine.project import yaml_values
 from render import placeholders
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,17 +75,18 @@ class Run:
 
 def stack_config(stack: str) -> dict[str, str]:
     """A committed stack's config with the project's defaults, as the program gets it."""
-    project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))
+    project = _mapping("Pulumi.yaml")
     values = {
         f"{PROJECT}:{key}": declared["default"]
         for key, declared in project["config"].items()
         if "default" in declared
     }
-    values |= (
-        yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8")).get("config")
-        or {}
-    )
-    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}
+    values |= _mapping(f"Pulumi.{stack}.yaml").get("config") or {}
+    return {key: yaml_values.as_string(value) for key, value in values.items()}
+
+
+def _mapping(file: str) -> dict[str, Any]:
+    return cast("dict[str, Any]", yaml_values.load((ROOT / file).read_text(encoding="utf-8")))
 
 
 def run_program(

@@ -151,7 +151,7 @@ class Operation:
         """Compute and show the preview; its failure ends the operation."""
         dry_run = self._dry_run(self._display_form)
         display = self._display
-        display.header(_PREVIEW_LABELS[self.kind], self.stack.name, self.stack.config.redacted())
+        display.header(_PREVIEW_LABELS[self.kind], self.stack.name, self.stack.config.redacted)
         display.buffer_lines()
         if self.kind == "update":
             preview = dry_run.update(refresh=self.options.refresh)
@@ -208,7 +208,7 @@ class Operation:
     def _perform(self) -> None:
         self._started = time.time()
         display = self._switch_to(self._display_form(self.stack.root_urn, dry_run=False))
-        display.header(_LABELS[self.kind], self.stack.name, self.stack.config.redacted())
+        display.header(_LABELS[self.kind], self.stack.name, self.stack.config.redacted)
         display.line()
         self._warn_of_pending_operations(display)
         perform: dict[str, Callable[[], tuple[bool, Deployment | None]]] = {

@@ -34,20 +34,15 @@ class StackConfig:
     secret_keys: frozenset[str]
     # As written to history entries, with secrets encrypted.
     recorded: Mapping[str, object]
+    # The values with `[secret]` in place of each secret.
+    redacted: Mapping[str, str]
     # Every decrypted text, to be hidden in all that is shown.
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[str, ...]
 
     def provider_inputs(self) -> PropertyMap:
         """The inputs of the default provider: the whole config, with secrets marked."""
         return {
             key: Secret(value) if key in self.secret_keys else value
-            for key, value in sorted(self.values.items())
-        }
-
-    def redacted(self) -> dict[str, str]:
-        """The values, with `[secret]` for each secret."""
-        return {
-            key: REDACTED if key in self.secret_keys else value
             for key, value in sorted(self.values.items())
         }
 
@@ -100,6 +95,7 @@ def resolve(project: Project, stack: str, file: StackFile, crypter: Crypter) -> 
     """The stack's decrypted config, with the project's defaults."""
     values: dict[str, str] = {}
     recorded: dict[str, object] = {}
+    redacted: dict[str, str] = {}
     secret_keys: set[str] = set()
     secrets: list[str] = []
     for key, given in file.config.items():
@@ -109,6 +105,7 @@ def resolve(project: Project, stack: str, file: StackFile, crypter: Crypter) -> 
         recorded[full_key] = values[full_key]
         if len(secrets) > before:
             recorded[full_key] = given
+            redacted[full_key] = as_string(_redacted(given))
             secret_keys.add(full_key)
     missing: list[str] = []
     for key, declared in project.config.items():
@@ -125,7 +122,8 @@ def resolve(project: Project, stack: str, file: StackFile, crypter: Crypter) -> 
             f"Stack '{stack}' is missing configuration value {keys}: "
             f"set it in {file.path.name} under `config:`"
         )
-    return StackConfig(values, frozenset(secret_keys), recorded, tuple(secrets))
+    shown = dict(sorted({**values, **redacted}.items()))
+    return StackConfig(values, frozenset(secret_keys), recorded, shown, tuple(secrets))
 
 
 def _open(value: object, crypter: Crypter, secrets: list[str]) -> object:
@@ -138,6 +136,18 @@ def _open(value: object, crypter: Crypter, secrets: list[str]) -> object:
         return {key_text(key): _open(item, crypter, secrets) for key, item in mapping.items()}
     if isinstance(value, list):
         return [_open(item, crypter, secrets) for item in cast("list[object]", value)]
+    return value
+
+
+def _redacted(value: object) -> object:
+    """The value with `[secret]` in place of every `{secure: ...}`."""
+    if isinstance(value, dict):
+        mapping = cast("dict[object, object]", value)
+        if set(mapping) == {"secure"}:
+            return REDACTED
+        return {key: _redacted(item) for key, item in mapping.items()}
+    if isinstance(value, list):
+        return [_redacted(item) for item in cast("list[object]", value)]
     return value
 
 

@@ -234,14 +234,15 @@ def test_both_engines_preview_the_same_changes(shared: PulumiProject) -> None:
     assert digests[0] == digests[1]
 
 
-def test_both_engines_hide_the_same_in_messages(shared: PulumiProject) -> None:
+def test_both_engines_hide_the_same_in_messages_and_config(shared: PulumiProject) -> None:
     """In the resources of this JSON, the official CLI hides only values marked as secret."""
     set_secrets(shared)
     shared.program(LEAKS)
     texts = shared.run("preview", "--json").out, official(shared, "preview", "--json")
-    ours, theirs = (json.loads(text[text.index("{") :])["diagnostics"] for text in texts)
+    ours, theirs = (json.loads(text[text.index("{") :]) for text in texts)
     assert_hidden(texts[0])
-    assert_hidden(json.dumps(theirs))
-    assert [entry["message"].strip() for entry in ours] == [
-        entry["message"].strip() for entry in theirs
+    assert_hidden(json.dumps(theirs["diagnostics"]))
+    assert [entry["message"].strip() for entry in ours["diagnostics"]] == [
+        entry["message"].strip() for entry in theirs["diagnostics"]
     ]
+    assert ours["config"] == theirs["config"]

@@ -63,6 +63,10 @@ def test_secrets_of_the_config_are_hidden_in_everything_shown(
         assert ran.code == 0
         assert "[secret]" in ran.out
         shown.append(ran.text)
+        if "--json" in command:
+            shown_config = json.loads(ran.out)["config"]
+            assert shown_config["things:nested"] == '{"inner":"[secret]","open":"seen"}'
+            assert shown_config["things:short"] == "[secret]"
     project.config(size=3, fails="update")
     shown.append(project.run("up", "--yes", "--skip-preview").text)
     assert "update is out of order: before [secret] after" in shown[-1]
