@@ -33,8 +33,11 @@ def original_of(state_folder: Path) -> Path | None:
     return recorded
 
 
-def adopt(state_folder: Path) -> None:
-    """Record the folder as the checkout's own: a copy gets an id of its own."""
+def adopt(state_folder: Path) -> bool:
+    """Record the folder as the checkout's own: a copy gets an id of its own.
+
+    Returns whether it was recorded at another path.
+    """
     state_folder.mkdir(parents=True, exist_ok=True)
     record = _read(state_folder)
     is_known = record is not None and original_of(state_folder) is None
@@ -42,11 +45,12 @@ def adopt(state_folder: Path) -> None:
         str(state_folder.resolve()), record.id if record and is_known else uuid.uuid4().hex
     )
     if own == record:
-        return
+        return False
     file = state_folder / RECORD_NAME
     temporary = file.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_text(json.dumps(asdict(own)) + "\n", encoding="utf-8")
     temporary.replace(file)
+    return record is not None
 
 
 def _read(state_folder: Path) -> _Record | None:

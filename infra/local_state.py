@@ -11,12 +11,14 @@ import contextlib
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from console.invocation import started_as
 from infra import backend, checkout
-from infra.server_process import ServerProcess, ServerStopError
+from infra.server_process import ServerProcess
 from infra.server_record import RECORD_FILE, ServerRecord, is_locked
+from infra.server_stop import ServerStopError
 from model_export import owners
 from model_export.checkout import STATE_FOLDER, lies_in_another_checkout
 from model_export.locks import BusyError, remove_free_locks
@@ -41,7 +43,8 @@ def prepare(stack: str, state: Path = STATE_FOLDER) -> str:
     original = checkout.original_of(state)
     if original is not None:
         _remove_stack_files(state)
-    take_over(state)
+    if take_over(state):
+        _withdraw_claims(state / "models")
     if original is None:
         return ""
     return (
@@ -51,10 +54,13 @@ def prepare(stack: str, state: Path = STATE_FOLDER) -> str:
     )
 
 
-def take_over(state: Path) -> None:
-    """Record the folder as this checkout's own, and forget another's server in a copied one."""
+def take_over(state: Path) -> bool:
+    """Record the folder as this checkout's own, and forget another's server in a copied one.
+
+    Returns whether the folder was copied or moved.
+    """
     _forget_copied_server(state / "server")
-    checkout.adopt(state)
+    return checkout.adopt(state)
 
 
 def _forget_copied_server(folder: Path) -> None:
@@ -116,8 +122,22 @@ def _remove_stack_files(state: Path) -> None:
 
 def _remove_models(folder: Path) -> None:
     """Remove the models that no other stack needs."""
-    own = f"{backend.project_name()}/{LOCAL_STACK}/"
     remove_abandoned(folder)
+    for model, _ in _own_models(folder):
+        shutil.rmtree(model, ignore_errors=True)
+    remove_free_locks(folder)
+
+
+def _withdraw_claims(folder: Path) -> None:
+    """Withdraw the stack's claims on copied or moved models: its state names them elsewhere."""
+    for _, storage in _own_models(folder):
+        owners.remove_all(storage)
+        storage.remove_empty_folders()
+
+
+def _own_models(folder: Path) -> Iterator[tuple[Path, FileStorage]]:
+    """The models that no other stack needs, each while its lock is held."""
+    own = f"{backend.project_name()}/{LOCAL_STACK}/"
     for model in folder.glob("[!.]*"):
         if not model.is_dir() or model.is_symlink():
             continue
@@ -125,8 +145,7 @@ def _remove_models(folder: Path) -> None:
         # A lock that is held is that of a process which publishes the model.
         with contextlib.suppress(BusyError), contextlib.closing(storage.try_lock()):
             if all(owner.startswith(own) for owner in owners.owners(storage)):
-                shutil.rmtree(model, ignore_errors=True)
-    remove_free_locks(folder)
+                yield model, storage
 
 
 def _remove_empty_folders(state: Path) -> None:

@@ -1,8 +1,8 @@
 """A background server on this machine: starts it, finds it again, stops it.
 
 The server gets the open, locked file of its record (see `server_record`), so that there is no
-moment without a lock. Used by the `LocalModelServer` resource, and through
-`python -m infra.server_process` by `make down`.
+moment without a lock. Used by the `LocalModelServer` resource, and by `make down` after a killed
+deployment; `python -m infra.server_process` stops one by hand.
 """
 
 from __future__ import annotations
@@ -25,17 +25,11 @@ from console.invocation import started_as
 from infra import ports
 from infra.batching import batching_parameters
 from infra.monitoring import monitoring_config
-from infra.server_record import (
-    RECORD_FILE,
-    RunningServer,
-    ServerRecord,
-    is_locked,
-    running_server,
-)
+from infra.server_record import RECORD_FILE, ServerRecord, is_locked, running_server
+from infra.server_stop import ServerStopError, stop, terminate
 
 READY_TIMEOUT_SECONDS = 600.0
 """Long, for busy machines: half a minute is usual. A server that exits is noticed immediately."""
-STOP_TIMEOUT_SECONDS = 20.0
 _POLL_SECONDS = 0.05
 _PROGRESS_SECONDS = 4.0
 _USUAL_START_SECONDS = 25.0
@@ -50,10 +44,6 @@ server exits: a killed deployment leaves no server behind."""
 
 class ServerStartError(Exception):
     """The server did not start; the message says why and what to do."""
-
-
-class ServerStopError(Exception):
-    """The server runs and cannot be stopped from here; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +88,7 @@ class ServerProcess:
             self._wait_until_ready(server, options, progress)
             self._keep_running(server)
         except BaseException:
-            _terminate(psutil.Process(server.pid) if server.poll() is None else None)
+            terminate(psutil.Process(server.pid) if server.poll() is None else None)
             server.wait()
             self._forget()
             raise
@@ -111,7 +101,7 @@ class ServerProcess:
         """
         server = running_server(self._folder)
         if server is not None:
-            _stop(server)
+            stop(server)
         self._forget()
 
     def remove_files(self) -> None:
@@ -242,34 +232,6 @@ def main(arguments: list[str]) -> int:
         return 1
     process.remove_files()
     return 0
-
-
-def _stop(server: RunningServer) -> None:
-    if server.process is None:
-        raise ServerStopError(f"the server runs as {server}: stop it there, then run this again")
-    try:
-        _terminate(server.process)
-    except psutil.AccessDenied:
-        raise ServerStopError(
-            f"the server runs as {server}, which belongs to another user: let them stop it"
-        ) from None
-    except psutil.TimeoutExpired:
-        raise ServerStopError(
-            f"the server, {server}, does not end: wait until it has, then run this again"
-        ) from None
-
-
-def _terminate(process: psutil.Process | None) -> None:
-    """Send SIGTERM, then SIGKILL if the process does not exit in time; wait for its exit."""
-    if process is None:
-        return
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_SECONDS)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(STOP_TIMEOUT_SECONDS)
 
 
 def _state(host: str, port: int, model_name: str) -> str | None:

@@ -74,7 +74,8 @@ def test_copies_leave_the_original_alone_and_a_moved_checkout_goes_on(checkout: 
     output = copy.make("down")
     assert_untouched()
     assert not (copy.folder / ".state").exists()
-    assert COPY_NOTE.format(checkout.folder) in output
+    assert output.count(COPY_NOTE.format(checkout.folder)) == 1
+    assert "nothing to take down" in output
 
     by_hand(copy_of(checkout, "C"), "destroy", "--yes")
     assert_untouched()

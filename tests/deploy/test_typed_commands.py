@@ -50,6 +50,12 @@ def test_make_unlock_with_the_official_cli(tmp_path: Path) -> None:
     checkout.make("down")
 
 
+def test_the_logs_of_another_stack_are_not_the_local_servers(tmp_path: Path) -> None:
+    checkout = copy_checkout(tmp_path / "checkout", "embedded")
+    output = checkout.make("logs", "STACK=dev", code=2)
+    assert "make doctor STACK=dev" in output
+
+
 def test_make_help_lists_unlock() -> None:
     assert re.search(r"^unlock: .*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
 

@@ -139,6 +139,7 @@ def test_a_copy_starts_anew_and_leaves_the_original_alone(
     assert line.startswith(f"note: this checkout is a copy of {state.parent}, ")
     assert not (copy / ".pulumi/stacks" / PROJECT / "local.json").exists()
     assert (copy / ".pulumi/stacks" / PROJECT / "dev.json").exists()
+    assert owners.owners(FileStorage((copy / "models/0123456789abcdef").as_uri())) == []
     assert local_state.prepare("local", copy) == ""
     assert local_state.remove(copy) == "note: .state stays: it holds the state of dev"
     assert server.is_running() and server.status() != psutil.STATUS_ZOMBIE
@@ -162,6 +163,7 @@ def test_a_moved_checkout_goes_on_with_its_stack_and_server(
 ) -> None:
     moved = state.parent.rename(state.parent.with_name("B")) / state.name
     assert local_state.prepare("local", moved) == ""
+    assert owners.owners(FileStorage((moved / "models/0123456789abcdef").as_uri())) == []
     assert (moved / ".pulumi/stacks" / PROJECT / "local.json").exists()
     local_state.remove(moved)
     assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
