@@ -519,6 +519,15 @@ def test_folders_of_running_exports_and_of_other_machines_are_left_alone(tmp_pat
         assert all(folder.exists() for folder in (running, elsewhere, mine, no_id))
 
 
+def test_a_folder_of_a_process_in_another_container_is_left_alone(tmp_path: Path) -> None:
+    """Its process id is unknown here, but it holds a lock on its folder."""
+    with staging_folder(tmp_path) as own:
+        elsewhere = own.rename(own.with_name(f"{own.name.rsplit('-', 1)[0]}-{a_dead_pid()}"))
+        assert remove_abandoned(tmp_path) == []
+        assert elsewhere.exists()
+    assert remove_abandoned(tmp_path) == [elsewhere]
+
+
 def a_dead_pid() -> int:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()

@@ -16,10 +16,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from model_export import gcs_storage, owners, publish, resource
+from model_export.locks import locked
 from model_export.manifest import Manifest
 from model_export.resource import ModelExportProvider
 from model_export.storage import FileStorage, Storage, open_storage
@@ -184,6 +186,31 @@ def test_a_killed_publisher_holds_nobody_up(
     assert "waiting" not in publishers.said(second)
     assert publish.problems(storage) == []
     assert [path.name for path in Path(base.removeprefix("file://")).iterdir()] == [FINGERPRINT]
+
+
+def test_a_lock_has_one_holder_at_a_time(storage: Storage, base: str) -> None:
+    """Each holder removes the file, while others are opening it."""
+    holders: list[int] = []
+    most = 0
+
+    def hold(number: int) -> None:
+        nonlocal most
+        for _ in range(30):
+            with locked(storage, lambda _line: None) as lock:
+                holders.append(number)
+                most = max(most, len(holders))
+                time.sleep(0.0005)
+                holders.remove(number)
+                lock.check()
+
+    threads = [threading.Thread(target=hold, args=(number,)) for number in range(6)]
+    with mock.patch("model_export.locks._LONGEST_PAUSE_SECONDS", 0.001):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(LIMIT_SECONDS)
+    assert most == 1 and holders == []
+    assert list(Path(base.removeprefix("file://")).iterdir()) == []
 
 
 Snapshot = Callable[[], dict[str, bytes]]
