@@ -29,13 +29,9 @@ from pulumi.dynamic import (
 
 from console import escape_unencodable
 from infra import local_state, ports
-from infra.server_process import (
-    ServerOptions,
-    ServerProcess,
-    ServerStartError,
-    ServerStopError,
-)
+from infra.server_process import ServerOptions, ServerProcess, ServerStartError
 from infra.server_record import running_server
+from infra.server_stop import ServerStopError
 from model_export.checkout import STATE_FOLDER, lies_in_another_checkout
 from model_export.spec import MODEL_NAME
 
