@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -73,3 +74,27 @@ def test_the_environment_for_pulumi_says_which_stack_it_is_for(tmp_path: Path) -
     url, folder = ran.stdout.split("\n")[:2]
     assert url == f"file://{tmp_path}/it's %231 (100 %25)/.state" and folder == ".state"
     assert "only for the stack local" in checkout.make("env", "STACK=dev", code=2)
+
+
+def test_a_new_cloud_stack_in_the_checkouts_own_backend_is_refused(tmp_path: Path) -> None:
+    checkout = copy_checkout(tmp_path / "checkout", "pulumi")
+    stub = tmp_path / "bin/pulumi"
+    stub.parent.mkdir()
+    stub.write_text(f'#!/bin/sh\necho "$*" >> "{tmp_path}/calls"\n')
+    stub.chmod(0o755)
+    typed_in_the_shell_of_make_env = {
+        "PATH": f"{stub.parent}:{os.environ['PATH']}",
+        "PULUMI_BACKEND_URL": f"file://{checkout.folder}/.state",
+    }
+    output = checkout.make("up", code=2, STACK="dev", **typed_in_the_shell_of_make_env)
+    lines = [line for line in output.splitlines() if not line.startswith("make: ")]
+    assert len(lines) == 1
+    assert lines[0].startswith("error: stack dev would keep its state in ")
+    assert not (tmp_path / "calls").exists()
+
+    there = checkout.folder / ".state/.pulumi/stacks/diffusion-serving/dev.json"
+    there.parent.mkdir(parents=True)
+    there.write_text("{}")
+    output = checkout.make("refresh", STACK="dev", **typed_in_the_shell_of_make_env)
+    assert "warning: stack dev keeps its state in " in output and "docs/gke.md" in output
+    assert "refresh --yes --stack dev" in (tmp_path / "calls").read_text()
