@@ -8,8 +8,10 @@ CONFIG_FOLDER = "/etc/model-server"
 BATCHING_FILE = "batching.config"
 MONITORING_FILE = "monitoring.config"
 
+QUEUES = 4
+"""Each signature of the model has a queue of its own."""
 SPARE_THREADS = 32
-"""Beyond those held by a full queue: for probes, metrics, the event loop and 503 responses."""
+"""Beyond those held by full queues: for probes, metrics, the event loop and 503 responses."""
 
 
 def server_arguments(*, cpus: int, queue: int, request_timeout: int) -> list[str]:
@@ -44,4 +46,4 @@ def server_arguments(*, cpus: int, queue: int, request_timeout: int) -> list[str
 
 def server_threads(queue: int) -> int:
     """Threads of the REST and of the gRPC server: each waiting request holds one."""
-    return queue + 1 + SPARE_THREADS
+    return QUEUES * queue + 1 + SPARE_THREADS

@@ -13,6 +13,7 @@ from model_export.export import write_saved_model
 from model_export.manifest import Manifest, describe_files
 from model_export.spec import EXPORTER_VERSION, FAMILIES
 from model_export.warmup import WARMUP_PATH
+from serving.server_config import QUEUES
 from tests.model_export.conftest import TINY_SPEC, TINY_WEIGHTS_SHA256, ExportedModel
 
 
@@ -161,6 +162,7 @@ def test_every_family_of_the_spec_is_known() -> None:
 def test_the_manifest_describes_the_signatures(exported: ExportedModel) -> None:
     signatures = exported.manifest.signatures
     assert set(signatures) == {"serving_default", "prompt", "tokens", "describe"}
+    assert len(signatures) == QUEUES  # a server's threads are counted for them
     assert signatures["describe"].inputs == {"query": "string[B]"}
     assert signatures["prompt"].inputs == {"prompt": "string[B]"}
     assert signatures["tokens"].inputs["tokens"] == "int32[B, 77]"

@@ -15,7 +15,7 @@ from model_export.spec import METRICS_PATH
 from render.placeholders import MODEL_BYTES, SOURCE_RANGES
 from render.recorder import ROOT, Run
 from serving import timing
-from serving.server_config import SPARE_THREADS
+from serving.server_config import QUEUES, SPARE_THREADS
 from tests.stacks import GKE_STACKS, container, kubernetes_objects, pod_spec, run_of, server_flags
 from tfserving.config_files_pb2 import BatchingParameters, MonitoringConfig
 
@@ -139,7 +139,7 @@ def test_dev_requests_what_the_tutorial_does() -> None:
 def test_a_full_queue_cannot_starve_the_probes(run: Run) -> None:
     found, queue = server_flags(run), int(run.outputs["limits"]["queue"])
     for pool in ("rest_api_num_threads", "grpc_max_threads"):
-        assert int(found[pool]) == queue + 1 + SPARE_THREADS
+        assert int(found[pool]) == QUEUES * queue + 1 + SPARE_THREADS
     liveness = container(run)["livenessProbe"]
     assert liveness["periodSeconds"] * liveness["failureThreshold"] >= 300
     assert liveness["timeoutSeconds"] >= 5
