@@ -137,7 +137,11 @@ class _Examination:
             self._kubectl("get", "namespace", NAMESPACE)
         except ToolError as error:
             return Finding("cluster", State.WRONG, f"{error}: {_LOGIN}, or run `{self.make_up}`")
-        return Finding("cluster", State.OK, f"{self.cluster.name} in {self.cluster.location}")
+        # The examination has credentials of its own; a command that is typed needs them first.
+        typed = f"before kubectl, type `{self.stack.kubeconfig_command}`"
+        return Finding(
+            "cluster", State.OK, f"{self.cluster.name} in {self.cluster.location}; {typed}"
+        )
 
     def _pods(self) -> Iterator[Finding]:
         try:

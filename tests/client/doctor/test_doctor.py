@@ -44,14 +44,17 @@ def test_it_queries_the_stacks_cluster_and_leaves_the_users_kubeconfig_alone(
     run: CommandLine, tools: StubTools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", "/home/me/.kube/config")
-    assert run("doctor", "--stack", "dev").code == 0
+    ran = run("doctor", "--stack", "dev")
+    assert ran.code == 0
     asked = [line.partition(" ") for line in tools.asked]
     paths = {path for path, _, command in asked if command.startswith(("kubectl", "gcloud"))}
     (kubeconfig,) = paths
     assert kubeconfig and kubeconfig != "/home/me/.kube/config"
     commands = [command for _, _, command in asked]
     credentials = next(c for c in commands if "get-credentials" in c)
-    assert credentials.startswith(str(stub_tools.outputs("")["kubeconfigCommand"]))
+    typed = str(stub_tools.outputs("")["kubeconfigCommand"])
+    assert credentials.startswith(typed)
+    assert f"before kubectl, type `{typed}`" in one(ran, "cluster")[1]
     assert all(" delete " not in c and " apply " not in c for c in commands)
 
 
