@@ -17,6 +17,7 @@ MAX_BODY_BYTES = 100_000_000
 _READ_BYTES = 1 << 20
 _GZIP_WINDOW_BITS = 31
 _MAX_TRAILERS = 100
+_MAX_CHUNK_LINE = 1024
 
 _VALUE_MARKS = b",:[{"
 _VALUE_BYTES = 150
@@ -107,12 +108,12 @@ def _read_exactly(
 def _read_chunks(stream: io.BufferedReader[TimedReader], share: MemoryShare) -> bytes:
     received = bytearray()
     while True:
-        line = stream.readline(1024)
+        line = stream.readline(_MAX_CHUNK_LINE)
         digits = line.partition(b";")[0].strip()
-        if not line.endswith(b"\n"):
+        if not line.endswith(b"\n") and len(line) < _MAX_CHUNK_LINE:
             raise DisconnectedError
         try:
-            size = int(digits, 16) if digits.isalnum() else -1
+            size = int(digits, 16) if digits.isalnum() and line.endswith(b"\n") else -1
         except ValueError:
             size = -1
         if size < 0:

@@ -6,16 +6,25 @@ TF Serving has no such limits and needs a proxy in front of it; this server may 
 from __future__ import annotations
 
 import io
+import resource
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+_MAX_CONNECTIONS = 512
+
+
+def _connections() -> int:
+    """Half of the files that the process may open, if those are few: each connection is one."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(_MAX_CONNECTIONS, files // 2) if files > 0 else _MAX_CONNECTIONS
 
 
 @dataclass(frozen=True)
 class ConnectionLimits:
     """How many connections there may be, and how long each may take for what."""
 
-    connections: int = 512
+    connections: int = field(default_factory=_connections)
     idle_seconds: float = 60.0
     """From the connection's start, or the last response, to the next request's first byte."""
     head_seconds: float = 10.0

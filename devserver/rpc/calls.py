@@ -33,7 +33,8 @@ class Calls:
     def __init__(self, handled: int, message_seconds: float = MESSAGE_SECONDS) -> None:
         self._slots = threading.BoundedSemaphore(handled)
         self._message_seconds = message_seconds
-        self._incomplete: dict[grpc.ServicerContext, float] = {}
+        self.incomplete: dict[grpc.ServicerContext, float] = {}
+        """The calls whose messages have not come, and when they began."""
         self._ended = threading.Event()
         threading.Thread(target=self._watch, name="grpc-watch", daemon=True).start()
 
@@ -44,13 +45,13 @@ class Calls:
             ServingError: the call has none.
             grpc.RpcError: the client has cancelled it, or took too long.
         """
-        self._incomplete[context] = time.monotonic()
+        self.incomplete[context] = time.monotonic()
         try:
             return next(messages)
         except StopIteration:
             raise ServingError(Code.UNIMPLEMENTED, "The call has no message") from None
         finally:
-            del self._incomplete[context]
+            del self.incomplete[context]
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[None]:
@@ -77,6 +78,6 @@ class Calls:
         self._cancel(0.0)
 
     def _cancel(self, age_seconds: float) -> None:
-        for context, start in list(self._incomplete.items()):
+        for context, start in list(self.incomplete.items()):
             if time.monotonic() - start > age_seconds:
                 context.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import resource
 import shutil
 import socket
 import struct
@@ -222,6 +223,10 @@ EXCHANGES: dict[str, tuple[bytes, Sequence[tuple[int, str | None]]]] = {
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n0\r\n\r\n",
         [(400, "close")],
     ),
+    "a chunk's size without end": (
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"a" * 2000,
+        [(400, "close")],
+    ),
     "too large to be asked for": (
         b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 100000001\r\n\r\n",
         [(413, "close")],
@@ -242,6 +247,13 @@ def test_connections_are_kept_and_closed_as_http_says(
         seen.append((int(status.split()[1]), headers.get("Connection")))
         rest = rest[int(headers.get("Content-Length", len(rest))) :]
     assert seen == list(expected)
+
+
+def test_a_process_that_may_open_few_files_takes_few_connections(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
+    assert ConnectionLimits().connections == 128
 
 
 def test_a_client_that_resets_its_connection_leaves_no_error(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -24,7 +25,7 @@ from tests.devserver import http2
 from tests.devserver.http2 import DATA, END_HEADERS, HEADERS, PREFACE, SETTINGS, Frame
 from tests.devserver.processes import NAME, Server
 from tests.devserver.rpc.test_rpc import predict_request
-from tests.processes import free_ports
+from tests.processes import free_ports, wait_until
 from tfserving.predict_pb2 import PredictRequest
 from tfserving.tensor_pb2 import TensorProto
 
@@ -82,6 +83,25 @@ def test_a_call_that_stops_halfway_is_cancelled() -> None:
         assert b"grpc-status\x011" in last.payload
         assert 0.2 < time.monotonic() - start < 5
     calls.stop()
+
+
+def test_a_stop_does_not_wait_for_a_message_that_does_not_come() -> None:
+    calls = Calls(1)
+    sending = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        sending.wait(20)
+        yield from ()
+
+    with (
+        serving(calls.receive) as port,
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        call = channel.stream_unary("/a/b").future(nothing())
+        wait_until(lambda: bool(calls.incomplete), "the call to begin")
+        calls.stop()
+        assert call.exception(timeout=10).code() is grpc.StatusCode.CANCELLED
+        sending.set()
 
 
 def test_more_calls_than_slots_are_refused() -> None:
