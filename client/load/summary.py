@@ -205,12 +205,12 @@ def _head(summary: Summary) -> list[str]:
     if summary.unfinished:
         lines.append(f"  Unfinished:\t{summary.unfinished} in flight")
     if summary.retries:
+        slowest = summary.slowest_retried_seconds
+        after = "" if slowest is None else f", the slowest after {slowest:.4f} secs"
         lines.append(
             f"  Retries:\t{summary.retries}, in {summary.retried} requests: "
-            f"{summary.retried_pictures} pictures"
+            f"{summary.retried_pictures} pictures{after}"
         )
-    if summary.slowest_retried_seconds is not None:
-        lines.append(f"  Slowest retry:\t{summary.slowest_retried_seconds:.4f} secs")
     if summary.late:
         lines.append(
             f"  Sent late:\t{summary.late}, by up to {summary.most_late_seconds:.2f} secs "
