@@ -175,6 +175,8 @@ def _left_behind(spec: ModelSpec, storage: Storage, staging_parent: Path) -> str
     staging = own_folder(staging_parent)
     left = [str(staging)] if staging.exists() else []
     try:
+        if not publish.problems(storage, checksums=False):
+            return f"{storage.url} was already published and is complete"
         if any(not path.startswith(f"{owners.FOLDER}/") for path in storage.paths()):
             left.append(storage.url)
     except (StorageError, OSError) as error:

@@ -446,6 +446,31 @@ def test_an_interruption_in_the_middle_of_a_file_leaves_no_part_of_it(
     assert f"left behind: {kept.parents[1].as_uri()}; export it again" in capsys.readouterr().err
 
 
+def test_an_interruption_after_the_manifest_says_that_the_model_is_published(
+    made_up_model: Callable[..., tuple[Path, Manifest]],
+    tmp_path: Path,
+    tiny_family: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    prepared, manifest = made_up_model()
+
+    def stop(_storage: FileStorage) -> None:
+        raise KeyboardInterrupt
+
+    def export(_spec: ModelSpec, folder: Path, **_options: object) -> Manifest:
+        shutil.copytree(prepared, folder, dirs_exist_ok=True)
+        return manifest
+
+    monkeypatch.setattr(FileStorage, "remove_empty_folders", stop)
+    monkeypatch.setattr("model_export.cli.export", export)
+    url = f"file://{tmp_path}/models/{FINGERPRINT}"
+    assert main(["export", "--spec", SPEC, "--to", f"file://{tmp_path}/models"]) == 130
+    line = f"interrupted: {url} was already published and is complete"
+    assert capsys.readouterr().err == f"model_export: {line}\n"
+    assert publish.problems(FileStorage(url)) == []
+
+
 @pytest.mark.parametrize("name", ["kcv_encoder.h5", "kcv_encoder.h5.part"])
 def test_an_interrupted_download_says_that_it_stays(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
