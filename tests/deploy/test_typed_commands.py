@@ -82,11 +82,9 @@ def test_a_new_cloud_stack_in_the_checkouts_own_backend_is_refused(tmp_path: Pat
     stub.parent.mkdir()
     stub.write_text(f'#!/bin/sh\necho "$*" >> "{tmp_path}/calls"\n')
     stub.chmod(0o755)
-    typed_in_the_shell_of_make_env = {
-        "PATH": f"{stub.parent}:{os.environ['PATH']}",
-        "PULUMI_BACKEND_URL": f"file://{checkout.folder}/.state",
-    }
-    output = checkout.make("up", code=2, STACK="dev", **typed_in_the_shell_of_make_env)
+    path = f"{stub.parent}:{os.environ['PATH']}"
+    backend = f"file://{checkout.folder}/.state"  # as in a shell with `make env`
+    output = checkout.make("up", code=2, STACK="dev", PATH=path, PULUMI_BACKEND_URL=backend)
     lines = [line for line in output.splitlines() if not line.startswith("make: ")]
     assert len(lines) == 1
     assert lines[0].startswith("error: stack dev would keep its state in ")
@@ -95,6 +93,6 @@ def test_a_new_cloud_stack_in_the_checkouts_own_backend_is_refused(tmp_path: Pat
     there = checkout.folder / ".state/.pulumi/stacks/diffusion-serving/dev.json"
     there.parent.mkdir(parents=True)
     there.write_text("{}")
-    output = checkout.make("refresh", STACK="dev", **typed_in_the_shell_of_make_env)
+    output = checkout.make("refresh", STACK="dev", PATH=path, PULUMI_BACKEND_URL=backend)
     assert "warning: stack dev keeps its state in " in output and "docs/gke.md" in output
     assert "refresh --yes --stack dev" in (tmp_path / "calls").read_text()
