@@ -25,8 +25,9 @@ class ConnectionLimits:
     """How many connections there may be, and how long each may take for what."""
 
     connections: int = field(default_factory=_connections)
-    idle_seconds: float = 60.0
-    """From the connection's start, or the last response, to the next request's first byte."""
+    idle_seconds: float = 120.0
+    """From the connection's start, or the last response, to the next request's first byte. More than
+    a minute, the usual interval of a Prometheus server, which keeps its connection."""
     head_seconds: float = 10.0
     """From the first byte of a request to the end of its headers."""
     body_seconds: float = 120.0
