@@ -172,15 +172,31 @@ class _Writer:
             return self._one_of((0, 1, True, 2.5, -3, None))
         if key == "tags":
             return self._one_of(
-                ({"x": 1}, {"x": 2}, {"x": True, "y": [1]}, {"x": 1, "y": [1, {"z": True}]})
+                (
+                    {"x": 1},
+                    {"x": 2},
+                    {"x": None},
+                    {"x": True, "y": [1]},
+                    {"x": 1, "y": [1, {"z": True}]},
+                    {"x": 1, "y": [None, {"z": None}]},
+                )
             )
         if key == "word":
-            return self._one_of(("plain", {"$secret": "hush"}, {"$secret": {"x": [1, "<&>"]}}))
+            return self._one_of(
+                (
+                    "plain",
+                    None,
+                    {"$secret": "hush"},
+                    {"$secret": None},
+                    {"$secret": {"x": [1, "<&>", None]}},
+                )
+            )
         if key == "first":
             return self._one_of(("delete", "create"))
         if things and (key == "of" or self._chance(3)):
-            return {"$of": self._one_of(things), "key": self._one_of(("serial", "url"))}
-        return self._one_of(("x", "y", "z"))
+            key = self._one_of(("serial", "url", "note", "notes"))
+            return {"$of": self._one_of(things), "key": key}
+        return self._one_of(("x", "y", "z", None))
 
     def _with_option(self, spec: Spec, option: str, before: list[Spec]) -> Spec:
         value = _OPTIONS[option](self, before)

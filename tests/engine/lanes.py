@@ -185,13 +185,17 @@ class Difference:
 def compare(histories: Mapping[str, History], folder: Path, first: Lane) -> Iterator[Difference]:
     """Run a batch of histories in all lanes; the differences after the first step with any.
 
+    The last version runs twice, the second time without trouble, before everything is destroyed.
+
     first: an empty lane, which all others are copies of.
     """
     steps = max(len(history) for history in histories.values())
     lanes: dict[str, Lane] = {}
-    for step in range(steps + 1):
-        is_last = step == steps
+    for step in range(steps + 2):
+        is_last = step == steps + 1
         programs, trouble = _programs_at(histories, min(step, steps - 1))
+        if step >= steps:
+            trouble = None
         outcomes: dict[str, Outcome] = {}
         for name, engine_at in LANES.items():
             origin = STARTED_AS_COPY_OF.get(name)
@@ -200,13 +204,13 @@ def compare(histories: Mapping[str, History], folder: Path, first: Lane) -> Iter
                 continue
             if step == 0:
                 lanes[name] = first.copy(folder / name.replace(" ", "-"))
-            for label, how in [] if is_last else _drifts_at(histories, step):
+            for label, how in _drifts_at(histories, step):
                 lanes[name].drift(label, how)
             outcomes[name] = lanes[name].run(
                 engine_at(step),
                 "destroy" if is_last else "up",
                 programs,
-                None if is_last else trouble,
+                trouble,
                 refresh=step in REFRESHED_STEPS,
             )
         found = list(_differences(step, outcomes, {} if is_last else programs, trouble))

@@ -1,4 +1,4 @@
-"""Generated programs, edited five times: both engines produce the same states after every step.
+"""Generated programs, edited six times: both engines produce the same states after every step.
 
 Each program runs with the embedded engine only, with the official CLI only, and with both in turns,
 either one first. A batch of programs shares a stack, and so the starts of the engines; the first
@@ -26,7 +26,7 @@ from tests.engine import forks, generated, lanes
 from tests.engine.generated import History
 from tests.engine.lanes import Lane
 
-EDITS = 5
+EDITS = 6
 PROGRAMS = int(os.environ.get("ENGINE_PROGRAMS", "300"))
 FIRST = int(os.environ.get("ENGINE_FIRST_PROGRAM", "0"))
 BATCH = int(os.environ.get("ENGINE_BATCH", "12"))
@@ -116,9 +116,9 @@ def test_both_engines_agree_on_generated_programs(
     registrations = sum(len(version.specs) for history in histories.values() for version in history)
     with capsys.disabled():
         print(
-            f"\nprograms {first} to {last} of {PROGRAMS}: equal after each of {EDITS} edits and "
-            f"at the end, {registrations} registrations in each of {len(lanes.LANES)} lanes, "
-            f"{seconds / len(histories):.1f} s a program",
+            f"\nprograms {first} to {last} of {PROGRAMS}: equal after each of {EDITS} edits, an "
+            f"update without changes and the end, {registrations} registrations in each of "
+            f"{len(lanes.LANES)} lanes, {seconds / len(histories):.1f} s a program",
             flush=True,
         )
 

@@ -21,6 +21,7 @@ import pytest
 
 from engine.project import passphrase
 from tests.engine import forks
+from tests.engine.interpreted.folder_cloud import COMPUTED
 from tests.engine.lanes import EMBEDDED, Lane
 from tests.engine.pulumi_project import REPOSITORY, wait_for
 
@@ -188,9 +189,7 @@ class Killing:
         """The resources in the state: inputs by ID."""
         return {
             entry["id"]: {
-                key: value
-                for key, value in entry["outputs"].items()
-                if key not in ("__provider", "serial", "url")
+                key: value for key, value in entry["outputs"].items() if key not in COMPUTED
             }
             for entry in self._lane.deployment().get("resources", [])
             if entry["type"].startswith("pulumi-python:dynamic")
@@ -201,9 +200,7 @@ class Killing:
         inputs = [one["resource"]["inputs"] for one in operations if one["type"] == "creating"]
         return {
             f"{given['label']}-{given.get('kind')}": {
-                key: value
-                for key, value in given.items()
-                if key not in ("__provider", "serial", "url")
+                key: value for key, value in given.items() if key not in COMPUTED
             }
             for given in inputs
         }

@@ -30,11 +30,18 @@ class Program:
             resource = self._make(spec)
             self._resources[spec["label"]] = resource
             await resource.urn.future()
-        return {
-            label: resource.url
+        things = [
+            (label, resource)
             for label, resource in self._resources.items()
             if isinstance(resource, Thing)
-        }
+        ]
+        # Nulls for some, and unknown in a dry run, as no output of the stack is.
+        group = pulumi.ComponentResource(f"{GROUP_TYPE}Notes", f"{self.name}-notes")
+        group.register_outputs(
+            {label: [thing.note, thing.notes] for label, thing in things}
+            | {f"{label}-note": thing.note for label, thing in things}
+        )
+        return {label: thing.url for label, thing in things}
 
     def _make(self, spec: dict[str, Any]) -> Any:
         name = f"{self.name}-{spec['name']}"

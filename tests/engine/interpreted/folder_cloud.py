@@ -19,10 +19,11 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+QUIET_KINDS = (None, "x")
 HERE = Path(__file__).parent
 CLOUD = HERE / "cloud"
 SERIALS = HERE / "serials"
-COMPUTED = ("__provider", "serial", "url")
+COMPUTED = ("__provider", "serial", "url", "note", "notes")
 
 
 def note(method: str, label: str) -> None:
@@ -91,7 +92,15 @@ class Comparing(ResourceProvider):
         return CreateResult(resource_id, self.outputs(resource_id, props))
 
     def outputs(self, resource_id: str, props: dict[str, Any]) -> dict[str, Any]:
-        return {**props, "serial": resource_id, "url": f"{self.prefix}{resource_id}"}
+        """A resource notes its kind, but a few kinds are not worth a note."""
+        note = None if props.get("kind") in QUIET_KINDS else props.get("kind")
+        return {
+            **props,
+            "serial": resource_id,
+            "url": f"{self.prefix}{resource_id}",
+            "note": note,
+            "notes": {"all": [note], "none": None},
+        }
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         note("read", props["label"])
@@ -126,10 +135,12 @@ class Plain(Comparing):
 class Thing(Resource, module="things", name="Thing"):
     serial: pulumi.Output[Any]
     url: pulumi.Output[Any]
+    note: pulumi.Output[Any]
+    notes: pulumi.Output[Any]
     provider_class: type[ResourceProvider] = Comparing
 
     def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None, **props: Any) -> None:
-        props = {"serial": None, "url": None, **props}
+        props = {"serial": None, "url": None, "note": None, "notes": None, **props}
         super().__init__(type(self).provider_class(), name, props, opts)
 
 
