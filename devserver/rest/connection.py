@@ -26,8 +26,8 @@ class ConnectionLimits:
 
     connections: int = field(default_factory=_connections)
     idle_seconds: float = 120.0
-    """From the connection's start, or the last response, to the next request's first byte. More than
-    a minute, the usual interval of a Prometheus server, which keeps its connection."""
+    """From the connection's start, or the last response, to the next request's first byte. That is
+    more than a minute, the usual interval of a Prometheus server, which keeps its connection."""
     head_seconds: float = 10.0
     """From the first byte of a request to the end of its headers."""
     body_seconds: float = 120.0
