@@ -12,6 +12,12 @@ def escape_unencodable() -> None:
 
     Standard error does so from the start.
     """
-    output = cast("io.TextIOWrapper[io.BufferedWriter] | None", sys.stdout)
-    if output is not None:  # it is where the process was started with a closed one
-        output.reconfigure(errors="backslashreplace")
+    output: object = sys.stdout
+    if isinstance(output, io.TextIOWrapper):  # None if the process was started with a closed one
+        cast("io.TextIOWrapper[io.BufferedWriter]", output).reconfigure(errors="backslashreplace")
+
+
+def say(line: object) -> None:
+    """Print a line at once, in a process that may be another program's, such as a provider."""
+    escape_unencodable()
+    print(line, flush=True)

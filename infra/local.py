@@ -27,7 +27,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from console import escape_unencodable
+from console import say
 from infra import local_state, ports
 from infra.server_process import ServerOptions, ServerProcess, ServerStartError
 from infra.server_record import running_server
@@ -102,7 +102,7 @@ class LocalModelServerProvider(ResourceProvider):
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         if _is_anothers(_props):
-            _show(f"left alone: the server of another checkout, in {_props['stateFolder']}")
+            say(f"left alone: the server of another checkout, in {_props['stateFolder']}")
             return
         process = _process(_props)
         with _failures_in_one_line():
@@ -166,7 +166,7 @@ def _started(props: Mapping[str, Any]) -> dict[str, Any]:
         local_state.take_over(STATE_FOLDER)
     with _failures_in_one_line():
         process.stop()
-        pid = process.start(options, progress=_show)
+        pid = process.start(options, progress=say)
     return {
         **{key: props[key] for key in _INPUTS},
         "endpoint": f"http://{options.host}:{options.rest_port}",
@@ -210,8 +210,3 @@ def _options(props: Mapping[str, Any]) -> ServerOptions:
 def _folder(url: str) -> Path:
     """The folder of a file:// URL, in the file system's encoding as `Path.as_uri` writes it."""
     return Path(os.fsdecode(unquote_to_bytes(urlparse(url).path)))
-
-
-def _show(line: str) -> None:
-    escape_unencodable()  # the official engine's provider, too, has the console's encoding
-    print(line, flush=True)

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from console import say
 from console.invocation import started_as
 from infra import backend, checkout
 from infra.server_process import ServerProcess
@@ -169,7 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if line:
-        print(line, flush=True)
+        say(line)
     return 0
 
 

@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from console import say
+
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _STOP_SECONDS = 8.0
 _ERROR_TAIL_LINES = 15
@@ -30,7 +32,7 @@ def run_exporter(arguments: Sequence[str]) -> None:
         assert process.stdin is not None and process.stdout is not None
         try:
             for line in process.stdout:
-                print(line, end="", flush=True)
+                say(line.rstrip("\n"))
             code = process.wait()
         finally:
             _stop(process)

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Protocol
 
+import console
+
 EXPIRY_SECONDS = 60.0
 """A holder in a bucket that gives no sign of life for so long is taken for dead."""
 _SAY_AGAIN_SECONDS = 15.0
@@ -67,12 +69,8 @@ def this_process() -> str:
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
-def say_line(line: str) -> None:
-    print(line, flush=True)
-
-
 @contextlib.contextmanager
-def locked(storage: Lockable, say: Callable[[str], object] = say_line) -> Iterator[Lock]:
+def locked(storage: Lockable, say: Callable[[str], object] = console.say) -> Iterator[Lock]:
     """Holds the folder's lock; says who has it while waiting for it."""
     with contextlib.closing(_wait_for(storage, say)) as lock:
         yield lock

@@ -27,6 +27,7 @@ from pulumi.dynamic import (
 from pulumi.output import Unknown
 from pulumi.runtime.rpc import UNKNOWN
 
+from console import say
 from model_export import owners, publish
 from model_export.checkout import lies_in_another_checkout
 from model_export.exporter_process import run_exporter
@@ -145,7 +146,7 @@ class ModelExportProvider(ResourceProvider):
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         destination, storage = str(_props["destination"]), _storage(_props)
         if _is_anothers(_props):
-            print(f"left alone: the model of another checkout, {storage.url}", flush=True)
+            say(f"left alone: the model of another checkout, {storage.url}")
             return
         if destination.startswith("file:"):
             folder = local_path(destination)
@@ -160,11 +161,11 @@ class ModelExportProvider(ResourceProvider):
                     # Another of this name was renamed, or belongs to another backend.
                     note = ", another of this name" if _owner(_props) in others else ""
                     needed = f"still needed by {', '.join(others)}{note}"
-                    print(f"keeping {storage.url}: {needed}", flush=True)
+                    say(f"keeping {storage.url}: {needed}")
                     return
                 publish.delete(storage)
             except RetainedError as error:
-                print(error, flush=True)
+                say(error)
 
 
 def _problem(

@@ -178,3 +178,13 @@ def test_a_picture_is_named_by_the_letters_that_file_names_here_can_have(
 
     monkeypatch.setattr(os, "fsencode", ascii_only)
     assert slug("ein grüner Kreis, 赤") == "ein-gr-ner-kreis"
+
+
+def test_a_provider_prints_a_folder_of_any_name(console: dict[str, str], tmp_path: Path) -> None:
+    """Under the official engine, too, whose provider is not one of our command lines."""
+    (tmp_path / "provider.py").write_text(
+        f"from console import say\nsay('{WORD}')\n", encoding="utf-8"
+    )
+    ran = run(console, tmp_path, "provider")
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert ran.stdout.startswith(b"gr")
