@@ -16,8 +16,8 @@ from client.limits import Limits, PictureRequest, draw_seed
 from client.pictures.picture import Picture
 from client.stacks.discovery import read_stack
 from client.stacks.starting import is_running
-from client.transports.balancing import LeastLoaded
-from client.transports.endpoints import Protocol, parse_address, protocol_of
+from client.transports.connecting import connected
+from client.transports.endpoints import Protocol, parse_address
 from client.transports.transport import STATUS_TIMEOUT_SECONDS, Answer, ModelStatus, Transport
 from model_export.spec import MODEL_NAME
 
@@ -79,7 +79,7 @@ class Client:
             addresses = [parse_address(text, protocol) for text in self.endpoints]
             model_name = _one_name([model_name, *(address.model_name for address in addresses)])
             self.endpoints = tuple(address.endpoint for address in addresses)
-            transport = _connected(self.endpoints, model_name)
+            transport = connected(self.endpoints, model_name)
         self.model_name = model_name or MODEL_NAME
         self._transport = transport
 
@@ -244,21 +244,3 @@ def _one_name(names: Sequence[str | None]) -> str:
             "by --model-name or in the URL"
         )
     return given[0] if given else MODEL_NAME
-
-
-def _connected(endpoints: Sequence[str], model_name: str) -> Transport:
-    if not endpoints:
-        raise InputRefusedError("no endpoint given: pass at least one")
-    transports = [_transport(endpoint, model_name) for endpoint in endpoints]
-    return transports[0] if len(transports) == 1 else LeastLoaded(transports)
-
-
-def _transport(endpoint: str, model_name: str) -> Transport:
-    # requests takes 0.2 s to import and gRPC longer: `--help` and `show` need neither.
-    if protocol_of(endpoint) is Protocol.GRPC:
-        from client.transports.rpc import GrpcTransport
-
-        return GrpcTransport(endpoint, model_name)
-    from client.transports.rest import RestTransport
-
-    return RestTransport(endpoint, model_name)

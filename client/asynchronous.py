@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -11,8 +10,7 @@ from client.api import Client, picture_of
 from client.description import ModelDescription, Served
 from client.limits import PictureRequest, draw_seed
 from client.pictures.picture import Picture
-from client.transports.balancing import AsyncLeastLoaded
-from client.transports.endpoints import Protocol, protocol_of
+from client.transports.connecting import connected_async
 from client.transports.transport import STATUS_TIMEOUT_SECONDS, AsyncTransport, ModelStatus
 
 MAX_IN_FLIGHT = 64
@@ -116,20 +114,5 @@ class AsyncClient:
     def _connected(self) -> AsyncTransport:
         """The transport, made in the event loop that uses it."""
         if self._transport is None:
-            self._transport = _transport(self.client.endpoints, self.client.model_name)
+            self._transport = connected_async(self.client.endpoints, self.client.model_name)
         return self._transport
-
-
-def _transport(endpoints: Sequence[str], model_name: str) -> AsyncTransport:
-    transports = [_one_transport(endpoint, model_name) for endpoint in endpoints]
-    return transports[0] if len(transports) == 1 else AsyncLeastLoaded(transports)
-
-
-def _one_transport(endpoint: str, model_name: str) -> AsyncTransport:
-    if protocol_of(endpoint) is Protocol.GRPC:
-        from client.transports.rpc_async import AsyncGrpcTransport
-
-        return AsyncGrpcTransport(endpoint, model_name)
-    from client.transports.rest_async import AsyncRestTransport
-
-    return AsyncRestTransport(endpoint, model_name)

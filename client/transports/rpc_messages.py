@@ -18,6 +18,7 @@ from client.limits import PictureRequest
 from client.pictures import png
 from client.transports.endpoints import is_loopback
 from client.transports.failures import Failures, NotServedError
+from client.transports.tensors import VALUE_FIELDS, optional_value_of, value_of
 from client.transports.transport import Answer, ModelStatus, model_status_of
 from tfserving.model_status_pb2 import (
     GetModelStatusRequest,
@@ -25,29 +26,11 @@ from tfserving.model_status_pb2 import (
     ModelVersionStatus,
 )
 from tfserving.predict_pb2 import PredictRequest, PredictResponse
-from tfserving.tensor_pb2 import (
-    DT_BOOL,
-    DT_FLOAT,
-    DT_INT32,
-    DT_INT64,
-    DT_STRING,
-    DataType,
-    TensorProto,
-)
+from tfserving.tensor_pb2 import DT_BOOL, DT_FLOAT, DT_INT32, DT_INT64, DT_STRING, DataType
 
 MAX_ANSWER_BYTES = 64 * 2**20
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
-
-_VALUE_FIELDS = {
-    DT_FLOAT: "float_val",
-    DT_INT32: "int_val",
-    DT_STRING: "string_val",
-    DT_INT64: "int64_val",
-    DT_BOOL: "bool_val",
-}
-_CONTENT_FORMATS = {DT_INT32: "<i", DT_INT64: "<q", DT_BOOL: "<?"}
-"""How a server with --enable_serialization_as_tensor_content writes one number."""
 
 _STATES = {int(number): name for name, number in ModelVersionStatus.State.items()}
 
@@ -102,7 +85,7 @@ class RpcMessages:
             tensor = message.inputs[alias]
             tensor.dtype = dtype
             tensor.tensor_shape.dim.add(size=1)
-            getattr(tensor, _VALUE_FIELDS[dtype]).append(value)
+            getattr(tensor, VALUE_FIELDS[dtype]).append(value)
         return message.SerializeToString()
 
     def status_message(self) -> bytes:
@@ -119,7 +102,7 @@ class RpcMessages:
                 "no description of a model", f"{len(content)} bytes", grpc.StatusCode.OK.name
             ) from None
         try:
-            return _value(outputs[description.OUTPUT], DT_STRING).decode()
+            return value_of(outputs[description.OUTPUT], DT_STRING).decode()
         except (ValueError, LookupError):
             return ""
 
@@ -128,20 +111,22 @@ class RpcMessages:
         try:
             # A dict: a protobuf map makes an entry for a key that is missing.
             row = dict(PredictResponse.FromString(content).outputs)
-            image = _value(row["image_bytes"], DT_STRING)
+            image = value_of(row["image_bytes"], DT_STRING)
             png.check(image)
             return Answer(
                 png=image,
-                seed=_value(row["seed"], DT_INT64),
-                num_steps=_value(row["num_steps"], DT_INT32),
-                prompt_tokens=_value(row["prompt_tokens"], DT_INT32),
-                truncated=_value(row["truncated"], DT_BOOL),
+                seed=value_of(row["seed"], DT_INT64),
+                num_steps=value_of(row["num_steps"], DT_INT32),
+                prompt_tokens=value_of(row["prompt_tokens"], DT_INT32),
+                truncated=value_of(row["truncated"], DT_BOOL),
                 # A model from an older export does not say these two.
-                negative_prompt_tokens=_optional(row.get("negative_prompt_tokens"), DT_INT32, 0),
-                negative_prompt_truncated=_optional(
+                negative_prompt_tokens=optional_value_of(
+                    row.get("negative_prompt_tokens"), DT_INT32, 0
+                ),
+                negative_prompt_truncated=optional_value_of(
                     row.get("negative_prompt_truncated"), DT_BOOL, False
                 ),
-                fingerprint=one_line(_value(row["fingerprint"], DT_STRING).decode()),
+                fingerprint=one_line(value_of(row["fingerprint"], DT_STRING).decode()),
                 endpoint=self._endpoint,
             )
         except (DecodeError, ValueError, LookupError, TypeError, struct.error):
@@ -225,21 +210,6 @@ def ended_at_once(error: grpc.RpcError) -> bool:
     """Whether the connection ended before a call, as it does where TLS is expected."""
     message = _message(error)
     return bool(_NOT_CONNECTED.search(message) and _ENDED_AT_ONCE.search(message))
-
-
-def _value(tensor: TensorProto, dtype: DataType) -> Any:
-    """The one element of a tensor of this type. Raises ValueError otherwise."""
-    if tensor.dtype != dtype:
-        raise ValueError(f"a tensor of type {tensor.dtype}, not {dtype}")
-    if tensor.tensor_content and dtype in _CONTENT_FORMATS:
-        (value,) = struct.unpack(_CONTENT_FORMATS[dtype], tensor.tensor_content)
-    else:
-        (value,) = getattr(tensor, _VALUE_FIELDS[dtype])
-    return value
-
-
-def _optional(tensor: TensorProto | None, dtype: DataType, default: Any) -> Any:
-    return default if tensor is None else _value(tensor, dtype)
 
 
 def _code(error: Any) -> grpc.StatusCode:

@@ -104,7 +104,7 @@ def test_the_command_line_starts_without_the_heavy_libraries() -> None:
         "import sys, client; from client.command_line.cli import COMMANDS, build_parser; "
         "build_parser(COMMANDS); "
         "print({'tensorflow', 'pulumi', 'numpy', 'grpc', 'requests', 'rich', 'PIL', 'tenacity', "
-        "'prometheus_client'} & set(sys.modules))"
+        "'prometheus_client', 'httpx', 'asyncio'} & set(sys.modules))"
     )
     ran = subprocess.run(
         [sys.executable, "-c", program],
