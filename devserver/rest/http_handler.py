@@ -49,6 +49,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._reader = TimedReader(self.connection, self.server.limits)
         self.rfile = self._stream = io.BufferedReader(self._reader)
         self._expects_continue = False
+        self._is_refused = False
+
+    def finish(self) -> None:
+        """After a refusal, first reads what is still coming: closed at once, the kernel would take
+        the response back from a client that is still sending."""
+        super().finish()
+        if not self._is_refused:
+            return
+        deadline = time.monotonic() + self.server.limits.linger_seconds
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            while (seconds := deadline - time.monotonic()) > 0:
+                self.connection.settimeout(seconds)
+                if not self.connection.recv(1 << 16):
+                    break
 
     def handle_one_request(self) -> None:
         self.close_connection = True
@@ -123,6 +138,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return _refusal(500, f"Internal error: {type(error).__name__}")
 
     def _send(self, response: Response) -> None:
+        self._is_refused = response.close
         self.close_connection = self.close_connection or response.close
         self.connection.settimeout(self.server.limits.pause_seconds)
         self.send_response_only(response.status)
@@ -160,6 +176,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Python's own errors, without the client's text in the response."""
+        self._is_refused = True
         super().send_error(code)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002

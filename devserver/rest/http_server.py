@@ -118,18 +118,6 @@ class HttpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         finally:
             self._connections.release()
 
-    def shutdown_request(self, request: Any) -> None:
-        """Closes a connection after reading what is still coming: closed at once, the kernel
-        would take the response back from a client that is still sending."""
-        deadline = time.monotonic() + self.limits.linger_seconds
-        with contextlib.suppress(OSError):
-            request.shutdown(socket.SHUT_WR)
-            while (seconds := deadline - time.monotonic()) > 0:
-                request.settimeout(seconds)
-                if not request.recv(1 << 16):
-                    break
-        self.close_request(request)
-
     def handle_error(self, request: object, client_address: object) -> None:
         error = sys.exc_info()[1]
         if error is not None and not isinstance(error, ConnectionError | TimeoutError):
