@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 RECORD_NAME = "checkout.json"
+TEMPORARY_FILES = "checkout.*.tmp"
+"""Left by a process that was killed in `adopt`."""
 
 
 @dataclass(frozen=True)

@@ -70,13 +70,14 @@ def _forget_copied_server(folder: Path) -> None:
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             record = ServerRecord.parse(file.read())
-            is_own = is_locked(file)  # by the server: a copy is another file
+            locked = is_locked(file)  # by the server: a copy is another file, unless it is a link
     except OSError:
         return
-    if record is None or is_own:
-        return
-    is_copy = checkout.original_of(folder.parent) is not None
-    if is_copy or lies_in_another_checkout(Path(record.model_folder), folder.parent):
+    if checkout.original_of(folder.parent) is not None or (
+        record is not None
+        and not locked
+        and lies_in_another_checkout(Path(record.model_folder), folder.parent)
+    ):
         path.unlink(missing_ok=True)
 
 
@@ -86,11 +87,10 @@ def remove(state: Path = STATE_FOLDER) -> str:
     Returns a line about what stays, or nothing.
     """
     _remove_stack_files(state)
+    for leftover in state.glob(checkout.TEMPORARY_FILES):
+        leftover.unlink(missing_ok=True)
     others = backend.stacks(state)
-    if not any(
-        _SERVER_TYPE in file.read_text(errors="replace", encoding="utf-8")
-        for file in others.values()
-    ):
+    if not any(map(_may_have_server, others.values())):
         _forget_copied_server(state / "server")
         ServerProcess(state / "server").stop()
         shutil.rmtree(state / "server", ignore_errors=True)
@@ -103,6 +103,12 @@ def remove(state: Path = STATE_FOLDER) -> str:
     if others:
         return f"note: {state.name} stays: it holds the state of {', '.join(others)}"
     return f"note: {state.name} stays: it holds other files, such as {min(left - _KEPT_UNTIL_LAST)}"
+
+
+def _may_have_server(checkpoint: Path) -> bool:
+    if checkpoint.suffix != ".json":
+        return True  # compressed
+    return _SERVER_TYPE in checkpoint.read_text(errors="replace", encoding="utf-8")
 
 
 def _remove_stack_files(state: Path) -> None:

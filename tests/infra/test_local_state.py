@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import gzip
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +18,7 @@ import pytest
 
 from infra import checkout, local_state
 from infra.backend import project_name
+from infra.server_record import pid_namespace
 from model_export import owners
 from model_export.checkout import STATE_FOLDER
 from model_export.storage import FileStorage
@@ -106,7 +110,8 @@ def test_a_model_that_another_stack_has_adopted_stays(state: Path) -> None:
     assert [model.name for model in (state / "models").iterdir()] == [shared.name]
 
 
-def test_what_killed_engines_left_goes_too(state: Path) -> None:
+def test_what_killed_processes_left_goes_too(state: Path) -> None:
+    write(state / "checkout.4711.tmp")
     stacks = state / ".pulumi/stacks" / PROJECT
     write(stacks / "local.json.x1_y.engine-tmp")
     write(stacks / "local.json.bak.x1_y.engine-tmp")
@@ -115,9 +120,15 @@ def test_what_killed_engines_left_goes_too(state: Path) -> None:
     assert not state.exists()
 
 
-def test_a_server_that_may_be_another_stacks_goes_on(state: Path, server: psutil.Process) -> None:
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_server_that_may_be_another_stacks_goes_on(
+    state: Path, server: psutil.Process, *, compressed: bool
+) -> None:
     two = add_stack(state, "two")[0]
     two.write_text('{"type": "pulumi-python:dynamic/diffusion:LocalModelServer"}')
+    if compressed:
+        two.with_name("two.json.gz").write_bytes(gzip.compress(two.read_bytes()))
+        two.unlink()
     local_state.remove(state)
     assert server.is_running() and (state / "server/server.json").exists()
 
@@ -156,6 +167,24 @@ def test_removing_a_copy_does_not_stop_the_originals_server(
     local_state.remove(copy)
     assert not copy.exists()
     assert server.is_running() and server.status() != psutil.STATUS_ZOMBIE
+
+
+def test_a_copy_of_hard_links_does_not_stop_the_originals_server(
+    state: Path, server: psutil.Process
+) -> None:
+    """In `cp -al A B`, the lock of A's server is seen on B's record too."""
+    record = state / "server/server.json"
+    here = {"locked": True, "pid_namespace": pid_namespace()}
+    record.write_text(json.dumps(json.loads(record.read_text()) | here))
+    with record.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        copy = state.parent.with_name("B")
+        shutil.copytree(state.parent, copy, copy_function=os.link)
+        local_state.prepare("local", copy / state.name)
+        local_state.remove(copy / state.name)
+        assert not (copy / state.name).exists()
+    assert server.is_running() and server.status() != psutil.STATUS_ZOMBIE
+    assert record.exists() and (state / ".pulumi/stacks" / PROJECT / "local.json").exists()
 
 
 def test_a_moved_checkout_goes_on_with_its_stack_and_server(
