@@ -83,17 +83,24 @@ def is_backend(state: Path) -> bool:
     if not url.startswith(_FILE_SCHEME):
         return False
     path = url.removeprefix(_FILE_SCHEME).partition("?")[0]
-    folders = (Path(text).expanduser() for text in (path, unquote(path)))
+    folders = (_expanded(text) for text in (path, unquote(path)))
     return any(folder.resolve() == state.resolve() for folder in folders)
 
 
 def _logged_in() -> str:
-    home = Path(os.environ.get("PULUMI_HOME") or "~/.pulumi").expanduser()
+    home = _expanded(os.environ.get("PULUMI_HOME") or "~/.pulumi")
     try:
         content = json.loads((home / "credentials.json").read_text(encoding="utf-8"))
         return str(content["current"] or "")
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no HOME, and a user that the system does not know
+        return Path(path)
 
 
 def _target(stack: str) -> str:

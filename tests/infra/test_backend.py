@@ -91,6 +91,18 @@ def test_the_backend_is_found_however_it_is_named(
     assert backend.is_backend(state)
 
 
+def test_without_a_home_folder_nobody_is_logged_in(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_home(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", no_home)
+    for name in ("PULUMI_BACKEND_URL", "PULUMI_HOME"):
+        monkeypatch.delenv(name)
+    assert check("dev", state) == ""
+
+
 def test_a_program_by_hand_is_refused_or_warned(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
