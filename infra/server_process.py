@@ -2,12 +2,11 @@
 
 The server gets the open, locked file of its record (see `server_record`), so that there is no
 moment without a lock. Used by the `LocalModelServer` resource, and by `make down` after a killed
-deployment; `python -m infra.server_process` stops one by hand.
+deployment.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import fcntl
 import json
@@ -21,12 +20,11 @@ from typing import IO, Any, cast
 
 import psutil
 
-from console.invocation import started_as
 from infra import ports
 from infra.batching import batching_parameters
 from infra.monitoring import monitoring_config
 from infra.server_record import RECORD_FILE, ServerRecord, is_locked, running_server
-from infra.server_stop import ServerStopError, stop, terminate
+from infra.server_stop import stop, terminate
 
 READY_TIMEOUT_SECONDS = 600.0
 """Long, for busy machines: half a minute is usual. A server that exits is noticed immediately."""
@@ -214,26 +212,6 @@ class ServerProcess:
         return lines[-1] if lines else "no output"
 
 
-def main(arguments: list[str]) -> int:
-    """`python -m infra.server_process stop FOLDER`: clean up after an aborted deployment."""
-    parser = argparse.ArgumentParser(
-        prog=started_as("infra.server_process"),
-        description="Stop the server recorded in a state folder, and remove its files.",
-        epilog="example: %(prog)s stop .state/server",
-    )
-    parser.add_argument("action", choices=["stop"])
-    parser.add_argument("folder", type=Path)
-    parsed = parser.parse_args(arguments)
-    process = ServerProcess(cast(Path, parsed.folder))
-    try:
-        process.stop()
-    except ServerStopError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    process.remove_files()
-    return 0
-
-
 def _state(host: str, port: int, model_name: str) -> str | None:
     """The model's state from TF Serving's status endpoint; None without an answer."""
     import http.client
@@ -247,7 +225,3 @@ def _state(host: str, port: int, model_name: str) -> str | None:
         return None
     finally:
         connection.close()
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -17,12 +17,7 @@ import psutil
 import pytest
 
 from infra.batching import batching_parameters
-from infra.server_process import (
-    ServerOptions,
-    ServerProcess,
-    ServerStartError,
-    main,
-)
+from infra.server_process import ServerOptions, ServerProcess, ServerStartError
 from render.recorder import ROOT
 from tests.processes import free_ports
 
@@ -171,7 +166,8 @@ def test_a_process_with_a_reused_pid_is_not_stopped(tmp_path: Path) -> None:
             "rest_port": 1,
         }
         (folder / "server.json").write_text(json.dumps(record))
-        assert main(["stop", str(folder)]) == 0
+        ServerProcess(folder).stop()
+        ServerProcess(folder).remove_files()
         assert other.poll() is None
         assert not folder.exists()
         other.kill()

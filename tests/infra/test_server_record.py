@@ -19,8 +19,9 @@ import pytest
 
 from infra import ports
 from infra.local import LocalModelServerProvider
-from infra.server_process import ServerOptions, ServerProcess, main
+from infra.server_process import ServerOptions, ServerProcess
 from infra.server_record import RECORD_FILE, running_server
+from infra.server_stop import ServerStopError
 from render.recorder import ROOT
 from tests.infra import quick_server
 from tests.processes import free_ports, is_running, wait_until
@@ -56,6 +57,11 @@ def started(folder: Path, options: ServerOptions) -> int:
     return ServerProcess(folder).start(options, lambda _: None)
 
 
+def stop(folder: Path) -> None:
+    ServerProcess(folder).stop()
+    ServerProcess(folder).remove_files()
+
+
 def change_record(folder: Path, **changes: Any) -> None:
     """Change the record in place: its file stays the one that the server has locked."""
     file = folder / RECORD_FILE
@@ -84,7 +90,7 @@ def test_a_clock_that_was_set_changes_nothing(
     pid = started(folder, options)
     change_record(folder, started=psutil.Process(pid).create_time() + seconds)
     assert ServerProcess(folder).is_serving(options)
-    assert main(["stop", str(folder)]) == 0
+    stop(folder)
     assert not is_running(pid)
     assert not folder.exists()
 
@@ -105,7 +111,7 @@ def test_a_server_without_a_lock_is_known_by_its_start_time_or_its_command(
     change_record(folder, model_folder="/another")
     assert running_server(folder) is None
     change_record(folder, started=earlier["started"])
-    assert main(["stop", str(folder)]) == 0
+    stop(folder)
     assert not is_running(pid)
 
 
@@ -123,7 +129,7 @@ def test_the_process_of_a_released_lock_is_not_the_server(
 
 
 def test_a_server_in_another_pid_namespace_is_named_and_nothing_of_it_is_removed(
-    folder: Path, options: ServerOptions, capsys: pytest.CaptureFixture[str]
+    folder: Path, options: ServerOptions
 ) -> None:
     pid = started(folder, options)
     change_record(folder, pid_namespace="another boot pid:[1]", hostname="box")
@@ -137,9 +143,8 @@ def test_a_server_in_another_pid_namespace_is_named_and_nothing_of_it_is_removed
     ):
         with pytest.raises(RuntimeError, match=says):
             change()
-    assert main(["stop", str(folder)]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert says in line and "stop it there" in line
+    with pytest.raises(ServerStopError, match=f"^{says}: stop it there"):
+        stop(folder)
     assert is_running(pid)
     assert (folder / RECORD_FILE).exists() and (folder / "server.log").exists()
 
@@ -155,10 +160,10 @@ def test_a_server_outside_of_a_container_is_not_stopped_from_inside(
         pytest.skip("needs unshare")
     if possible.returncode != 0:
         pytest.skip("may not make a PID namespace")
-    command = [*inside, sys.executable, "-m", "infra.server_process", "stop", str(folder)]
-    stop = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
-    assert stop.returncode == 1
-    assert f"error: the server runs as process {pid} on " in stop.stderr
+    code = "import sys; from tests.infra.test_server_record import *; stop(Path(sys.argv[1]))"
+    command = [*inside, sys.executable, "-c", code, str(folder)]
+    ended = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert f"ServerStopError: the server runs as process {pid} on " in ended.stderr
     assert is_running(pid)
     assert running_server(folder) is not None
 
@@ -194,7 +199,7 @@ def test_where_files_cannot_be_locked_the_server_is_found_and_stopped(
     assert ServerProcess(folder).is_serving(options)
     monkeypatch.undo()
     assert ServerProcess(folder).is_serving(options)
-    assert main(["stop", str(folder)]) == 0
+    stop(folder)
     assert not is_running(pid)
 
 
@@ -234,7 +239,7 @@ def test_a_server_ends_if_its_deployment_is_killed_before_it_is_kept(
     wait_until(has_ended, "the server to end")
     pid = started(folder, options)
     assert processes_that_serve(options.model_folder) == [pid]
-    assert main(["stop", str(folder)]) == 0
+    stop(folder)
     assert not folder.exists()
 
 
@@ -255,10 +260,10 @@ def kill_many(folder: Path, options: ServerOptions, kills: int) -> None:
             killed.kill()
         wait_until(none_is_lost, "a server without a record to end")
         if chance.random() < 0.5:
-            assert main(["stop", str(folder)]) == 0
+            stop(folder)
             wait_until(lambda: not processes_that_serve(options.model_folder), "the end")
             assert not folder.exists()
-    assert main(["stop", str(folder)]) == 0
+    stop(folder)
     assert processes_that_serve(options.model_folder) == []
 
 
