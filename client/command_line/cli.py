@@ -40,9 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return arguments.run(arguments)
     except ClientError as error:
-        given_address = getattr(arguments, "endpoint", None) is not None
-        message = str(error) if given_address else for_stack(str(error), arguments.stack)
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {_for_the_stack(str(error), arguments)}", file=sys.stderr)
         return exit_code(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -53,19 +51,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
+def _for_the_stack(message: str, arguments: argparse.Namespace) -> str:
+    """`message` with make's commands for the stack that the command is about, if it is."""
+    options = vars(arguments)
+    is_about_a_stack = "stack" in options and options.get("endpoint") is None
+    return for_stack(message, options["stack"]) if is_about_a_stack else message
+
+
 def generate(arguments: argparse.Namespace) -> int:
     """Generate `--count` pictures one after another, saving each one as it arrives."""
     count: int = arguments.count
     if count < 1:
         raise InputRefusedError(f"--count must be 1 or more, not {count}")
-    client = connect(arguments).client
+    service = connect(arguments)
+    client = service.client
     first_seed: int | None = arguments.seed
     if first_seed is None:
         seeds: Iterable[int] = (draw_seed() for _ in range(count))
     else:
         check_seed(first_seed, count)
         seeds = range(first_seed, first_seed + count)
-    drawing = Drawing(client, arguments, count)
+    drawing = Drawing(service, arguments, count)
     request = drawing.prepare(
         arguments.prompt_option if arguments.prompt is None else arguments.prompt,
         negative_prompt=arguments.negative_prompt,
@@ -93,8 +99,9 @@ def first_picture(arguments: argparse.Namespace) -> int:
 
     The seed is fixed, so that a second run changes nothing.
     """
-    client = connect(arguments).client
-    drawing = Drawing(client, arguments)
+    service = connect(arguments)
+    client = service.client
+    drawing = Drawing(service, arguments)
     request = drawing.prepare(arguments.prompt, seed=FIRST_SEED)
     folder = picture_files.prepare_folder(arguments.out)
     picture = drawing.draw(request)
@@ -109,8 +116,9 @@ def first_picture(arguments: argparse.Namespace) -> int:
 def again(arguments: argparse.Namespace) -> int:
     """Draw a saved picture again from the values in its file, and compare the pixels."""
     saved = picture_files.read(arguments.file)
-    client = connect(arguments).client
-    drawing = Drawing(client, arguments)
+    service = connect(arguments)
+    client = service.client
+    drawing = Drawing(service, arguments)
     request = drawing.prepare(
         saved.request.prompt,
         negative_prompt=saved.request.negative_prompt,
