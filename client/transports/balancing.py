@@ -82,12 +82,21 @@ class LeastLoaded:
             return transport.predict(request, timeout_seconds)
 
     def describe(self, timeout_seconds: float) -> Answers:
-        """The answers of all servers."""
-        return [
-            answer
-            for transport in self._servers.transports
-            for answer in transport.describe(timeout_seconds)
-        ]
+        """The answers of all servers, which are asked at once: one that hangs delays no other."""
+        transports = self._servers.transports
+        answers: dict[int, Answers] = {}
+
+        def ask(number: int) -> None:
+            answers[number] = transports[number].describe(timeout_seconds)
+
+        numbers = range(len(transports))
+        # Daemons, so that an interrupt does not wait for them.
+        threads = [threading.Thread(target=ask, args=(number,), daemon=True) for number in numbers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return [answer for number in numbers for answer in answers[number]]
 
     def model_status(self, timeout_seconds: float) -> ModelStatus:
         return _worst([t.model_status(timeout_seconds) for t in self._servers.transports])
@@ -112,12 +121,12 @@ class AsyncLeastLoaded:
             return await transport.predict(request, timeout_seconds)
 
     async def describe(self, timeout_seconds: float) -> Answers:
-        """The answers of all servers."""
-        return [
-            answer
-            for transport in self._servers.transports
-            for answer in await transport.describe(timeout_seconds)
-        ]
+        """As `LeastLoaded.describe`."""
+        import asyncio
+
+        transports = self._servers.transports
+        answers = await asyncio.gather(*(t.describe(timeout_seconds) for t in transports))
+        return [answer for of_one in answers for answer in of_one]
 
     async def model_status(self, timeout_seconds: float) -> ModelStatus:
         return _worst([await t.model_status(timeout_seconds) for t in self._servers.transports])

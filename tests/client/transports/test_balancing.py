@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from client import Client, InputRefusedError, ModelState, PictureRequest, UnreachableError
+from client.description import Answers
 from client.transports.balancing import LeastLoaded
 from client.transports.transport import Answer, ModelStatus
 from tests.client.fake_serving import FakeServing
@@ -33,6 +35,11 @@ class Held:
         assert self.let.wait(20)
         return Answer(b"", request.seed, 1, 1, False, "", self.endpoint)
 
+    def describe(self, timeout_seconds: float) -> Answers:
+        self.arrived.release()
+        assert self.let.wait(20)
+        return [(self.endpoint, "{}")]
+
     def model_status(self, timeout_seconds: float) -> ModelStatus:
         return ModelStatus(self.state, self.endpoint)
 
@@ -51,6 +58,17 @@ def start(balanced: LeastLoaded, server: Held) -> threading.Thread:
     thread.start()
     assert server.arrived.acquire(timeout=20)
     return thread
+
+
+def test_all_servers_are_asked_at_once_what_they_serve(two: tuple[Held, Held]) -> None:
+    """One that draws answers after its picture."""
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(LeastLoaded(two).describe, 1.0)
+        both_asked = [server.arrived.acquire(timeout=5) for server in two]
+        for server in two:
+            server.let.set()
+        assert asking.result() == [("a", "{}"), ("b", "{}")]
+    assert both_asked == [True, True]
 
 
 def test_a_request_goes_to_the_server_with_the_fewest_in_flight(two: tuple[Held, Held]) -> None:
