@@ -11,20 +11,24 @@ from types import TracebackType
 from typing import Self
 
 from client.description import Answers, ModelDescription, Served, judge
-from client.errors import InputRefusedError, one_line
-from client.limits import Limits, PictureRequest, draw_seed
+from client.errors import ClientError, InputRefusedError
+from client.limits import Limits, PictureRequest, draw_seed, seconds_until
 from client.pictures.picture import Picture
 from client.stacks.discovery import read_stack
 from client.stacks.starting import is_running
 from client.transports.connecting import connected
-from client.transports.endpoints import Protocol, parse_address
-from client.transports.transport import STATUS_TIMEOUT_SECONDS, Answer, ModelStatus, Transport
+from client.transports.endpoints import Protocol, agreed_name, parse_address
+from client.transports.failures import Failures
+from client.transports.transport import STATUS_TIMEOUT_SECONDS, ModelStatus, Transport
 from model_export.spec import MODEL_NAME
 
 TIMEOUT_MARGIN_SECONDS = 5.0
 """The client waits this much longer than the server, whose timeout message is more specific."""
 
 MAX_TIMEOUT_SECONDS = 86_400.0
+
+LOADING_SECONDS = 600.0
+"""How long a model may take to load: what `make up` gives it."""
 
 
 class Client:
@@ -43,7 +47,9 @@ class Client:
     `generate` asks again, with growing waits and within the timeout, while the server is full,
     loading or not reachable, and up to two times after a lost connection; the logger "client" says
     so. `retry=False` makes the first answer final, as it is for `send`. `is_starting` tells whether
-    a server is on its way that does not listen yet.
+    a server is on its way that does not listen yet. Without `timeout_seconds` a picture has
+    slightly longer than the server gives it, and a model that loads has LOADING_SECONDS before;
+    `timeout_seconds` is the limit for both together.
     """
 
     def __init__(
@@ -65,6 +71,7 @@ class Client:
         self._warn = warn
         self.known: Served | None = None
         self._asking = threading.Lock()
+        self.loading_seconds = LOADING_SECONDS if timeout_seconds is None else 0.0
         if timeout_seconds is None:
             timeout_seconds = self._assumed.request_timeout_seconds + TIMEOUT_MARGIN_SECONDS
         # Written so that NaN, which compares false with everything, is refused too.
@@ -77,7 +84,7 @@ class Client:
         self.endpoints = (endpoint,) if isinstance(endpoint, str) else tuple(endpoint)
         if transport is None:
             addresses = [parse_address(text, protocol) for text in self.endpoints]
-            model_name = _one_name([model_name, *(address.model_name for address in addresses)])
+            model_name = agreed_name(model_name, addresses) or MODEL_NAME
             self.endpoints = tuple(address.endpoint for address in addresses)
             transport = connected(self.endpoints, model_name)
         self.model_name = model_name or MODEL_NAME
@@ -93,8 +100,16 @@ class Client:
         return self._served(timeout_seconds).description
 
     def _served(self, timeout_seconds: float | None = None) -> Served:
-        with self._asking:
-            return self.known or self.learn(self._transport.describe(self.bounded(timeout_seconds)))
+        if self.known is not None:
+            return self.known
+        seconds = self.bounded(timeout_seconds)
+        deadline = time.monotonic() + seconds
+        if not self._asking.acquire(timeout=seconds):
+            raise self.timed_out(seconds)
+        try:
+            return self.known or self.learn(self._transport.describe(seconds_until(deadline)))
+        finally:
+            self._asking.release()
 
     def learn(self, answers: Answers) -> Served:
         """Take limits and defaults from what the servers answered about their models."""
@@ -143,7 +158,8 @@ class Client:
         """
         seed = draw_seed() if seed is None else seed  # each attempt asks for the same picture
 
-        def attempt(timeout_seconds: float | None = None) -> Picture:
+        def attempt(timeout_seconds: float) -> Picture:
+            deadline = time.monotonic() + timeout_seconds
             self.describe(timeout_seconds)
             request = self.prepare(
                 prompt,
@@ -152,10 +168,10 @@ class Client:
                 guidance_scale=guidance_scale,
                 seed=seed,
             )
-            return self.send(request, timeout_seconds)
+            return self.send(request, seconds_until(deadline))
 
         if not self.retry:
-            return attempt()
+            return attempt(self.timeout_seconds)
         from client.retry import until_deadline  # tenacity takes 0.1 s to import
 
         return until_deadline(self, attempt)
@@ -190,13 +206,16 @@ class Client:
         self.limits.check(request)
         started = time.monotonic()
         answer = self._transport.predict(request, self.bounded(timeout_seconds))
-        return picture_of(request, answer, time.monotonic() - started)
+        return answer.picture(request, time.monotonic() - started)
 
     def bounded(self, timeout_seconds: float | None) -> float:
         """A request's time limit: the one given, but at most the client's own."""
         if timeout_seconds is None:
             return self.timeout_seconds
         return min(timeout_seconds, self.timeout_seconds)
+
+    def timed_out(self, seconds: float) -> ClientError:
+        return Failures(self.endpoint, self.model_name).timed_out(seconds)
 
     def status(self) -> ModelStatus:
         """The state and version of the served model, from TF Serving's status API."""
@@ -215,32 +234,3 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def picture_of(request: PictureRequest, answer: Answer, seconds: float) -> Picture:
-    return Picture(
-        png=answer.png,
-        prompt=request.prompt,
-        negative_prompt=request.negative_prompt,
-        seed=answer.seed,
-        num_steps=answer.num_steps,
-        guidance_scale=request.guidance_scale,
-        prompt_tokens=answer.prompt_tokens,
-        truncated=answer.truncated,
-        fingerprint=answer.fingerprint,
-        seconds=seconds,
-        endpoint=answer.endpoint,
-        negative_prompt_tokens=answer.negative_prompt_tokens,
-        negative_prompt_truncated=answer.negative_prompt_truncated,
-    )
-
-
-def _one_name(names: Sequence[str | None]) -> str:
-    """The model that the name given and the endpoints' URLs agree on."""
-    given = list(dict.fromkeys(name for name in names if name is not None))
-    if len(given) > 1:
-        raise InputRefusedError(
-            f"the model is {one_line(repr(given[0]))} and {one_line(repr(given[1]))}: name one, "
-            "by --model-name or in the URL"
-        )
-    return given[0] if given else MODEL_NAME

@@ -6,9 +6,9 @@ import time
 from types import TracebackType
 from typing import Self
 
-from client.api import Client, picture_of
+from client.api import Client
 from client.description import ModelDescription, Served
-from client.limits import PictureRequest, draw_seed
+from client.limits import PictureRequest, draw_seed, seconds_until
 from client.pictures.picture import Picture
 from client.transports.connecting import connected_async
 from client.transports.transport import STATUS_TIMEOUT_SECONDS, AsyncTransport, ModelStatus
@@ -22,8 +22,9 @@ class AsyncClient:
         async with AsyncClient(Client("http://127.0.0.1:8501")) as client:
             pictures = await asyncio.gather(*(client.generate(prompt) for prompt in prompts))
 
-    At most `max_in_flight` requests run at once; others wait for their turn. A cancelled task ends
-    its request: the REST connection is closed, the gRPC call cancelled. One event loop uses it.
+    At most `max_in_flight` requests run at once; others wait for their turn, and their time begins
+    with it. A cancelled task ends its request: the REST connection is closed, the gRPC call
+    cancelled. One event loop uses it.
     """
 
     def __init__(
@@ -52,7 +53,8 @@ class AsyncClient:
         """As `Client.generate`."""
         seed = draw_seed() if seed is None else seed  # each attempt asks for the same picture
 
-        async def attempt(timeout_seconds: float | None = None) -> Picture:
+        async def attempt(timeout_seconds: float) -> Picture:
+            deadline = time.monotonic() + timeout_seconds
             await self._served(timeout_seconds)
             request = self.client.prepare(
                 prompt,
@@ -61,21 +63,25 @@ class AsyncClient:
                 guidance_scale=guidance_scale,
                 seed=seed,
             )
-            return await self.send(request, timeout_seconds)
+            return await self._send(request, seconds_until(deadline))
 
-        if not self.client.retry:
-            return await attempt()
-        from client.retry import until_deadline_async
+        async with self._turns:
+            if not self.client.retry:
+                return await attempt(self.client.timeout_seconds)
+            from client.retry import until_deadline_async
 
-        return await until_deadline_async(self.client, attempt)
+            return await until_deadline_async(self.client, attempt)
 
     async def send(self, request: PictureRequest, timeout_seconds: float | None = None) -> Picture:
         """As `Client.send`."""
         (await self._served(timeout_seconds)).limits.check(request)
         async with self._turns:
-            started = time.monotonic()
-            answer = await self._connected().predict(request, self.client.bounded(timeout_seconds))
-        return picture_of(request, answer, time.monotonic() - started)
+            return await self._send(request, self.client.bounded(timeout_seconds))
+
+    async def _send(self, request: PictureRequest, timeout_seconds: float) -> Picture:
+        started = time.monotonic()
+        answer = await self._connected().predict(request, timeout_seconds)
+        return answer.picture(request, time.monotonic() - started)
 
     async def describe(self, timeout_seconds: float | None = None) -> ModelDescription | None:
         """As `Client.describe`."""
@@ -105,11 +111,22 @@ class AsyncClient:
         await self.close()
 
     async def _served(self, timeout_seconds: float | None) -> Served:
-        async with self._asking:
+        import asyncio
+
+        seconds = self.client.bounded(timeout_seconds)
+        deadline = time.monotonic() + seconds
+        try:
+            async with asyncio.timeout(seconds):
+                await self._asking.acquire()
+        except TimeoutError:
+            raise self.client.timed_out(seconds) from None
+        try:
             if self.client.known is None:
-                seconds = self.client.bounded(timeout_seconds)
-                return self.client.learn(await self._connected().describe(seconds))
+                answers = await self._connected().describe(seconds_until(deadline))
+                return self.client.learn(answers)
             return self.client.known
+        finally:
+            self._asking.release()
 
     def _connected(self) -> AsyncTransport:
         """The transport, made in the event loop that uses it."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
-from client.errors import InputRefusedError, StackOutputError
+from client.errors import InputRefusedError, StackOutputError, one_line
 from model_export.spec import (
     MAX_GUIDANCE_SCALE,
     MAX_PROMPT_BYTES,
@@ -19,6 +19,9 @@ from model_export.spec import (
 
 MIN_GUIDANCE_SCALE = 1.0
 """At 1 guidance has no effect; below 1 it would push the picture away from the prompt."""
+
+MAX_LIMIT = 2**53
+"""Above it not every whole number is a float, and none is a limit."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,9 @@ class Limits:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(f"{key} is not a number")
-            if not math.isfinite(value) or value < 0:
-                raise ValueError(f"{key} cannot be {value}")
+            # Written so that NaN, which compares false with everything, is refused too.
+            if not 0 <= value <= MAX_LIMIT:
+                raise ValueError(f"{key} cannot be {one_line(str(value))}")
             # Pulumi keeps every number as a float, so whole ones may arrive as 50.0.
             known[field.name] = int(value) if isinstance(field.default, int) else float(value)
         return replace(self, **known)  # pyright: ignore[reportArgumentType]
@@ -123,6 +127,11 @@ def check_seed(seed: int, count: int = 1) -> None:
 def draw_seed() -> int:
     """A random seed, uniform over the range that the model accepts."""
     return secrets.randbelow(SEED_LIMIT)
+
+
+def seconds_until(deadline: float) -> float:
+    """The time limit for what must end by `deadline`, on `time.monotonic`'s clock; above 0."""
+    return max(deadline - time.monotonic(), 0.001)
 
 
 def _camel_case(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenacity import (
@@ -12,13 +12,11 @@ from tenacity import (
     RetryCallState,
     Retrying,
     retry_if_exception,
-    stop_before_delay,
     wait_random_exponential,
 )
 
 from client.errors import ClientError, ModelLoadingError, Repeat, UnreachableError
-from client.limits import PictureRequest
-from client.pictures.picture import Picture
+from client.limits import seconds_until
 
 if TYPE_CHECKING:
     from client.api import Client
@@ -45,28 +43,11 @@ def log_retry(error: ClientError, wait_seconds: float) -> None:
     logging.getLogger("client").warning("%s; asking again in %.1f s", error, wait_seconds)
 
 
-def send_until_deadline(
-    client: Client,
-    request: PictureRequest,
-    *,
-    before_retry: BeforeRetry = log_retry,
-    sleep: Callable[[float], None] = time.sleep,
-    wait_for_server: bool = True,
-) -> Picture:
-    """As `client.send`, but asks again after a failure that may pass; see `until_deadline`."""
-    return until_deadline(
-        client,
-        lambda timeout_seconds: client.send(request, timeout_seconds),
-        before_retry=before_retry,
-        sleep=sleep,
-        wait_for_server=wait_for_server,
-    )
-
-
 def until_deadline(
     client: Client,
     call: Callable[[float], T],
     *,
+    timeout_seconds: float | None = None,
     before_retry: BeforeRetry = log_retry,
     sleep: Callable[[float], None] = time.sleep,
     wait_for_server: bool = True,
@@ -75,19 +56,20 @@ def until_deadline(
 
     The wait before the k-th retry is random, between 0 and FIRST_WAIT_SECONDS · 2^(k−1) (full
     jitter), so that clients rejected together do not return together; it comes on top of what the
-    server demands by Retry-After. All attempts and waits end within the client's timeout: instead
-    of a wait beyond it, the last error is raised. wait_for_server: also wait for a server that is
-    loading or does not listen.
+    server demands by Retry-After. All attempts and waits end within `timeout_seconds`, by default
+    the client's, which begin when the model is loaded; see `Client`. Instead of a wait beyond that,
+    the last error is raised. wait_for_server: also wait for a server that is loading or does not
+    listen.
     """
-    seconds_left = _countdown(client.timeout_seconds)
+    deadline = _Deadline(client, timeout_seconds)
 
     def attempt() -> T:
         try:
-            return call(next(seconds_left))
+            return call(deadline.seconds_left())
         except UnreachableError as error:
-            raise (_starting(client, error) if wait_for_server else error) from None
+            raise _starting(client, error) from None
 
-    policy = _policy(client.timeout_seconds, before_retry, wait_for_server)
+    policy = _policy(deadline, before_retry, wait_for_server)
     return Retrying(sleep=sleep, **policy)(attempt)
 
 
@@ -96,25 +78,41 @@ async def until_deadline_async(
     call: Callable[[float], Awaitable[T]],
     *,
     before_retry: BeforeRetry = log_retry,
-    wait_for_server: bool = True,
 ) -> T:
     """As `until_deadline`, for a coroutine function."""
-    import asyncio
-
-    seconds_left = _countdown(client.timeout_seconds)
+    deadline = _Deadline(client)
 
     async def attempt() -> T:
         try:
-            return await call(next(seconds_left))
+            return await call(deadline.seconds_left())
         except UnreachableError as error:
-            raise (_starting(client, error) if wait_for_server else error) from None
+            raise _starting(client, error) from None
 
-    policy = _policy(client.timeout_seconds, before_retry, wait_for_server)
-    return await AsyncRetrying(sleep=asyncio.sleep, **policy)(attempt)
+    policy = _policy(deadline, before_retry, wait_for_server=True)
+    return await AsyncRetrying(**policy)(attempt)
+
+
+class _Deadline:
+    """When the attempts and waits for one request end. A model that loads postpones it."""
+
+    def __init__(self, client: Client, timeout_seconds: float | None = None) -> None:
+        self._seconds = client.bounded(timeout_seconds)
+        self._end = time.monotonic() + self._seconds
+        self._latest_end = self._end + client.loading_seconds
+
+    def seconds_left(self) -> float:
+        return seconds_until(self._end)
+
+    def is_too_near(self, state: RetryCallState) -> bool:
+        """Whether there is no time for the wait that comes next."""
+        now = time.monotonic()
+        if isinstance(_failure(state), ModelLoadingError):
+            self._end = min(now + self._seconds, self._latest_end)
+        return now + state.upcoming_sleep >= self._end
 
 
 def _policy(
-    timeout_seconds: float, before_retry: BeforeRetry, wait_for_server: bool
+    deadline: _Deadline, before_retry: BeforeRetry, wait_for_server: bool
 ) -> dict[str, Any]:
     """tenacity's settings for one request."""
     lost = 0
@@ -135,7 +133,7 @@ def _policy(
     return {
         "retry": retry_if_exception(may_pass),
         "wait": _wait_seconds,
-        "stop": stop_before_delay(timeout_seconds),
+        "stop": deadline.is_too_near,
         "before_sleep": before_sleep,
         "reraise": True,
     }
@@ -162,11 +160,3 @@ def _starting(client: Client, error: UnreachableError) -> ClientError:
         "shows when it is ready",
         repeat=Repeat.FREELY,
     )
-
-
-def _countdown(timeout_seconds: float) -> Iterator[float]:
-    """The seconds left at each attempt; the first one has them all."""
-    deadline = time.monotonic() + timeout_seconds
-    yield timeout_seconds
-    while True:
-        yield max(deadline - time.monotonic(), 0.001)

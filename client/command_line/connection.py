@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from client.api import Client
+from client.api import LOADING_SECONDS, Client
 from client.command_line.progress import QUIET_SECONDS, shown
 from client.errors import StackOutputError, printable
-from client.limits import Limits
 from client.stacks.discovery import StackOutputs, read_stack
 from client.stacks.starting import is_running
 from client.transports.endpoints import Protocol
@@ -26,10 +25,14 @@ def print_warning(line: str) -> None:
 
 @dataclass(frozen=True)
 class Service:
-    """The client, and the stack's outputs if the service was found through a stack."""
+    """The client, and the stack's outputs if the service was found through a stack.
+
+    waited_seconds: for the stack's first deployment.
+    """
 
     client: Client
     stack: StackOutputs | None
+    waited_seconds: float = 0.0
 
 
 def connect(arguments: argparse.Namespace) -> Service:
@@ -47,7 +50,9 @@ def connect(arguments: argparse.Namespace) -> Service:
             warn=print_warning,
         )
         return Service(client, None)
-    stack = _deployed(arguments)
+    started = time.monotonic()
+    stack, had_to_wait = _deployed(arguments)
+    waited_seconds = time.monotonic() - started if had_to_wait else 0.0
     client = Client(
         stack.endpoint_for(protocol or Protocol.REST),
         model_name=stack.model_name if model_name is None else model_name,
@@ -56,23 +61,25 @@ def connect(arguments: argparse.Namespace) -> Service:
         warn=print_warning,
         is_starting=partial(is_running, arguments.stack),
     )
-    return Service(client, stack)
+    return Service(client, stack, waited_seconds)
 
 
-def _deployed(arguments: argparse.Namespace) -> StackOutputs:
-    """The stack's outputs. A command that draws waits for those of a first deployment, which come
-    when its server has started.
+def _deployed(arguments: argparse.Namespace) -> tuple[StackOutputs, bool]:
+    """The stack's outputs, and whether they had to be waited for.
+
+    A command that draws waits for those of a first deployment, which come when its server has
+    started.
     """
     stack: str = arguments.stack
     try:
-        return read_stack(stack)
+        return read_stack(stack), False
     except StackOutputError:
         gives_up = getattr(arguments, "no_wait", True) or arguments.no_retry
         if gives_up or not is_running(stack):
             raise
     print(f"stack {stack} is being deployed; waiting for it (--no-wait gives up)", file=sys.stderr)
     started = time.monotonic()
-    deadline = started + (arguments.timeout or Limits().request_timeout_seconds)
+    deadline = started + (LOADING_SECONDS if arguments.timeout is None else arguments.timeout)
 
     def line() -> str:
         return f"waiting for stack {stack}, {time.monotonic() - started:.0f} s"
@@ -81,7 +88,7 @@ def _deployed(arguments: argparse.Namespace) -> StackOutputs:
         while True:
             time.sleep(_POLL_SECONDS)
             try:
-                return read_stack(stack)
+                return read_stack(stack), True
             except StackOutputError:
                 if time.monotonic() > deadline or not is_running(stack):
                     raise

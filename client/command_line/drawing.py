@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TypedDict, TypeVar, Unpack
 
-from client.api import Client
+from client.command_line.connection import Service
 from client.command_line.progress import Progress
 from client.errors import ClientError, ModelLoadingError, printable
 from client.limits import PictureRequest
@@ -31,13 +31,16 @@ class PictureValues(TypedDict, total=False):
 class Drawing:
     """Draws one command's `total` pictures, as its options --no-retry and --no-wait say."""
 
-    def __init__(self, client: Client, arguments: argparse.Namespace, total: int = 1) -> None:
-        self._client = client
+    def __init__(self, service: Service, arguments: argparse.Namespace, total: int = 1) -> None:
+        self._client = service.client
         self._retry: bool = not arguments.no_retry
         self._wait: bool = not arguments.no_wait
         self._stack: str = "" if arguments.endpoint else arguments.stack
         self._progress = Progress(total, sys.stderr)
         self._is_loading = False
+        self._is_total: bool = arguments.timeout is not None
+        self._used_seconds = service.waited_seconds if self._is_total else 0.0
+        """How much of --timeout is gone before the first picture."""
 
     def prepare(self, prompt: str, **values: Unpack[PictureValues]) -> PictureRequest:
         """As `Client.prepare`. The model is asked for its limits: that may mean waiting too."""
@@ -48,17 +51,27 @@ class Drawing:
     def draw(self, request: PictureRequest) -> Picture:
         """One picture. Each wait is announced by a line on standard error."""
         with self._progress.picture():
-            return self._patiently(lambda seconds: self._client.send(request, seconds))
+            picture = self._patiently(lambda seconds: self._client.send(request, seconds))
+        self._used_seconds = 0.0
+        return picture
 
     def _patiently(self, call: Callable[[float], T]) -> T:
+        started = time.monotonic()
+        result = self._repeatedly(call, self._client.timeout_seconds - self._used_seconds)
+        if self._is_total:
+            self._used_seconds += time.monotonic() - started
+        return result
+
+    def _repeatedly(self, call: Callable[[float], T], timeout_seconds: float) -> T:
         if not self._retry:
-            return call(self._client.timeout_seconds)
+            return call(max(timeout_seconds, 0.001))
         from client.retry import until_deadline  # tenacity takes 0.1 s to import
 
         self._is_loading = False
         return until_deadline(
             self._client,
             call,
+            timeout_seconds=timeout_seconds,
             before_retry=self._announce,
             sleep=self._sleep,
             wait_for_server=self._wait,

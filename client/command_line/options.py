@@ -295,7 +295,8 @@ def _add_connection_options(parser: argparse.ArgumentParser) -> None:
         "--timeout",
         type=float,
         metavar="SECONDS",
-        help="how long to wait for a picture [slightly longer than the server does]",
+        help="how long to wait for a picture, with the first one for the server too [slightly "
+        "longer than the server does, and 10 minutes for a model that loads]",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import unquote, urlsplit
@@ -51,6 +52,18 @@ def parse_address(text: str, protocol: Protocol | None = None) -> Address:
             f"served: give {endpoint}"
         )
     return Address(endpoint, unquote(found["name"]) if found["name"] else None)
+
+
+def agreed_name(given: str | None, addresses: Sequence[Address]) -> str | None:
+    """The model's name: the one given, or that in the addresses; None if there is none."""
+    names = list(dict.fromkeys([given, *(address.model_name for address in addresses)]))
+    found = [name for name in names if name is not None]
+    if len(found) > 1:
+        raise InputRefusedError(
+            f"the model is {one_line(repr(found[0]))} and {one_line(repr(found[1]))}: name one, "
+            "by --model-name or in the URL"
+        )
+    return found[0] if found else None
 
 
 def normalize_endpoint(endpoint: str, protocol: Protocol | None = None) -> str:

@@ -10,6 +10,7 @@ from typing import Protocol
 from client.description import Answers
 from client.errors import ClientError, ModelLoadingError, Repeat, UnexpectedAnswerError, one_line
 from client.limits import PictureRequest
+from client.pictures.picture import Picture
 
 STATUS_TIMEOUT_SECONDS = 5.0
 
@@ -28,6 +29,24 @@ class Answer:
     """The server that drew it."""
     negative_prompt_tokens: int = 0
     negative_prompt_truncated: bool = False
+
+    def picture(self, request: PictureRequest, seconds: float) -> Picture:
+        """What came for `request`, which took `seconds`."""
+        return Picture(
+            png=self.png,
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            seed=self.seed,
+            num_steps=self.num_steps,
+            guidance_scale=request.guidance_scale,
+            prompt_tokens=self.prompt_tokens,
+            truncated=self.truncated,
+            fingerprint=self.fingerprint,
+            seconds=seconds,
+            endpoint=self.endpoint,
+            negative_prompt_tokens=self.negative_prompt_tokens,
+            negative_prompt_truncated=self.negative_prompt_truncated,
+        )
 
 
 class ModelState(StrEnum):

@@ -162,7 +162,7 @@ class FakeServing:
 
     def predict(self, path: str, body: bytes) -> Reply:
         if json.loads(body).get("signature_name") == "describe":
-            return self._describe(path, json.loads(body))
+            return self.describe(path, json.loads(body))
         if self.before_predict is not None:
             self.before_predict()
         if self.hold is not None:
@@ -188,7 +188,7 @@ class FakeServing:
         self.rows.append(row)
         return document(200, {"predictions": [self.prediction(row)]})
 
-    def _describe(self, path: str, request: dict[str, Any]) -> Reply:
+    def describe(self, path: str, request: dict[str, Any]) -> Reply:
         """From a queue of its own, as in TF Serving: held and replaced pictures do not matter."""
         if path != f"/v1/models/{MODEL_NAME}:predict":
             return error(404, "Servable not found for request: Latest(other)")

@@ -80,6 +80,41 @@ def test_the_number_in_flight_is_bounded(server: FakeServing) -> None:
     assert most == 2
 
 
+def test_the_time_of_a_request_begins_with_its_turn(server: FakeServing) -> None:
+    """A refusal is repeated, however long the requests before took."""
+    server.retry_after = "1"
+    delays = iter([1.8])
+
+    def arrive() -> None:
+        server.predict_reply = None if len(server.rows) != 1 else error(503, QUEUE_FULL)
+        time.sleep(next(delays, 0.0))
+        if server.predict_reply is not None:
+            server.rows.append({})
+
+    async def draw() -> None:
+        client = Client(server.endpoint, timeout_seconds=2.8)
+        client.known = Served(Limits())
+        async with AsyncClient(client, max_in_flight=1) as several:
+            await asyncio.gather(*(several.generate("x", seed=s) for s in range(2)))
+
+    server.before_predict = arrive
+    asyncio.run(draw())
+
+
+def test_tasks_that_ask_a_server_that_hangs_all_end_in_time() -> None:
+    async def ask(endpoint: str) -> list[object]:
+        async with AsyncClient(Client(endpoint, timeout_seconds=0.5)) as client:
+            return await asyncio.gather(
+                *(client.describe() for _ in range(6)), return_exceptions=True
+            )
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        started = time.monotonic()
+        answers = asyncio.run(ask(f"http://127.0.0.1:{listener.getsockname()[1]}"))
+    assert all(isinstance(answer, RequestTimeoutError) for answer in answers)
+    assert time.monotonic() - started < 1.5
+
+
 def test_errors_are_the_clients_own(server: FakeServing) -> None:
     server.predict_reply = error(503, QUEUE_FULL)
 

@@ -128,6 +128,10 @@ def test_the_library_warns_of_an_older_export(server: FakeServing) -> None:
         (lambda said: {**said, "limits": {"maxSteps": "50"}}, "maxSteps is not a number"),
         (lambda said: {**said, "limits": {"maxSteps": -1}}, "maxSteps cannot be -1"),
         (lambda said: json.dumps(said).replace("7.5", "NaN"), "defaultGuidanceScale cannot be nan"),
+        (
+            lambda said: json.dumps(said).replace("7.5", "9" * 400),
+            "defaultGuidanceScale cannot be 9",
+        ),
         (lambda said: {**said, "limits": {"maxSteps": 0}}, "steps must be from 1 to 0, not 20"),
         (lambda said: {**said, "samplers": 3}, "'int' object is not iterable"),
         (lambda said: {**said, "family": 3}, "3 is not a text"),

@@ -11,6 +11,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -20,15 +21,21 @@ import pytest
 from client import (
     Client,
     Limits,
+    ModelLoadingError,
+    Picture,
+    PictureRequest,
     QueueFullError,
+    RequestTimeoutError,
     StackOutputError,
     StackOutputs,
     UnreachableError,
 )
+from client.api import LOADING_SECONDS
 from client.command_line.progress import Progress
-from client.retry import send_until_deadline, until_deadline
+from client.retry import until_deadline
 from client.stacks import starting
 from client.transports.rest_messages import retry_after_seconds
+from infra.server_process import READY_TIMEOUT_SECONDS
 from tests.client.commands import CommandLine, Ran
 from tests.client.fake_rpc import FakeRpc
 from tests.client.fake_serving import MODEL_NAME, QUEUE_FULL, FakeServing, Reply, error
@@ -194,8 +201,12 @@ def test_retry_after_is_honoured(server: FakeServing, monkeypatch: pytest.Monkey
     server.retry_after = "7"
     reply_first(server, 2, error(503, QUEUE_FULL))
     with Client(server.endpoint) as client:
-        send_until_deadline(
-            client, client.prepare("x"), before_retry=lambda *_: None, sleep=waits.append
+        request = client.prepare("x")
+        until_deadline(
+            client,
+            lambda seconds: client.send(request, seconds),
+            before_retry=lambda *_: None,
+            sleep=waits.append,
         )
     assert waits == [7.0, 7.0]
 
@@ -253,6 +264,84 @@ def test_a_script_gets_the_answer_of_a_loading_server_at_once(
     assert ran.code == 5
     assert "is still loading" in ran.error_line
     assert time.monotonic() - started < 10
+
+
+def test_a_model_has_longer_to_load_than_a_picture_to_be_drawn(
+    server: FakeServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The picture's time begins when the model is ready."""
+    monkeypatch.setattr("client.api.TIMEOUT_MARGIN_SECONDS", 0.0)
+    monkeypatch.setattr("random.uniform", lambda low, high: min(high, 0.1))
+    limits = Limits(request_timeout_seconds=0.5)
+    server.state = "LOADING"
+    threading.Timer(1.5, setattr, (server, "state", "AVAILABLE")).start()
+    with Client(server.endpoint, limits=limits) as client:
+        assert client.generate("x", seed=1).seed == 1
+        server.state = "LOADING"
+        monkeypatch.setattr("client.api.LOADING_SECONDS", 0.3)
+    for options in ({"limits": limits}, {"timeout_seconds": 0.5}):
+        started = time.monotonic()
+        with Client(server.endpoint, **options) as client, pytest.raises(ModelLoadingError):
+            client.generate("x", seed=1)
+        assert time.monotonic() - started < 1.4
+
+
+def test_a_model_has_as_long_to_load_as_make_up_gives_it() -> None:
+    assert LOADING_SECONDS == READY_TIMEOUT_SECONDS
+
+
+def test_a_given_timeout_counts_for_loading_and_picture_together(
+    generate: Generate, server: FakeServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+    send = Client.send
+
+    def record(client: Client, request: PictureRequest, seconds: float) -> Picture:
+        given.append(seconds)
+        return send(client, request, seconds)
+
+    monkeypatch.setattr(Client, "send", record)
+    server.state = "LOADING"
+    threading.Timer(1.0, setattr, (server, "state", "AVAILABLE")).start()
+    assert generate("--timeout", "30", "--count", "2").code == 0
+    assert given[0] <= 29.5
+    assert given[1] > 29.9
+
+
+def test_one_attempt_ends_in_time_even_if_the_model_is_asked_first(
+    server: FakeServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first request waits for the model's description, and then for its picture."""
+    describe = server.describe
+    monkeypatch.setattr(server, "describe", lambda *asked: (time.sleep(0.7), describe(*asked))[1])
+    server.hold = threading.Event()
+    started = time.monotonic()
+    with Client(server.endpoint, timeout_seconds=1) as client, pytest.raises(RequestTimeoutError):
+        client.generate("x")
+    assert time.monotonic() - started < 1.5
+
+
+def test_threads_that_ask_a_server_that_hangs_all_end_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with Client(endpoint, timeout_seconds=0.5) as client, ThreadPoolExecutor(6) as pool:
+            started = time.monotonic()
+            asked = [pool.submit(client.describe) for _ in range(6)]
+            assert all(isinstance(one.exception(), RequestTimeoutError) for one in asked)
+            assert time.monotonic() - started < 1.5
+
+
+def test_no_wait_says_of_a_starting_server_that_it_is(
+    run: CommandLine, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = StackOutputs(
+        f"http://127.0.0.1:{free_port}", "", MODEL_NAME, "", "", Limits(), "", ""
+    )
+    monkeypatch.setattr("client.command_line.connection.read_stack", lambda _: outputs)
+    monkeypatch.setattr(starting, "running_seconds", lambda *_: 5.0)
+    ran = run("generate", "x", "--no-wait")
+    assert ran.code == 5
+    assert "is starting" in ran.error_line
 
 
 def test_no_wait_does_not_wait_for_a_server_that_is_down(run: CommandLine, free_port: int) -> None:

@@ -18,11 +18,18 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from client import Client, ModelLoadingError, PictureRequest, QueueFullError, RequestTimeoutError
+from client import (
+    Client,
+    ModelLoadingError,
+    Picture,
+    PictureRequest,
+    QueueFullError,
+    RequestTimeoutError,
+)
 from client.load.plan import TUTORIAL_PROMPTS, at_a_rate, at_a_time
 from client.load.run import Load
 from client.load.summary import summarize
-from client.retry import send_until_deadline
+from client.retry import until_deadline
 from client.stacks.discovery import PROJECT_ROOT
 from tests.client.commands import CommandLine, Ran
 from tests.client.fake_serving import QUEUE_FULL, FakeServing, error
@@ -428,6 +435,10 @@ def test_nothing_is_retried_without_the_option(load: LoadTest, server: FakeServi
     assert "Retries" not in load("-n", "2").out
 
 
+def sending(client: Client) -> Callable[[float], Picture]:
+    return lambda seconds: client.send(REQUEST, seconds)
+
+
 def test_waits_grow_and_end_with_the_time_limit(
     server: FakeServing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -443,7 +454,7 @@ def test_waits_grow_and_end_with_the_time_limit(
     monkeypatch.setattr("random.uniform", draw)
     started = time.monotonic()
     with Client(server.endpoint, timeout_seconds=5) as client, pytest.raises(QueueFullError):
-        send_until_deadline(client, REQUEST, before_retry=lambda *_: retries.append(1))
+        until_deadline(client, sending(client), before_retry=lambda *_: retries.append(1))
     assert ranges == [0.5, 1.0, 2.0, 4.0, 8.0]
     assert len(retries) == 4
     assert time.monotonic() - started < 5
@@ -462,7 +473,7 @@ def test_no_wait_is_longer_than_half_a_minute(
             server.predict_reply = None
 
     with Client(server.endpoint, timeout_seconds=300) as client:
-        send_until_deadline(client, REQUEST, before_retry=lambda *_: None, sleep=sleep)
+        until_deadline(client, sending(client), before_retry=lambda *_: None, sleep=sleep)
     assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30]
 
 
@@ -473,7 +484,7 @@ def test_only_transient_failures_are_retried(server: FakeServing) -> None:
     ):
         server.predict_reply = reply
         with Client(server.endpoint) as client, pytest.raises(kind):
-            send_until_deadline(client, REQUEST, before_retry=lambda *_: pytest.fail("again"))
+            until_deadline(client, sending(client), before_retry=lambda *_: pytest.fail("again"))
 
 
 def test_a_loading_model_is_retried(server: FakeServing) -> None:
@@ -483,8 +494,8 @@ def test_a_loading_model_is_retried(server: FakeServing) -> None:
         def loaded(*_: object) -> None:
             server.state = "AVAILABLE"
 
-        picture = send_until_deadline(
-            client, REQUEST, before_retry=loaded, sleep=lambda _seconds: None
+        picture = until_deadline(
+            client, sending(client), before_retry=loaded, sleep=lambda _seconds: None
         )
         assert picture.seed == 1
         server.state = "LOADING"
