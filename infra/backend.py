@@ -1,7 +1,7 @@
 """The backend in effect, and the stacks whose state is in the checkout's `.state` folder.
 
 That folder is for the stack `local`: it is lost with the checkout, and its secrets have an empty
-passphrase. A new cloud stack in it is refused; one that is already there goes on.
+passphrase. A new or copied cloud stack in it is refused; one that is already there goes on.
 """
 
 from __future__ import annotations
@@ -14,19 +14,22 @@ from urllib.parse import unquote
 
 import yaml
 
+from infra import checkout
+
 _FILE_SCHEME = "file://"
 _CHECKPOINT_SUFFIXES = (".json", ".json.gz", ".json.zst")
 _ROOT = Path(__file__).resolve().parents[1]
 
 
 class BackendError(Exception):
-    """A new cloud stack's state would go to the checkout's state folder."""
+    """A cloud stack is not to be deployed from the checkout's state folder; says what to do."""
 
 
 def check(stack: str, state: Path, *, with_resources: bool = False) -> str:
     """A line on how to move a cloud stack's state if it is in `state`; otherwise nothing.
 
-    Raises BackendError for a new stack, which with_resources includes one without resources.
+    Raises BackendError for a new stack, which with_resources includes one without resources, and
+    for a copied one, whose resources are the original's.
     """
     name = stack.rpartition("/")[2]
     if not is_backend(state) or _target(name) == "local":
@@ -37,6 +40,11 @@ def check(stack: str, state: Path, *, with_resources: bool = False) -> str:
             f"stack {name} would keep its state in {state}, which is for the stack local alone: "
             "type `unset PULUMI_BACKEND_URL PULUMI_CONFIG_PASSPHRASE`, log in to a backend of "
             "your own (`pulumi login`), and run again"
+        )
+    if original := checkout.original_of(state):
+        raise BackendError(
+            f"the state of stack {name} in {state} is a copy of the one in {original}, with the "
+            f"same resources: deploy and destroy it there, in {original.parent}"
         )
     return (
         f"stack {name} keeps its state in {state}, which is for the stack local alone: move it, by "
@@ -106,7 +114,8 @@ def _expanded(path: str) -> Path:
 def _target(stack: str) -> str:
     config = _yaml(f"Pulumi.{stack}.yaml").get("config")
     values = cast("dict[str, Any]", config) if isinstance(config, dict) else {}
-    return str(values.get(f"{project_name()}:target", "local"))  # the default in Pulumi.yaml
+    target = values.get(f"{project_name()}:target") or values.get("target")
+    return str(target or "local")  # the default in Pulumi.yaml
 
 
 def _has_resources(checkpoint: Path) -> bool:

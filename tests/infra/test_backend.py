@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
 
-from infra import backend
+from infra import backend, checkout
 from infra.backend import BackendError, check
 
 ROOT_TYPE = "pulumi:pulumi:Stack"
@@ -60,6 +61,30 @@ def test_a_program_takes_a_stack_without_resources_for_a_new_one(
     assert check("dev", state)
     with pytest.raises(BackendError):
         check("dev", state, with_resources=True)
+
+
+def test_the_copy_of_a_cloud_stack_is_refused_while_the_original_is_there(state: Path) -> None:
+    """Both have the same resources, which `down` in the copy would delete."""
+    original = state.parent.with_name("A") / state.name
+    checkout.adopt(original)
+    shutil.copytree(original, state, dirs_exist_ok=True)
+    add_stack(state, "dev", ROOT_TYPE, "gcp:x")
+    with pytest.raises(BackendError) as error:
+        check("dev", state)
+    assert f"copy of the one in {original}" in str(error.value) and "\n" not in str(error.value)
+    shutil.rmtree(original)
+    assert "move it" in check("dev", state)
+
+
+def test_the_target_counts_with_and_without_the_projects_name(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend, "_ROOT", tmp_path)
+    (tmp_path / "Pulumi.yaml").write_text("name: diffusion-serving\n")
+    for key in ("target", "diffusion-serving:target"):
+        (tmp_path / "Pulumi.dev.yaml").write_text(f"config:\n  {key}: gke\n")
+        with pytest.raises(BackendError):
+            check("dev", state)
 
 
 def test_a_stack_for_this_machine_may_be_there(state: Path) -> None:
