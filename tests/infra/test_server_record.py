@@ -36,7 +36,8 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerOptions:
     root = quick_server.write(tmp_path / "project")
     monkeypatch.setattr("infra.server_process._PROJECT_ROOT", root)
     model = tmp_path / "models" / "abc"
-    return ServerOptions(model, "stable-diffusion", "127.0.0.1", *free_ports(2), 8, 60)
+    rest_port, grpc_port = free_ports(2)
+    return ServerOptions(model, "stable-diffusion", "127.0.0.1", rest_port, grpc_port, 8, 60)
 
 
 @pytest.fixture
