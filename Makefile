@@ -146,9 +146,14 @@ _down_local: _ready
 	  $(MAKE) --no-print-directory _destroy; else echo '$(NO_LOCAL_STACK)'; fi
 	@$(PYTHON) -m infra.local_state remove
 
+# `pulumi cancel` would remove the lock of an operation that runs.
 unlock: _ready ## remove the stack's lock, which an operation on another machine left
-	@if [ "$$STACK" = local ] && ! [ -d .state ]; then echo 'nothing to unlock: there is no stack "local"'; \
-	else $(PULUMI) cancel --yes --stack "$$STACK"; fi
+ifeq ($(STACK),local)
+	@if [ -d .state ]; then $(PYTHON) -m engine cancel --yes --stack local; \
+	else echo 'nothing to unlock: there is no stack "local"'; fi
+else
+	@$(PULUMI) cancel --yes --stack "$$STACK"
+endif
 
 generate: _ready ## draw a picture: make generate PROMPT="a small red circle on white"
 	@$(PYTHON) -m client generate --stack "$$STACK" --prompt="$$PROMPT" $(ARGS)

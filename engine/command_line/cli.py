@@ -118,6 +118,11 @@ def _cancel(options: argparse.Namespace) -> None:
     files = stack_files(options)
     held = locks.read_locks(files.lock_folder)
     for lock in held:
+        if lock.is_in_use:
+            raise errors.EngineError(
+                f"{lock} still runs: wait for it to finish, or stop it (Ctrl-C where it was "
+                f"started, or `kill {lock.pid}`); two at once would damage the stack's state"
+            )
         print(f"held by {lock}")
     if held:
         confirm(options, f"This will remove all locks of stack '{files.name}'!")

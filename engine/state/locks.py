@@ -31,6 +31,8 @@ from engine.state import files
 _FLOCK_KEY = "flock"
 """In a lock file's content: its holder locks the file itself. The official CLI ignores the key."""
 
+_OFFICIAL_PROGRAM = "pulumi"
+
 # PROC_PID_INIT_INO and PROC_UTS_INIT_INO of Linux's include/linux/proc_ns.h.
 _FIRST_PID_NAMESPACE = "pid:[4026531836]"
 _FIRST_UTS_NAMESPACE = "uts:[4026531838]"
@@ -60,19 +62,29 @@ class Lock:
         if self.hostname != socket.gethostname() or self.pid <= 0:
             return False
         if self.has_flock:
-            return _is_unlocked(self.file)
+            return _is_locked(self.file) is False
         return _shows_all_of_this_host() and not _is_running(self.pid)
 
+    @property
+    def is_in_use(self) -> bool:
+        """Whether the operation that took the lock surely runs."""
+        if self.has_flock:
+            return _is_locked(self.file) is True
+        is_here = self.hostname == socket.gethostname() and self.pid > 0
+        return is_here and _ps("comm", self.pid).rpartition("/")[2] == _OFFICIAL_PROGRAM
 
-def _is_unlocked(file: Path) -> bool:
-    """Whether no open file holds a lock on this one; False if that cannot be told."""
+
+def _is_locked(file: Path) -> bool | None:
+    """Whether an open file holds a lock on this one; None if that cannot be told."""
     try:
         with file.open(encoding="utf-8") as opened:
             # A shared lock, so that two who ask at once don't see each other's.
             fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return True
+            return False
+    except BlockingIOError:
+        return True
     except OSError:
-        return False
+        return None
 
 
 def _shows_all_of_this_host() -> bool:
@@ -115,9 +127,17 @@ def _is_zombie(pid: int) -> bool:
             stat = Path(f"/proc/{pid}/stat").read_text(errors="replace", encoding="utf-8")
             return stat.rpartition(")")[2].split()[0] in "ZX"
         return False
-    command = ["ps", "-o", "stat=", "-p", str(pid)]
-    listing = subprocess.run(command, capture_output=True, encoding="ascii", check=False)
-    return listing.stdout.strip().startswith("Z")
+    return _ps("stat", pid).startswith("Z")
+
+
+def _ps(column: str, pid: int) -> str:
+    """What `ps` says of a process; empty if there is none, or no `ps`."""
+    command = ["ps", "-o", f"{column}=", "-p", str(pid)]
+    try:
+        listing = subprocess.run(command, capture_output=True, errors="replace", check=False)
+    except OSError:
+        return ""
+    return listing.stdout.strip()
 
 
 def read_locks(folder: Path) -> list[Lock]:

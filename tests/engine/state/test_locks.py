@@ -6,6 +6,7 @@ import datetime
 import fcntl
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -208,3 +209,28 @@ def test_cancel_removes_every_lock(project: PulumiProject) -> None:
     ran = project.run("cancel", "--yes")
     assert ran.code == 0 and "held by ada@elsewhere" in ran.out
     assert list(project.locks.iterdir()) == []
+
+
+def test_cancel_leaves_the_lock_of_an_operation_that_runs(project: PulumiProject) -> None:
+    with locks.held(project.locks) as mine:
+        ran = project.run("cancel", "--yes")
+        assert ran.code == 1 and len(ran.err.splitlines()) == 1
+        assert f"`kill {os.getpid()}`" in ran.err
+        assert mine.exists()
+    put_lock(project, ended_process(), flock=True)
+    assert project.run("cancel", "--yes").code == 0
+
+
+def test_cancel_leaves_the_lock_of_an_official_cli_that_runs(
+    project: PulumiProject, tmp_path: Path
+) -> None:
+    program = tmp_path / "pulumi"
+    shutil.copy(shutil.which("sleep") or "", program)
+    with subprocess.Popen([program, "60"]) as official:
+        try:
+            file = put_lock(project, official.pid)
+            assert project.run("cancel", "--yes").code == 1
+            assert file.exists()
+        finally:
+            official.kill()
+    assert project.run("cancel", "--yes").code == 0
