@@ -34,7 +34,7 @@ class Calls:
         self._slots = threading.BoundedSemaphore(handled)
         self._message_seconds = message_seconds
         self.incomplete: dict[grpc.ServicerContext, float] = {}
-        """The calls whose messages have not come, and when they began."""
+        """The calls whose messages have not come, and since when they are waited for."""
         self._ended = threading.Event()
         threading.Thread(target=self._watch, name="grpc-watch", daemon=True).start()
 
@@ -45,11 +45,18 @@ class Calls:
             ServingError: the call has none.
             grpc.RpcError: the client has cancelled it, or took too long.
         """
+        with self.limited(context):
+            try:
+                return next(messages)
+            except StopIteration:
+                raise ServingError(Code.UNIMPLEMENTED, "The call has no message") from None
+
+    @contextlib.contextmanager
+    def limited(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """The call is cancelled if what is done meanwhile takes longer than a message may."""
         self.incomplete[context] = time.monotonic()
         try:
-            return next(messages)
-        except StopIteration:
-            raise ServingError(Code.UNIMPLEMENTED, "The call has no message") from None
+            yield
         finally:
             del self.incomplete[context]
 

@@ -63,7 +63,7 @@ class RpcServer(grpc.GenericRpcHandler):
             options=_options(flags.grpc_channel_arguments),
             maximum_concurrent_rpcs=handled + INCOMPLETE_CALLS,
         )
-        reflection.enable(self._server, has_health)
+        reflection.enable(self._server, self._calls, has_health)
         if flags.port:
             self._bind(flags.host, flags.port)
         if flags.grpc_socket_path:

@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 
 from devserver.errors import ServingError
-from devserver.rpc import tensor_proto
+from devserver.rpc import reflection, tensor_proto
 from devserver.rpc.calls import MAX_MESSAGE_BYTES, Calls
 from tests.devserver import http2
 from tests.devserver.http2 import DATA, END_HEADERS, HEADERS, PREFACE, SETTINGS, Frame
@@ -150,6 +150,32 @@ def test_a_shape_of_very_many_sizes_is_refused_at_once() -> None:
     with pytest.raises(ServingError, match="tensor parsing error: x"):
         tensor_proto.decode("x", tensor)
     assert time.monotonic() - start < 5
+
+
+def test_a_reflection_stream_that_does_not_end_is_cancelled() -> None:
+    calls = Calls(1, message_seconds=0.3)
+    made = grpc.server(futures.ThreadPoolExecutor(1))
+    reflection.enable(made, calls, health=False)
+    (port,) = free_ports(1)
+    made.add_insecure_port(f"127.0.0.1:{port}")
+    made.start()
+    silent = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        silent.wait(20)
+        yield from ()
+
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stream = channel.stream_stream(
+            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+        )
+        with pytest.raises(grpc.RpcError) as ended:
+            next(stream(nothing(), timeout=10))
+        assert ended.value.code() is grpc.StatusCode.CANCELLED
+        silent.set()
+        assert len(list(ProtoReflectionDescriptorDatabase(channel).get_services())) == 3
+    made.stop(0)
+    calls.stop()
 
 
 def test_a_client_can_predict_with_reflection_alone(server: Server) -> None:
