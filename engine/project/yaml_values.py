@@ -25,7 +25,7 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _TIMESTAMP = re.compile(
     r"(\d{4})-(\d\d?)-(\d\d?)"
-    r"(?:(?:[Tt](\d\d?):(\d\d?):(\d\d?)(\.\d+)?(Z|[-+]\d\d:\d\d))"
+    r"(?:(?:[Tt](\d\d?):(\d\d?):(\d\d?)(\.\d+)?(Z|[-+]\d\d:[0-5]\d))"
     r"|(?: (\d\d?):(\d\d?):(\d\d?)(\.\d+)?))?"
 )
 _INTEGERS = range(-(2**63), 2**64)
@@ -113,13 +113,13 @@ def _time(match: re.Match[str]) -> datetime.datetime | None:
     year, month, day = (int(part) for part in match.groups()[:3])
     given = match.groups()[3:7] if match[4] else match.groups()[8:]
     hour, minute, second = (int(part or 0) for part in given[:3])
-    zone = datetime.UTC
-    if match[8] and match[8] != "Z":
-        sign = -1 if match[8][0] == "-" else 1
-        offset = datetime.timedelta(hours=int(match[8][1:3]), minutes=int(match[8][4:]))
-        zone = datetime.timezone(sign * offset)
     microseconds = round(float(given[3] or 0) * 1e6)
     try:
+        zone = datetime.UTC
+        if match[8] and match[8] != "Z":
+            sign = -1 if match[8][0] == "-" else 1
+            offset = datetime.timedelta(hours=int(match[8][1:3]), minutes=int(match[8][4:]))
+            zone = datetime.timezone(sign * offset)
         return datetime.datetime(year, month, day, hour, minute, second, microseconds, zone)
     except ValueError:
         return None
@@ -180,4 +180,5 @@ def _time_text(value: datetime.datetime) -> str:
     offset = value.strftime("%z") or "+0000"
     zone = "UTC" if offset == "+0000" else offset
     fraction = f"{value:%f}".rstrip("0")
-    return f"{value:%Y-%m-%d %H:%M:%S}{'.' if fraction else ''}{fraction} {offset} {zone}"
+    day = f"{value.year:04}-{value:%m-%d}"  # %Y does not pad a year before 1000 everywhere
+    return f"{day} {value:%H:%M:%S}{'.' if fraction else ''}{fraction} {offset} {zone}"
