@@ -39,8 +39,10 @@ _NOT_CONNECTED = re.compile(r"failed to connect to all addresses", re.IGNORECASE
 _NO_GRPC = re.compile(r"failed parsing http/2|http1\.x server", re.IGNORECASE)
 _NO_SUCH_HOST = re.compile(r"(dns|name) resolution failed|domain name not found", re.IGNORECASE)
 _TOO_LONG = re.compile(r"CLIENT: Received message larger than max \(\d+ vs\. (\d+)\)")
+_RESET = re.compile(r"stream removed", re.IGNORECASE)
+"""The code depends on the reason that came with it."""
 _LOST = re.compile(
-    r"stream removed|socket closed|connection (reset|closed|dropped)|broken pipe|recvmsg|sendmsg|"
+    r"socket closed|connection (reset|closed|dropped)|broken pipe|recvmsg|sendmsg|"
     r"goaway|keepalive|cancelling all calls|endpoint closing",
     re.IGNORECASE,
 )
@@ -152,6 +154,8 @@ class RpcMessages:
     ) -> ClientError | NotServedError:
         """The exception for a failed Predict. in_time: it failed within `timeout_seconds`."""
         message, code = _message(error), _code(error)
+        if _RESET.search(message):
+            return self._fail.lost(_cause(message))
         match code:
             case grpc.StatusCode.DEADLINE_EXCEEDED if in_time:
                 return self._fail.given_up(message, code.name)

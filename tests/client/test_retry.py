@@ -32,6 +32,8 @@ from client import (
 )
 from client.api import LOADING_SECONDS
 from client.command_line.progress import Progress
+from client.description import Served
+from client.errors import Repeat
 from client.retry import until_deadline
 from client.stacks import starting
 from client.transports.rest_messages import retry_after_seconds
@@ -193,6 +195,35 @@ def test_a_connection_lost_in_mid_picture_is_asked_again_at_most_twice(
     ran = run("generate", "x", "--endpoint", dropping.endpoint, "--timeout", "30")
     dropping.close()
     assert (ran.code, len(came)) == (code, asked), ran.err
+
+
+@pytest.mark.parametrize("reason", [0, 2, 7, 8, 11])
+def test_a_grpc_stream_that_a_gateway_resets_is_a_lost_connection(reason: int) -> None:
+    """gRPC gives each of HTTP/2's reasons another code."""
+    reset = (4).to_bytes(3) + b"\3\0" + (1).to_bytes(4) + reason.to_bytes(4)
+    settings = b"\0\0\0\4\0\0\0\0\0"
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(settings)
+            content = b""
+            while b"blue moon" not in content:
+                content += connection.recv(65536)
+            connection.sendall(reset)
+            connection.recv(65536)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        endpoint = f"grpc://127.0.0.1:{listener.getsockname()[1]}"
+        with (
+            Client(endpoint, timeout_seconds=10) as client,
+            pytest.raises(UnreachableError) as lost,
+        ):
+            client.known = Served(Limits())
+            client.send(PictureRequest("blue moon", "", 1, 3.0, 1))
+    assert lost.value.repeat is Repeat.SPARINGLY
+    assert "stream removed" in str(lost.value)
 
 
 def test_retry_after_is_honoured(server: FakeServing, monkeypatch: pytest.MonkeyPatch) -> None:
