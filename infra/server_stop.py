@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import psutil
 
 from infra.server_record import RunningServer
 
 STOP_TIMEOUT_SECONDS = 20.0
+_POLL_SECONDS = 0.02
 
 
 class ServerStopError(Exception):
@@ -38,7 +40,20 @@ def terminate(process: psutil.Process | None) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         process.terminate()
         try:
-            process.wait(STOP_TIMEOUT_SECONDS)
+            _wait(process)
         except psutil.TimeoutExpired:
             process.kill()
-            process.wait(STOP_TIMEOUT_SECONDS)
+            _wait(process)
+
+
+def _wait(process: psutil.Process) -> None:
+    """Wait until the process has exited. Raises psutil.TimeoutExpired.
+
+    `Process.wait` would also wait for the parent to notice, which may be a container's first
+    process that never does.
+    """
+    deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > deadline:
+            raise psutil.TimeoutExpired(STOP_TIMEOUT_SECONDS, process.pid)
+        time.sleep(_POLL_SECONDS)

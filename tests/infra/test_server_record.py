@@ -21,7 +21,7 @@ from infra import ports
 from infra.local import LocalModelServerProvider
 from infra.server_process import ServerOptions, ServerProcess
 from infra.server_record import RECORD_FILE, running_server
-from infra.server_stop import ServerStopError
+from infra.server_stop import ServerStopError, terminate
 from render.recorder import ROOT
 from tests.infra import quick_server
 from tests.processes import free_ports, is_running, wait_until
@@ -167,6 +167,21 @@ def test_a_server_outside_of_a_container_is_not_stopped_from_inside(
     assert f"ServerStopError: the server runs as process {pid} on " in ended.stderr
     assert is_running(pid)
     assert running_server(folder) is not None
+
+
+def test_a_server_that_nobody_waits_for_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose first process leaves zombies."""
+    monkeypatch.setattr("infra.server_stop.STOP_TIMEOUT_SECONDS", 2.0)
+    command = ["sh", "-c", "sleep 100 & echo $!; exec sleep 100"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        try:
+            assert parent.stdout is not None
+            process = psutil.Process(int(parent.stdout.readline()))
+            wait_until(lambda: process.name() == "sleep", "the process to start")
+            terminate(process)
+            assert process.status() == psutil.STATUS_ZOMBIE
+        finally:
+            parent.kill()
 
 
 def test_a_busy_server_is_alive_without_an_answer(folder: Path, options: ServerOptions) -> None:
