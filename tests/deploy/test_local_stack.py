@@ -102,7 +102,9 @@ def test_ports_in_use_are_one_clear_error_before_the_export_and_the_next_up_work
             both = checkout.make("up", code=2)
     assert f"port {ports[0]} is in use by another program" in one
     assert f"ports {ports[0]} and {ports[1]} are in use by other programs" in both
-    assert "\n  diffusion-serving:grpcPort: " in both
+    # As lines to put into the file, below the engine's own indentation of messages.
+    assert "\n      diffusion-serving:restPort: " in both
+    assert "\n      diffusion-serving:grpcPort: " in both
     assert checkout.models() == []
     checkout.add_model(demo_model)
     checkout.make("up")
