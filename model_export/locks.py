@@ -2,13 +2,14 @@
 
 Stacks with equal models share a folder. Whoever writes or deletes there holds its lock, so that
 none removes what another is writing or has just adopted. On this machine it is a locked file beside
-the folder: the kernel frees it when its holder ends, however that ends. `gcs_lock` has the one for
-buckets.
+the folder: the kernel frees it when its holder ends, however that ends. Where files cannot be
+locked, a warning takes its place. `gcs_lock` has the one for buckets.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -24,6 +25,7 @@ EXPIRY_SECONDS = 60.0
 """A holder in a bucket that gives no sign of life for so long is taken for dead."""
 _SAY_AGAIN_SECONDS = 15.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 2.0
+_WITHOUT_LOCKS = (errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK)
 _FILE_NAME = re.compile(r"\.[0-9a-f]{16}\.lock")
 
 
@@ -143,8 +145,13 @@ def _lock(file: IO[str], path: Path) -> None:
         file.seek(0)
         raise BusyError(file.read(200).strip() or "another process") from None
     except OSError as error:
-        error.filename = str(path)  # a file system without locks
-        raise
+        if error.errno not in _WITHOUT_LOCKS:
+            error.filename = str(path)
+            raise
+        console.say(
+            f"warning: {path.parent} is on a file system without locks: "
+            "publish and delete models there one at a time"
+        )
 
 
 def remove_free_locks(parent: Path) -> None:

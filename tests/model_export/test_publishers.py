@@ -6,7 +6,9 @@ The processes are real ones; `publisher` makes them slow, so that they meet.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import random
 import signal
 import subprocess
@@ -50,6 +52,22 @@ def gate(tmp_path: Path) -> Path:
     gate = tmp_path / "gate"
     gate.touch()
     return gate
+
+
+def test_a_file_system_without_locks_can_be_used_by_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that a model that was published there can be replaced and deleted."""
+
+    def flock(_file: object, _operation: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    storage = FileStorage((tmp_path / "0123456789abcdef").as_uri())
+    with locked(storage) as lock:
+        lock.check()
+    assert list(tmp_path.iterdir()) == []
+    assert "file system without locks" in capsys.readouterr().out
 
 
 class Publishers:
