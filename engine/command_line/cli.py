@@ -42,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("error: interrupted; nothing was changed", file=sys.stderr)
         return errors.EXIT_CANCELLED
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}; fix that and run again", file=sys.stderr)
         return errors.EXIT_ERROR
     return 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 # Of a temporary file before its rename; a killed engine may leave one behind.
@@ -19,6 +20,22 @@ def write_atomically(
     durable: wait until the text and its name are on disk.
     scratch: folder of the temporary file, on the same file system; by default the file's own.
     """
+    with naming(path):
+        _write_atomically(path, text, durable, scratch)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Generator[None]:
+    """Name the path in an error of the system that names none, as that of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def _write_atomically(path: Path, text: str, durable: bool, scratch: Path | None) -> None:
     missing = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(

@@ -193,11 +193,12 @@ def held(folder: Path) -> Generator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     # Written elsewhere, since every file in the folder counts as a lock.
     scratch = folder.parent / f"{mine.name}{files.TEMPORARY_SUFFIX}"
-    with scratch.open("x", encoding="utf-8") as file:  # its lock is held until it is closed
+    with scratch.open("xb", buffering=0) as file:  # its lock is held until it is closed
         try:
-            file.write(json.dumps(_content(_locked(file)), separators=(",", ":")))
-            file.flush()
-            scratch.replace(mine)
+            content = json.dumps(_content(_locked(file)), separators=(",", ":"))
+            with files.naming(mine):
+                file.write(content.encode())
+                scratch.replace(mine)
             refuse_if_locked()
             yield mine
         finally:
@@ -205,7 +206,7 @@ def held(folder: Path) -> Generator[Path]:
             mine.unlink(missing_ok=True)
 
 
-def _locked(file: IO[str]) -> bool:
+def _locked(file: IO[bytes]) -> bool:
     """Lock the open file; False where the file system does not support it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
