@@ -39,7 +39,8 @@ class Client:
     `protocol` applies to endpoints without a scheme, REST by default. The URL of a REST request,
     such as `http://host:port/v1/models/NAME:predict`, gives the endpoint and the model.
 
-    The model itself says its limits and defaults; it is asked once, when they are first needed.
+    The model itself says its limits and defaults; it is asked once, when they are first needed,
+    and again after a picture that shows that it was replaced.
     `limits` holds what it does not say: the queue, the timeout, and everything if it is an older
     export, of which `warn` is told. `Client.from_stack` takes them from the deployment. Every
     method raises a `ClientError` on failure.
@@ -100,8 +101,9 @@ class Client:
         return self._served(timeout_seconds).description
 
     def _served(self, timeout_seconds: float | None = None) -> Served:
-        if self.known is not None:
-            return self.known
+        known = self.known  # another thread may forget it
+        if known is not None:
+            return known
         seconds = self.bounded(timeout_seconds)
         deadline = time.monotonic() + seconds
         if not self._asking.acquire(timeout=seconds):
@@ -113,10 +115,16 @@ class Client:
 
     def learn(self, answers: Answers) -> Served:
         """Take limits and defaults from what the servers answered about their models."""
-        self.known = judge(answers, self._assumed)
-        for line in self.known.warnings:
+        self.known = known = judge(answers, self._assumed)
+        for line in known.warnings:
             self._warn(line)
-        return self.known
+        return known
+
+    def notice(self, fingerprint: str) -> None:
+        """Forget limits and defaults if a picture is from a model that was not asked."""
+        known = self.known
+        if known is not None and known.description and fingerprint not in known.fingerprints:
+            self.known = None
 
     @property
     def endpoint(self) -> str:
@@ -206,6 +214,7 @@ class Client:
         self.limits.check(request)
         started = time.monotonic()
         answer = self._transport.predict(request, self.bounded(timeout_seconds))
+        self.notice(answer.fingerprint)
         return answer.picture(request, time.monotonic() - started)
 
     def bounded(self, timeout_seconds: float | None) -> float:

@@ -81,6 +81,7 @@ class AsyncClient:
     async def _send(self, request: PictureRequest, timeout_seconds: float) -> Picture:
         started = time.monotonic()
         answer = await self._connected().predict(request, timeout_seconds)
+        self.client.notice(answer.fingerprint)
         return answer.picture(request, time.monotonic() - started)
 
     async def describe(self, timeout_seconds: float | None = None) -> ModelDescription | None:
@@ -121,10 +122,9 @@ class AsyncClient:
         except TimeoutError:
             raise self.client.timed_out(seconds) from None
         try:
-            if self.client.known is None:
-                answers = await self._connected().describe(seconds_until(deadline))
-                return self.client.learn(answers)
-            return self.client.known
+            return self.client.known or self.client.learn(
+                await self._connected().describe(seconds_until(deadline))
+            )
         finally:
             self._asking.release()
 

@@ -36,12 +36,13 @@ class Served:
     """What a client knows of the model behind its endpoints.
 
     description is None if the model does not say what it is; `limits` are then assumed. warnings:
-    one line each.
+    one line each. fingerprints: those of all models that were described.
     """
 
     limits: Limits
     description: ModelDescription | None = None
     warnings: tuple[str, ...] = ()
+    fingerprints: frozenset[str] = frozenset()
 
 
 Answers = Sequence[tuple[str, str | ClientError]]
@@ -83,7 +84,12 @@ def judge(answers: Answers, assumed: Limits) -> Served:
                 f"({description.fingerprint})"
             )
     values = f"the defaults and limits are those of {first}"
-    return Served(description.limits, description, tuple(f"{line}: {values}" for line in problems))
+    return Served(
+        description.limits,
+        description,
+        tuple(f"{line}: {values}" for line in problems),
+        frozenset(model.fingerprint for _, model in described),
+    )
 
 
 def read(text: str, assumed: Limits) -> ModelDescription:

@@ -190,15 +190,14 @@ def print_result(path: Path, picture: Picture) -> None:
 
 def print_warnings(picture: Picture, request: PictureRequest, client: Client) -> None:
     """Warn on standard error where the picture differs from the request."""
-    most = client.limits.max_prompt_tokens
     for name, tokens, is_cut in (
         ("prompt", picture.prompt_tokens, picture.truncated),
         ("negative prompt", picture.negative_prompt_tokens, picture.negative_prompt_truncated),
     ):
         if is_cut:
             print_warning(
-                f"the {name} has {tokens} tokens, but the model reads only the first {most}: "
-                "shorten it"
+                f"the {name} has {tokens} tokens, but the model reads only the first "
+                f"{client.limits.max_prompt_tokens}: shorten it"
             )
     if picture.num_steps != request.num_steps:
         print_warning(f"the server ran {picture.num_steps} steps, not {request.num_steps}")

@@ -73,6 +73,35 @@ def test_the_models_limits_are_those_that_count(endpoint: str, server: FakeServi
         assert (client.limits.queue, client.limits.request_timeout_seconds) == (3, 9.0)
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_model_that_was_replaced_is_asked_again(
+    endpoint: str, server: FakeServing, is_async: bool
+) -> None:
+    """The first picture of another model shows that it is another."""
+    said = {**DESCRIPTION, "fingerprint": "f00d", "limits": {"defaultSteps": 7}}
+
+    def replace() -> None:
+        server.described, server.fingerprint = said, "f00d"
+
+    async def draw(client: Client) -> None:
+        async with AsyncClient(client) as several:
+            await several.generate("x")
+            replace()
+            for _ in range(3):
+                await several.generate("x")
+
+    with Client(endpoint) as client:
+        if is_async:
+            asyncio.run(draw(client))
+        else:
+            client.generate("x")
+            replace()
+            for _ in range(3):
+                client.generate("x")
+    assert [row["num_steps"] for row in server.rows] == [20, 20, 7, 7]
+    assert server.times_described == 2
+
+
 def test_a_model_is_asked_once_per_client(endpoint: str, server: FakeServing) -> None:
     with Client(endpoint) as client:
         assert server.times_described == 0
