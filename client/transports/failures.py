@@ -113,8 +113,9 @@ class Failures:
         return self.model_not_found(refusal.message, refusal.status)
 
     def timed_out(self, timeout_seconds: float) -> ClientError:
+        # Rounded: what is left of a time limit is a little less than was given.
         return RequestTimeoutError(
-            f"no response from {self.endpoint} within {round(timeout_seconds, 2):g} s: "
+            f"no response from {self.endpoint} within {max(round(timeout_seconds, 1), 0.1):g} s: "
             "raise --timeout, or ask for fewer steps"
         )
 

@@ -39,10 +39,10 @@ _NOT_CONNECTED = re.compile(r"failed to connect to all addresses", re.IGNORECASE
 _NO_GRPC = re.compile(r"failed parsing http/2|http1\.x server", re.IGNORECASE)
 _NO_SUCH_HOST = re.compile(r"(dns|name) resolution failed|domain name not found", re.IGNORECASE)
 _TOO_LONG = re.compile(r"CLIENT: Received message larger than max \(\d+ vs\. (\d+)\)")
-_RESET = re.compile(r"stream removed", re.IGNORECASE)
+_RESET = re.compile(r"received rst_stream", re.IGNORECASE)
 """The code depends on the reason that came with it."""
 _LOST = re.compile(
-    r"socket closed|connection (reset|closed|dropped)|broken pipe|recvmsg|sendmsg|"
+    r"stream removed|socket closed|connection (reset|closed|dropped)|broken pipe|recvmsg|sendmsg|"
     r"goaway|keepalive|cancelling all calls|endpoint closing",
     re.IGNORECASE,
 )

