@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Collection, Mapping
+
+import psutil
 
 _PROJECT = "diffusion-serving"
 _STEP = 10
@@ -34,9 +37,22 @@ def problem(
     else:
         found = f"ports {' and '.join(map(str, taken.values()))} are in use by other programs"
     return (
-        f"{found} (the server of another checkout?): stop it, or put into "
+        f"{found} ({_holders(taken.values())}): stop it, or put into "
         f"Pulumi.{stack}.yaml, under `config:`{''.join(lines)}"
     )
+
+
+def _holders(ports: Collection[int]) -> str:
+    """The processes that listen there, as far as the system tells: not those of other users."""
+    found: set[str] = set()
+    with contextlib.suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr
+            if listens and listens.port in ports and connection.pid is not None:
+                with contextlib.suppress(psutil.Error):
+                    folder = psutil.Process(connection.pid).cwd()
+                    found.add(f"process {connection.pid}, in {folder}")
+    return "; ".join(sorted(found)) or "the server of another checkout?"
 
 
 def is_free(host: str, port: int) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import psutil
 import pulumi
 import pytest
 import yaml
@@ -50,6 +51,22 @@ def test_only_a_taken_port_is_named(taken: tuple[int, int]) -> None:
     assert problem and f"port {taken[0]} is in use by another program" in problem
     assert "grpcPort" in problem and "restPort" not in problem
     assert ports.problem(HOST, {"restPort": free}) is None
+
+
+def test_the_process_that_has_the_ports_is_named(
+    taken: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a server whose `.state` was removed by hand, of which nothing else tells."""
+    wanted = {"restPort": taken[0], "grpcPort": taken[1]}
+    problem = ports.problem(HOST, wanted)
+    assert problem and f"(process {os.getpid()}, in {Path.cwd()}): stop it" in problem
+
+    def denied(_kind: str) -> None:
+        raise psutil.AccessDenied(None, None, None)
+
+    monkeypatch.setattr(psutil, "net_connections", denied)
+    problem = ports.problem(HOST, wanted)
+    assert problem and "(the server of another checkout?)" in problem
 
 
 def test_the_ports_of_our_own_server_are_free_for_it(
