@@ -42,7 +42,8 @@ def test_both_ports_are_named_at_once_with_lines_for_the_stacks_file(
     assert f"Pulumi.{pulumi.get_stack()}.yaml, under `config:`" in first
     settings = yaml.safe_load("\n".join(["config:", *lines]))["config"]
     assert list(settings) == ["diffusion-serving:restPort", "diffusion-serving:grpcPort"]
-    local.require_free_ports(*settings.values(), tmp_path)
+    rest_port, grpc_port = settings.values()
+    local.require_free_ports(rest_port, grpc_port, tmp_path)
 
 
 def test_only_a_taken_port_is_named(taken: tuple[int, int]) -> None:
