@@ -1,9 +1,6 @@
 """`python -m client`."""
 
-import sys
-
 from client.command_line.cli import main
-from console import escape_unencodable
+from console import run_command
 
-escape_unencodable()
-sys.exit(main())
+run_command(main)

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from console import say
+from console import run_command, say
 from console.invocation import started_as
 from infra import backend, checkout
 from infra.server_process import ServerProcess
@@ -181,4 +181,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -1,9 +1,6 @@
 """`python -m model_export`: the command line, in `cli`."""
 
-import sys
-
-from console import escape_unencodable
+from console import run_command
 from model_export.cli import main
 
-escape_unencodable()
-sys.exit(main())
+run_command(main)

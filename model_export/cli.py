@@ -88,6 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(str(error), USAGE)
     except _FAILURES as error:
         return _complain(str(error), FAILED)
+    except BrokenPipeError:  # nobody reads the output
+        raise
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _complain(f"{place}{error.strerror or error}", FAILED)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pulumi
 
-from console import escape_unencodable
+from console import run_command
 from console.invocation import started_as
 from render import manifests, placeholders, table
 from render.recorder import PROJECT, ROOT, Run, run_program, stack_config
@@ -88,5 +88,4 @@ def _complain(message: str) -> int:
 
 
 if __name__ == "__main__":
-    escape_unencodable()
-    sys.exit(main())
+    run_command(main)

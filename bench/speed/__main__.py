@@ -32,7 +32,7 @@ from bench.speed.machine import Machine, this_machine
 from bench.speed.results import Result, Results, Round, read
 from bench.speed.verdicts import verdicts
 from bench.two_servers import measure, two_servers
-from console import escape_unencodable
+from console import run_command
 from model_export.profiles import EXACT
 
 DOCUMENT, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
@@ -366,5 +366,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    escape_unencodable()
-    sys.exit(main())
+    run_command(main)

@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, EOFError):  # Ctrl-C, or Ctrl-D at a prompt
         print("error: interrupted; nothing was changed", file=sys.stderr)
         return errors.EXIT_CANCELLED
+    except BrokenPipeError:  # nobody reads the output
+        raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(f"error: {where}{error.strerror or error}; fix that and run again", file=sys.stderr)

@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from console import escape_unencodable
+from console import run_command
 from console.invocation import started_as
 from model_export.demo.stage import Recipe
 from model_export.demo.train import train
@@ -155,5 +155,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    escape_unencodable()
-    sys.exit(main())
+    run_command(main)
