@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ PARTS = ("__main__.py", "Makefile", "Pulumi.yaml", "Pulumi.local.yaml", "Pulumi.
 # What the virtual environment was made from: make compares their times with its own.
 REQUIREMENTS = ("requirements.txt", "constraints.txt")
 COMMAND_TIMEOUT_SECONDS = 600
+_PROVIDER = "pulumi-resource-pulumi-python"
 MAKE_VARIABLES = {"ARGS", "ENGINE", "OUT", "PROMPT", "STACK"}
 """Settings that count on make's command line, and not in the environment."""
 
@@ -102,6 +104,16 @@ class Checkout:
             except (psutil.Error, OSError):
                 continue
         return found
+
+    def stop_orphaned_plugins(self) -> None:
+        """Stop the plugins of official CLIs that were killed: they do not end by themselves."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                words = " ".join(process.cmdline())
+                if process.ppid() == 1 and ("pulumi-language-" in words or _PROVIDER in words):
+                    for one in (*process.children(recursive=True), process):
+                        one.kill()
+                        one.wait(10)
 
     def add_model(self, model: Path, name: str = "") -> None:
         """Publish a copy of this model here, which `make up` then finds."""

@@ -144,6 +144,7 @@ def interrupt_and_converge(checkout: Checkout, times: int, seed: int) -> None:
     checkout.make("up")
     ask(checkout, "a blue star")
     checkout.make("down")
+    checkout.stop_orphaned_plugins()
     assert checkout.processes() == []
     assert not (checkout.folder / ".state").exists()
 
