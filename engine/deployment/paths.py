@@ -79,9 +79,9 @@ def _reset(path: PropertyPath, old: PropertyValue, new: PropertyValue, *, secret
     if rest:
         if not isinstance(old, dict) or not isinstance(new, dict):
             return not isinstance(old, dict) and not isinstance(new, dict)
-        if element not in old or element not in new:
-            return element not in old and element not in new
-        return _reset(rest, old[element], new[element], secret=secret)
+        if element not in new:
+            return element not in old
+        return _reset(rest, old.get(element), new[element], secret=secret)
     if isinstance(old, dict) and element in old:
         if not isinstance(new, dict):
             return False
