@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,9 @@ class Outcome:
     cloud: dict[str, str]
     calls: list[str]
     output: str
+
+    def without_deletions(self) -> Outcome:
+        return replace(self, calls=[one for one in self.calls if not one.startswith("delete ")])
 
 
 class Lane:
@@ -191,6 +194,7 @@ def compare(histories: Mapping[str, History], folder: Path, first: Lane) -> Iter
     """
     steps = max(len(history) for history in histories.values())
     lanes: dict[str, Lane] = {}
+    was_partial = False
     for step in range(steps + 2):
         is_last = step == steps + 1
         programs, trouble = _programs_at(histories, min(step, steps - 1))
@@ -213,10 +217,17 @@ def compare(histories: Mapping[str, History], folder: Path, first: Lane) -> Iter
                 trouble,
                 refresh=step in REFRESHED_STEPS,
             )
-        found = list(_differences(step, outcomes, {} if is_last else programs, trouble))
+        # How many deletions precede a failing one differs from run to run, and so how many are left
+        # for the next step.
+        is_partial = trouble is not None and trouble[1] == "delete"
+        if was_partial:
+            outcomes = {name: outcome.without_deletions() for name, outcome in outcomes.items()}
+        shown = {} if is_last else programs
+        found = list(_differences(step, outcomes, shown, is_partial=is_partial))
         if found:
             yield from found
             return
+        was_partial = is_partial
 
 
 def _programs_at(
@@ -246,10 +257,9 @@ def _differences(
     step: int,
     outcomes: Mapping[str, Outcome],
     programs: Mapping[str, list[dict[str, Any]]],
-    trouble: list[str] | None,
+    *,
+    is_partial: bool,
 ) -> Iterator[Difference]:
-    # How many deletions precede a failing one differs from run to run.
-    is_partial = trouble is not None and trouble[1] == "delete"
     reference = next(iter(outcomes))
     expected = outcomes[reference]
     for name, outcome in outcomes.items():
