@@ -196,15 +196,19 @@ def with_aliases_resolved(resources: list[Resource]) -> list[Resource]:
 def _with_urns(
     entry: Resource, fix: Callable[[str], str], fix_provider: Callable[[str], str]
 ) -> Resource:
+    by_property = {
+        key: [fix(urn) for urn in dependencies]
+        for key, dependencies in entry.property_dependencies.items()
+    }
+    if by_property != entry.property_dependencies:
+        # The official engine lists properties without dependencies only if it changes nothing.
+        by_property = {key: found for key, found in by_property.items() if found}
     return dataclasses.replace(
         entry,
         urn=fix(entry.urn),
         parent=fix(entry.parent),
         provider=fix_provider(entry.provider) if entry.provider else "",
         dependencies=[fix(urn) for urn in entry.dependencies],
-        property_dependencies={
-            key: [fix(urn) for urn in dependencies]
-            for key, dependencies in entry.property_dependencies.items()
-        },
+        property_dependencies=by_property,
         deleted_with=fix(entry.deleted_with),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from engine import urn
 from engine.deployment import paths
 from engine.deployment.goal import duration_seconds
 from engine.project.passphrase import Crypter, WrongPassphraseError
+from engine.state.snapshot import Resource, with_aliases_resolved
 from engine.values import PropertyMap, PropertyValue, Secret, equal, with_secrets_of
 from tests.engine.pulumi_project import REPOSITORY
 
@@ -145,3 +147,17 @@ def test_urns_contain_the_types_of_their_parents() -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("5m", 300), ("1h0m0.5s", 3600.5), ("250ms", 0.25)])
 def test_go_durations(text: str, seconds: float) -> None:
     assert duration_seconds(text) == seconds
+
+
+def test_properties_without_dependencies_are_listed_until_a_dependency_is_renamed() -> None:
+    """As the official engine does; both mean the same."""
+
+    def resource(urn: str, **known: Any) -> Resource:
+        return Resource(urn=urn, custom=True, type="things:index:Thing", **known)
+
+    renamed = [resource("urn:new", alias="urn:old"), resource("urn:other")]
+    changed = resource("urn:a", property_dependencies={"of": ["urn:old"], "size": []})
+    same = resource("urn:b", property_dependencies={"of": ["urn:other"], "size": []})
+    *_, changed, same = with_aliases_resolved([*renamed, changed, same])
+    assert changed.property_dependencies == {"of": ["urn:new"]}
+    assert same.property_dependencies == {"of": ["urn:other"], "size": []}
