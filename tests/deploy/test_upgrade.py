@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dill
-import psutil
 import pytest
 from pulumi.dynamic import ResourceProvider
 from pulumi.dynamic.dynamic import serialize_provider
@@ -24,6 +23,7 @@ from infra.local import LocalModelServerProvider
 from model_export.resource import ModelExportProvider
 from model_export.spec import EXPORTER_VERSION
 from tests.deploy.checkout import ROOT, Checkout, archived_code, copy_checkout
+from tests.processes import is_running
 from tests.stacks import run_of
 
 EARLIER = "3f31064f322b3bcffcaa0e1bd5b676255c2619b8"
@@ -101,7 +101,7 @@ def test_a_stack_of_an_earlier_commit_goes_on_unchanged(
 ) -> None:
     checkout = earlier
     assert "3 created" in checkout.make("up")
-    server = psutil.Process(checkout.server_pid())
+    server = checkout.server_pid()
     former_version = exporter_version(checkout.folder)
     checkout.lay(ROOT)
     set_exporter_version(checkout.folder, former_version)
@@ -115,8 +115,8 @@ def test_a_stack_of_an_earlier_commit_goes_on_unchanged(
         assert demo_model.name in checkout.make("up")
         assert checkout.models() == [demo_model.name]
         assert "state        ready" in checkout.make("status")
-    last_server = psutil.Process(checkout.server_pid())
+    last_server = checkout.server_pid()
     checkout.make("down")
-    assert not server.is_running() and not last_server.is_running()
+    assert not is_running(server) and not is_running(last_server)
     assert checkout.processes() == []
     assert not (checkout.folder / ".state").exists()
