@@ -18,6 +18,8 @@ from client.pictures.picture import slug
 from tests.client.fake_serving import FakeServing
 from tests.processes import wait_until
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 WORD = "grün-赤い円"
 CONSOLES = {

@@ -22,6 +22,8 @@ from devserver.rest import body, json_tensor
 from devserver.rest.json_parse import parse_object
 from tests.devserver.processes import NAME, Answer, Server
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 BOMBS = 16
 GROWTH_LIMIT_BYTES = 700 * MIB

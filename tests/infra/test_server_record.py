@@ -26,6 +26,8 @@ from render.recorder import ROOT
 from tests.infra import quick_server
 from tests.processes import free_ports, is_running, wait_until
 
+pytestmark = pytest.mark.slow
+
 HOUR_SECONDS = 3600.0
 FEW_KILLS = 4
 MANY_KILLS = 100
