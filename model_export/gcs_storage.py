@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import functools
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -37,6 +38,7 @@ from model_export.storage import ChangedError, RetainedError, StorageError
 _SHA256, _CRC32C = "sha256", "crc32c"
 _PARALLEL_UPLOADS = 8
 _PERMISSIONS = tuple(f"storage.objects.{verb}" for verb in ("list", "get", "create", "delete"))
+_QUOTA_PROJECT_REFUSED = ("serviceusage.services.use", "has not been used in project")
 _CHUNK_BYTES = 32 * 2**20
 """Size of an upload's chunks; a chunk is sent again when the connection breaks."""
 _READ_BYTES = 1 << 20
@@ -193,6 +195,14 @@ class GcsStorage:
             f"roles/storage.objectUser on gs://{self._bucket_name}"
         )
 
+    def _explained_refusal(self, reason: str) -> str:
+        if any(sign in reason for sign in _QUOTA_PROJECT_REFUSED):
+            return (
+                f"{self.url}: the quota project of your credentials is refused ({reason}); choose "
+                "one with `gcloud auth application-default set-quota-project PROJECT`"
+            )
+        return self._refusal(reason)
+
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
         """Turns the client library's errors into one line with a remedy."""
@@ -206,7 +216,7 @@ class GcsStorage:
         except (Forbidden, Unauthorized) as error:
             if reason := retention(error):
                 raise RetainedError(f"{self.url} stays as it is: {reason}") from error
-            raise StorageError(self._refusal(_one_line(error))) from error
+            raise StorageError(self._explained_refusal(_one_line(error))) from error
         except NotFound as error:
             raise StorageError(f"{self.url}: there is no bucket {self._bucket_name}") from error
         except GoogleAPIError as error:
@@ -215,7 +225,11 @@ class GcsStorage:
 
 @functools.cache
 def _client() -> Any:
-    return storage.Client()
+    with warnings.catch_warnings():
+        # Of users without a quota project; an object is billed to its bucket's project.
+        warnings.filterwarnings("ignore", "Your application has authenticated", UserWarning)
+        # Only lists of buckets need a project. By default, it is an error if none can be guessed.
+        return storage.Client(project=None)
 
 
 def _crc32c_of(path: Path) -> str:

@@ -212,6 +212,43 @@ def test_missing_credentials_name_the_remedy(monkeypatch: pytest.MonkeyPatch) ->
     assert "\n" not in str(error.value)
 
 
+def test_a_user_without_any_project_can_publish(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    from google.auth._cloud_sdk import CLOUD_SDK_CLIENT_ID
+
+    file = tmp_path / "application_default_credentials.json"
+    user = {"client_id": CLOUD_SDK_CLIENT_ID, "client_secret": "s", "refresh_token": "r"}
+    file.write_text(json.dumps({"type": "authorized_user", **user}))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
+    monkeypatch.setenv("PATH", "")  # no gcloud, which may know a project
+    for name in ("GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT", "STORAGE_EMULATOR_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    assert gcs_storage._client.__wrapped__().bucket("models-1").name == "models-1"
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "me@example.com does not have serviceusage.services.use access to the Google Cloud project",
+        "Cloud Storage JSON API has not been used in project 1234 before or it is disabled",
+    ],
+)
+def test_a_refused_quota_project_is_not_told_as_a_missing_role(
+    monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    from google.api_core.exceptions import Forbidden
+
+    def fail() -> Any:
+        raise Forbidden(reason)
+
+    monkeypatch.setattr(gcs_storage, "_client", fail)
+    with pytest.raises(StorageError) as error:
+        open_storage(URL).sizes()
+    assert "set-quota-project" in str(error.value) and "objectUser" not in str(error.value)
+
+
 def test_each_folder_in_a_bucket_has_one_spelling() -> None:
     assert normalised_url("gs://models-1/a/b/") == "gs://models-1/a/b"
 
