@@ -62,6 +62,38 @@ def test_committed_stacks_comply_with_the_packs_policies(stack: str) -> None:
     assert bool(warned) is (stack == "dev")
 
 
+def test_a_violation_is_reported_beside_what_a_preview_does_not_know() -> None:
+    sdk: Any = pytest.importorskip("pulumi_policy", reason="the CLI installs it apart")
+    proxy: Any = pytest.importorskip("pulumi_policy.proxy")
+    from policy.crossguard.pack import policies
+
+    options = sdk.PolicyResourceOptions(False, [], None, [], sdk.PolicyCustomTimeouts(0, 0, 0), [])
+    resources = [
+        sdk.PolicyResource(
+            f"gcp:storage/{kind[0].lower()}{kind[1:]}:{kind}",
+            proxy.unknown_checking_proxy(inputs),
+            f"urn::{kind}",
+            "one",
+            options,
+            None,
+            None,
+            [],
+            {},
+        )
+        for kind, inputs in {
+            "BucketIAMMember": {"member": proxy.UNKNOWN_STRING_VALUE},
+            "Bucket": {"publicAccessPrevention": "inherited"},
+        }.items()
+    ]
+    (policy,) = (one for one in policies() if one.name == "buckets-are-private")
+    found: list[str] = []
+    with pytest.raises(proxy.UnknownValueError):
+        policy.validate(
+            sdk.StackValidationArgs(resources), lambda line, _urn=None: found.append(line)
+        )
+    assert "Bucket one: publicAccessPrevention is not enforced" in found
+
+
 def test_the_pack_has_its_own_environment() -> None:
     options = yaml.safe_load((PACK / "PulumiPolicy.yaml").read_text())["runtime"]
     assert options == {"name": "python", "options": {"virtualenv": "venv"}}
