@@ -1,0 +1,98 @@
+"""The start script, run by a real bash with stand-ins for the server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from serving.tensorflow_serving.starting import start_command
+
+SOURCE = "2026-05-01 10:00:00.000000: {} tensorflow_serving/sources/storage_path/{}"
+NO_VERSION = SOURCE.format("W", "file_system_storage_path_source.cc:314] No versions of servable ")
+NO_FOLDER = SOURCE.format(
+    "E",
+    "file_system_storage_path_source.cc:416] FileSystemStoragePathSource encountered a filesystem "
+    "access error: Could not find base path ",
+)
+"""What TensorFlow Serving 2.20 logs when it finds no model."""
+
+
+def start(script: str, *arguments: str) -> list[str]:
+    """The command that starts `script` as the server."""
+    return [*start_command("bash"), "-c", script, "server", *arguments]
+
+
+def run(script: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(start(script, *arguments), check=False, capture_output=True, timeout=60)
+
+
+@contextmanager
+def running(script: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A start script, and the process ID of its server, which prints it first."""
+    with subprocess.Popen(start(script), stderr=subprocess.PIPE, bufsize=0) as process:
+        assert process.stderr
+        server = int(process.stderr.readline())
+        try:
+            yield process, server
+        finally:
+            process.kill()
+            with suppress(ProcessLookupError):
+                os.kill(server, signal.SIGKILL)
+
+
+def test_the_servers_output_and_arguments_are_passed_on_unchanged() -> None:
+    lines = b"  a\\b\t\xff *\n\n$(no) `no` %s\nlast"
+    shown = "".join(f"\\x{byte:02x}" for byte in lines)
+    done = run(f"printf '{shown}' >&2; printf '%s\n' \"$@\"", "--a=b c", "*")
+    assert done.stderr == lines + b"\n"
+    assert done.stdout == b"--a=b c\n*\n"
+    assert done.returncode == 0
+
+
+def test_the_servers_exit_code_is_the_containers() -> None:
+    assert run("exit 255").returncode == 255
+    assert run("kill -KILL $$").returncode == 128 + signal.SIGKILL
+
+
+def test_a_server_that_is_not_in_the_image_fails() -> None:
+    command = start_command("/no/such/server")
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 127
+
+
+def test_a_server_that_finds_no_model_is_ended() -> None:
+    for line in (NO_VERSION, NO_FOLDER):
+        done = run(f"echo before >&2; echo '{line}' >&2; exec sleep 600")
+        before, found, why = done.stderr.decode().splitlines()
+        assert (before, found) == ("before", line)
+        assert why.startswith("start: the server found no model")
+        assert done.returncode == 1
+
+
+def test_the_same_words_elsewhere_in_the_log_end_nothing() -> None:
+    line = f"request: {NO_VERSION.partition('] ')[2]}"
+    assert run(f"echo '{line}' >&2; exit 7").returncode == 7
+
+
+def test_sigterm_does_not_end_a_server_that_draws(tmp_path: Path) -> None:
+    drawn = tmp_path / "drawn"
+    script = f"echo $$ >&2; until [[ -e {drawn} ]]; do sleep 0.05; done; echo drawn >&2; exit 3"
+    with running(script) as (process, server):
+        for _ in range(2):
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
+        assert process.poll() is None
+        os.kill(server, 0)
+        drawn.touch()
+        assert process.stderr and process.stderr.read() == b"drawn\n"
+        assert process.wait(30) == 3
+
+
+def test_the_drain_ends_the_container_by_ending_the_server() -> None:
+    with running("echo $$ >&2; exec sleep 600") as (process, server):
+        os.kill(server, signal.SIGTERM)
+        assert process.wait(30) == 128 + signal.SIGTERM
