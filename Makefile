@@ -109,7 +109,7 @@ up preview refresh _stack _destroy: export ENGINE_HINT_CANCEL := make unlock
 _destroy: export ENGINE_HINT_STACK_RM :=
 
 _stack: _ready
-	@$(PYTHON) -m infra.local_state prepare --stack "$$STACK"
+	@$(PYTHON) -m infra.local.state prepare --stack "$$STACK"
 	@if [ "$$STACK" = local ]; then $(PYTHON) -m engine unlock-stale --stack local; fi
 	@$(PULUMI) stack select --create --stack "$$STACK"
 
@@ -141,10 +141,10 @@ _destroy: _stack
 
 # In a copied checkout, `prepare` leaves nothing to destroy.
 _down_local: _ready
-	@$(PYTHON) -m infra.local_state prepare --stack local
+	@$(PYTHON) -m infra.local.state prepare --stack local
 	@if ls .state/.pulumi/stacks/*/local.json* >/dev/null 2>&1; then \
 	  $(MAKE) --no-print-directory _destroy; else echo '$(NO_LOCAL_STACK)'; fi
-	@$(PYTHON) -m infra.local_state remove
+	@$(PYTHON) -m infra.local.state remove
 
 # `pulumi cancel` would remove the lock of an operation that runs.
 unlock: _ready ## remove the stack's lock, which an operation on another machine left

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pulumi
 
-from infra import settings
+from infra import outputs
 from infra.backend import refuse_new_cloud_state
-from infra.outputs import curl_command, limits
-from infra.sdk_imports import import_on_demand
-from infra.startup import without_garbage_collection
+from infra.gke.sdk_imports import cloud_sdks
+from infra.settings import stack as settings
 from model_export.resource import ModelExport
 from model_export.spec import MODEL_NAME
 
@@ -19,12 +18,9 @@ STATE_FOLDER = Path(__file__).resolve().parent / ".state"
 configured = settings.load()
 
 if configured.gke is None:
-    from infra.local import LocalModelServer, LocalModelServerArgs, require_free_ports
+    from infra.local.resource import LocalModelServer, LocalModelServerArgs, require_free_ports
 
-    require_free_ports(
-        configured.local.rest_port, configured.local.grpc_port, STATE_FOLDER / "server"
-    )
-
+    require_free_ports(configured.local, STATE_FOLDER / "server")
     model = ModelExport(
         "model", spec=configured.model, destination=(STATE_FOLDER / "models").as_uri()
     )
@@ -32,44 +28,56 @@ if configured.gke is None:
         "server",
         LocalModelServerArgs(
             model_uri=model.uri,
-            rest_port=configured.local.rest_port,
-            grpc_port=configured.local.grpc_port,
-            queue=configured.server.queue,
-            request_timeout_seconds=configured.server.request_timeout_seconds,
+            ports=configured.local,
+            server=configured.server,
             state_folder=str(STATE_FOLDER / "server"),
         ),
     )
-    pulumi.export("endpoint", server.endpoint)
-    pulumi.export("grpcEndpoint", server.grpcEndpoint)
+    outputs.export(endpoint=server.endpoint, grpcEndpoint=server.grpcEndpoint)
 else:
     refuse_new_cloud_state(STATE_FOLDER)
-    # The cloud SDKs are imported here only: the stack `local` runs without them.
-    with without_garbage_collection():
-        import_on_demand()
-        from infra.platform import Platform, PlatformArgs
-        from serving.service import Service, ServiceArgs
+    with cloud_sdks():
+        from infra.gke.platform import Platform, PlatformArgs
+        from serving.containers.server_config import ModelSource
+        from serving.model_service import ModelService, ModelServiceArgs
+        from serving.timing import replace_seconds
 
-        platform = Platform("diffusion", PlatformArgs(settings=configured.gke))
-        model = ModelExport("model", spec=configured.model, destination=platform.bucket.models_url)
-        service = Service(
+        platform = Platform(
             "diffusion",
-            ServiceArgs(
+            PlatformArgs(
+                settings=configured.gke,
+                replace_seconds=replace_seconds(configured.server.request_timeout_seconds),
+            ),
+        )
+        model = ModelExport("model", spec=configured.model, destination=platform.bucket.models_url)
+        service = ModelService(
+            "diffusion",
+            ModelServiceArgs(
                 settings=configured.gke,
                 server=configured.server,
-                bucket=platform.bucket.name,
-                model_uri=model.uri,
-                model_bytes=model.sizeBytes,
+                model=ModelSource(
+                    uri=model.uri,
+                    size_bytes=model.sizeBytes,
+                    access=configured.gke.model_access,
+                    bucket=platform.bucket.name,
+                ),
+                cluster=platform.cluster.resource,
+                address=platform.address,
                 after=[platform.reader],
             ),
             pulumi.ResourceOptions(providers=[platform.kubernetes]),
         )
-    pulumi.export("endpoint", service.endpoint)
-    pulumi.export("grpcEndpoint", service.grpc_endpoint)
-    pulumi.export("bucket", platform.bucket.name)
-    pulumi.export("kubeconfigCommand", platform.cluster.kubeconfig_command)
-    pulumi.export("curl", service.endpoint.apply(curl_command))
+    outputs.export(
+        endpoint=service.endpoint,
+        grpcEndpoint=service.grpc_endpoint,
+        bucket=platform.bucket.name,
+        kubeconfigCommand=platform.cluster.kubeconfig_command,
+        curl=service.endpoint and service.endpoint.apply(outputs.curl_command),
+    )
 
-pulumi.export("modelName", MODEL_NAME)
-pulumi.export("modelUri", model.uri)
-pulumi.export("fingerprint", model.fingerprint)
-pulumi.export("limits", limits(configured))
+outputs.export(
+    modelName=MODEL_NAME,
+    modelUri=model.uri,
+    fingerprint=model.fingerprint,
+    limits=outputs.limits(configured),
+)

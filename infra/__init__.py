@@ -1,1 +1,1 @@
-"""Settings, and the resources of each target except the model."""
+"""Settings, and the resources of each place to serve: GKE, or this machine."""

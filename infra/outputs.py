@@ -1,10 +1,19 @@
-"""Stack outputs computed from settings alone."""
+"""The stack's outputs."""
 
 from __future__ import annotations
 
-from infra.settings import Settings
+import pulumi
+
+from infra.settings.stack import Settings
 from model_export import description
 from model_export.spec import MODEL_NAME
+
+
+def export(**values: pulumi.Input[object] | None) -> None:
+    """Export the values that are there under their names."""
+    for name, value in values.items():
+        if value is not None:
+            pulumi.export(name, value)
 
 
 def limits(settings: Settings) -> dict[str, int | float | str]:

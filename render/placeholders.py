@@ -30,7 +30,9 @@ def missing_settings(config: Mapping[str, str], project: str) -> dict[str, str]:
     if config.get(f"{project}:modelFamily") == "sd14" and not config.get(licence):
         found[licence] = WEIGHTS_LICENCE
     ranges = f"{project}:allowedSourceRanges"
-    if not config.get(ranges) and config.get(f"{project}:internal") != "true":
+    is_open = config.get(f"{project}:internal") != "true"
+    is_open &= config.get(f"{project}:exposeModelServer") != "false"
+    if not config.get(ranges) and is_open:
         found[ranges] = SOURCE_RANGES
     return found
 
@@ -47,6 +49,8 @@ def outputs(resource: mocks.MockResourceArgs) -> dict[str, Any]:
     if kind == "gcp:container/cluster:Cluster":
         endpoint = {"endpoint": "gke-0000000.gke.goog", "allowExternalTraffic": True}
         return {"name": name, "controlPlaneEndpointsConfig": {"dnsEndpointConfig": endpoint}}
+    if kind == "gcp:compute/address:Address":
+        return {"name": name, "address": ADDRESS}
     if kind == "gcp:serviceaccount/account:Account":
         email = f"{name}@{PROJECT_ID}.iam.gserviceaccount.com"
         return {"accountId": name, "email": email, "member": f"serviceAccount:{email}"}
@@ -65,4 +69,6 @@ def invoked(call: mocks.MockCallArgs) -> dict[str, Any]:
     """The result of an invoke."""
     if call.token == "gcp:organizations/getProject:getProject":
         return {"number": PROJECT_NUMBER, "projectId": call.args.get("projectId", PROJECT_ID)}
+    if call.token == "gcp:compute/getAddress:getAddress":
+        return {"name": call.args["name"], "address": ADDRESS}
     raise LookupError(f"the program invokes {call.token}, which has no placeholder")

@@ -50,6 +50,8 @@ class Registered:
     property_dependencies: dict[str, tuple[str, ...]]
     ignore_changes: tuple[str, ...]
     delete_before_replace: bool
+    replace_on_changes: tuple[str, ...]
+    deleted_with: str
     custom_timeouts: dict[str, str]
 
 
@@ -178,6 +180,8 @@ def _registered(request: Any, response: resource_pb2.RegisterResourceResponse) -
         property_dependencies={k: tuple(v.urns) for k, v in request.propertyDependencies.items()},
         ignore_changes=tuple(request.ignoreChanges),
         delete_before_replace=bool(request.deleteBeforeReplace),
+        replace_on_changes=tuple(request.replaceOnChanges),
+        deleted_with=request.deletedWith,
         custom_timeouts={
             key: getattr(timeouts, key)
             for key in ("create", "update", "delete")
@@ -219,7 +223,7 @@ def _run(run: Run, config: dict[str, str], stack: str, mocked: _Mocks) -> None:
 
 
 def _program() -> None:
-    from infra import ports
+    from infra.local import ports
 
     # What a stack would create does not depend on what runs on this machine.
     ports.is_free = lambda host, port: True

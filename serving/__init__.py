@@ -1,1 +1,1 @@
-"""Kubernetes resources of the GKE target as components: model server, exposure, autoscaling."""
+"""Kubernetes resources of the GKE target as components; `ModelService` is their sum."""

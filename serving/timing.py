@@ -15,8 +15,10 @@ _SLOWEST_READ_BYTES_PER_SECOND = 5_000_000
 (tensorflow/serving#1700, tensorflow/tensorflow#36505)."""
 _START_MARGIN_SECONDS = 120
 
-ROLLOUT_SECONDS = 3600
-"""Allows for a new node, pulling the image and the slowest start, one pod after another."""
+NODE_START_SECONDS = 900
+"""A new node, once the autoscaler has decided on it, and the image on it: a few minutes usually."""
+_LARGEST_MODEL_BYTES = 8_000_000_000
+"""For deadlines that are needed before the model is exported; sd14 in float32 has 4.3 GB."""
 
 
 def grace_period_seconds(request_timeout: int) -> int:
@@ -43,3 +45,19 @@ def startup_failure_threshold(model_bytes: float, request_timeout: int) -> int:
 def scale_down_window_seconds(request_timeout: int) -> int:
     """The scale-down stabilization window: longer than any request."""
     return min(3600, max(300, request_timeout))
+
+
+def start_deadline_seconds(model_bytes: float, request_timeout: int) -> int:
+    """The time for one pod of a rollout: a node, the old pod's drain, and its own start."""
+    drain = grace_period_seconds(request_timeout)
+    return NODE_START_SECONDS + drain + startup_seconds(model_bytes, request_timeout)
+
+
+def replace_seconds(request_timeout: int) -> int:
+    """The longest time until a drained pod has ended and another one serves in its place."""
+    return start_deadline_seconds(_LARGEST_MODEL_BYTES, request_timeout)
+
+
+def rollout_seconds(most_pods: int, request_timeout: int) -> int:
+    """The longest time of a rollout, which replaces one pod after another."""
+    return most_pods * replace_seconds(request_timeout)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from client.doctor.finding import Finding, State
 from client.errors import printable
-from infra.server_record import running_server
+from infra.local.server_record import running_server
 
 LOG_LINES = 8
 _CONNECT_SECONDS = 3.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from client.stacks.discovery import LOCAL_STACK, PROJECT_ROOT
+from client.stacks.discovery import PROJECT_ROOT
+from client.stacks.engine import LOCAL_STACK
 
 USUAL_START_SECONDS = 25.0
 """On two cores, for the demo model."""
@@ -18,7 +19,7 @@ def running_seconds(stack: str, root: Path = PROJECT_ROOT) -> float | None:
     """
     if stack != LOCAL_STACK:
         return None
-    from infra.server_record import running_server  # psutil, which most runs do not need
+    from infra.local.server_record import running_server  # psutil, which most runs do not need
 
     server = running_server(root / ".state" / "server")
     return None if server is None else max(time.time() - server.record.started, 0.0)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.checkout import Checkout, copy_checkout
-from tests.infra import quick_server
+from tests.infra.local import quick_server
 from tests.processes import is_running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -13,7 +13,7 @@ from model_export.export import write_saved_model
 from model_export.manifest import Manifest, describe_files
 from model_export.spec import EXPORTER_VERSION, FAMILIES
 from model_export.warmup import WARMUP_PATH
-from serving.server_config import QUEUES
+from serving.tensorflow_serving.flags import QUEUES
 from tests.model_export.conftest import TINY_SPEC, TINY_WEIGHTS_SHA256, ExportedModel
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.machines import MACHINE_TYPES
+from infra.settings.machines import MACHINE_TYPES
 from model_export import precision
 
 

@@ -8,14 +8,14 @@ import pytest
 from google.protobuf import text_format
 
 from devserver import flags
-from infra.batching import batching_parameters
-from infra.gke_settings import PRIVATE_RANGES
-from infra.monitoring import monitoring_config
+from infra.settings.access import PRIVATE_RANGES
 from model_export.spec import METRICS_PATH
 from render.placeholders import MODEL_BYTES, SOURCE_RANGES
 from render.recorder import ROOT, Run
 from serving import timing
-from serving.server_config import QUEUES, SPARE_THREADS
+from serving.tensorflow_serving.batching import batching_parameters
+from serving.tensorflow_serving.flags import QUEUES, SPARE_THREADS
+from serving.tensorflow_serving.monitoring import monitoring_config
 from tests.stacks import GKE_STACKS, container, kubernetes_objects, pod_spec, run_of, server_flags
 from tfserving.config_files_pb2 import BatchingParameters, MonitoringConfig
 
@@ -150,7 +150,8 @@ def test_a_start_may_take_as_long_as_reading_the_model_and_warming_up(run: Run) 
     timeout = int(run.outputs["limits"]["requestTimeoutSeconds"])
     budget = probe["periodSeconds"] * probe["failureThreshold"]
     assert budget >= timing.startup_seconds(MODEL_BYTES, timeout)
-    assert timing.startup_seconds(4.3e9, timeout) < timing.ROLLOUT_SECONDS
+    deadline = run.one("Deployment").inputs["spec"]["progressDeadlineSeconds"]
+    assert deadline > budget + pod_spec(run)["terminationGracePeriodSeconds"]
 
 
 def test_a_bigger_model_has_longer_to_start() -> None:
@@ -245,12 +246,78 @@ def test_an_internal_service_has_an_address_of_the_vpc() -> None:
     assert service["spec"]["loadBalancerSourceRanges"] == list(PRIVATE_RANGES)
 
 
+def exposed(**changes: str) -> tuple[list[str], list[list[int]]]:
+    """The ports of the Service, and those of the network policy's rules for addresses."""
+    run = run_of("dev", **changes)
+    ports = [p["name"] for p in run.one("kubernetes:core/v1:Service").inputs["spec"]["ports"]]
+    rules = run.one("NetworkPolicy").inputs["spec"]["ingress"]
+    outside = [r for r in rules if any("ipBlock" in peer for peer in r["from"])]
+    return ports, [[port["port"] for port in rule["ports"]] for rule in outside]
+
+
+def test_rest_can_be_exposed_without_grpc() -> None:
+    assert exposed() == (["grpc", "rest"], [[8500, 8501]])
+    assert exposed(exposeModelServer="rest") == (["rest"], [[8501]])
+    run = run_of("dev", exposeModelServer="rest")
+    assert "endpoint" in run.outputs and "grpcEndpoint" not in run.outputs
+
+
+def test_a_model_server_that_is_not_exposed_has_no_load_balancer() -> None:
+    run = run_of("dev", exposeModelServer="false")
+    assert exposed(exposeModelServer="false") == (["grpc", "rest"], [])
+    assert run.one("kubernetes:core/v1:Service").inputs["spec"]["type"] == "ClusterIP"
+    assert not {"endpoint", "grpcEndpoint", "curl"} & run.outputs.keys()
+
+
+def test_changing_internal_replaces_the_service(run: Run) -> None:
+    service = run.one("kubernetes:core/v1:Service")
+    assert 'metadata.annotations["networking.gke.io/load-balancer-type"]' in (
+        service.replace_on_changes
+    )
+    assert service.delete_before_replace
+
+
+def test_what_exists_once_has_a_fixed_name_so_that_leftovers_are_adopted(run: Run) -> None:
+    for kind in ("Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"):
+        assert run.one(kind).inputs["metadata"]["name"] == "model-server"
+    assert run.one("kubernetes:core/v1:Service").inputs["metadata"]["name"] == "model-server"
+    provider = run.one("pulumi:providers:kubernetes").inputs
+    assert provider["upsertExistingObjects"] == "true"
+
+
+def test_no_revision_stays_that_has_lost_its_model_or_configuration(run: Run) -> None:
+    assert run.one("Deployment").inputs["spec"]["revisionHistoryLimit"] == 0
+
+
+def test_a_pod_that_ends_in_its_first_seconds_has_not_started(run: Run) -> None:
+    assert run.one("Deployment").inputs["spec"]["minReadySeconds"] >= 5
+
+
+def test_a_rollout_may_take_as_long_as_replacing_all_pods_one_by_one() -> None:
+    one, two = timing.rollout_seconds(1, 60), timing.rollout_seconds(2, 60)
+    assert two == 2 * one
+    assert one > timing.grace_period_seconds(60) + timing.startup_seconds(4.3e9, 60)
+
+
+def test_pods_run_on_the_pool_for_serving_even_if_it_is_reserved(run: Run) -> None:
+    label = {"diffusion-serving/pool": "serving"}
+    assert pod_spec(run)["nodeSelector"] == label
+    (toleration,) = pod_spec(run)["tolerations"]
+    assert {toleration["key"]: toleration["value"]} == label
+
+
 def test_pods_reach_only_clients_dns_tokens_and_storage(run: Run) -> None:
     spec = run.one("NetworkPolicy").inputs["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
-    (ingress,) = spec["ingress"]
+    ingress, from_pods, from_collectors = spec["ingress"]
     assert [peer["ipBlock"]["cidr"] for peer in ingress["from"]] == [SOURCE_RANGES]
     assert [port["port"] for port in ingress["ports"]] == [8500, 8501]
+    # Dataplane V2 never matches pods by their addresses.
+    assert not any("ipBlock" in peer for peer in from_pods["from"] + from_collectors["from"])
+    assert {} in [peer.get("podSelector") for peer in from_pods["from"]]
+    (collectors,) = from_collectors["from"]
+    assert "gmp-system" in str(collectors["namespaceSelector"])
+    assert [port["port"] for port in from_collectors["ports"]] == [8501]
     out = {
         (to["ipBlock"]["cidr"], rule["ports"][0]["port"])
         for rule in spec["egress"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.stopping import pre_stop_script
+from serving.tensorflow_serving.stopping import pre_stop_script
 
 NAME = "tf_prestop_test"
 BUSY = "end=$((SECONDS + {busy})); while ((SECONDS < end)); do :; done; read -r _"

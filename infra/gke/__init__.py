@@ -1,0 +1,1 @@
+"""The Google Cloud resources of the GKE target as components."""

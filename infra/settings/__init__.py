@@ -1,0 +1,1 @@
+"""The settings of a stack: typed, validated once, and the only reader of Pulumi's config."""

@@ -1,0 +1,1 @@
+"""Who reaches the pods: a load balancer and a network policy."""

@@ -1,0 +1,1 @@
+"""The pod of a model server: its containers and volumes."""

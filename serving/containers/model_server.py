@@ -1,0 +1,108 @@
+"""The container of TensorFlow Serving: the stock image, locked down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_kubernetes import core
+
+from infra.settings.stack import ServerSettings
+from serving.containers.model_volume import fuse_mount
+from serving.containers.server_config import ModelSource
+from serving.names import NAME, PORTS, STATUS_PATH
+from serving.tensorflow_serving.flags import CONFIG_FOLDER, server_arguments
+from serving.tensorflow_serving.stopping import pre_stop_script
+from serving.timing import PROBE_PERIOD_SECONDS, startup_failure_threshold
+
+_PROBE_TIMEOUT_SECONDS = 5
+_READINESS_FAILURES = 3
+_LIVENESS_PERIOD_SECONDS = 30
+_LIVENESS_FAILURES = 10
+
+
+@dataclass(frozen=True)
+class PodShape:
+    """What a pod asks of a node, in CPUs and GiB. node_cpus: of the machine type."""
+
+    cpus: int
+    memory_gib: int
+    node_cpus: int
+
+
+def model_server(
+    *,
+    image: str,
+    config_name: pulumi.Input[str],
+    model: ModelSource,
+    shape: PodShape,
+    server: ServerSettings,
+) -> core.v1.ContainerArgs:
+    """The container. config_name: of the ConfigMap with its configuration."""
+    memory = f"{shape.memory_gib}Gi"
+    timeout = server.request_timeout_seconds
+    return core.v1.ContainerArgs(
+        name=NAME,
+        image=image,
+        args=server_arguments(cpus=shape.cpus, queue=server.queue, request_timeout=timeout),
+        env=[from_config(name, config_name) for name in ("MODEL_NAME", "MODEL_PATH")],
+        ports=[
+            core.v1.ContainerPortArgs(name=name, container_port=port)
+            for name, port in PORTS.items()
+        ],
+        resources=core.v1.ResourceRequirementsArgs(
+            requests={"cpu": str(shape.cpus), "memory": memory},
+            # The computing threads match the request; an equal limit would throttle the others,
+            # which only wait and answer.
+            limits={"cpu": str(shape.node_cpus), "memory": memory},
+        ),
+        startup_probe=_probe(
+            PROBE_PERIOD_SECONDS,
+            pulumi.Output.from_input(model.size_bytes).apply(
+                lambda size: startup_failure_threshold(size, timeout)
+            ),
+        ),
+        readiness_probe=_probe(PROBE_PERIOD_SECONDS, _READINESS_FAILURES),
+        liveness_probe=_probe(_LIVENESS_PERIOD_SECONDS, _LIVENESS_FAILURES),
+        lifecycle=core.v1.LifecycleArgs(
+            pre_stop=core.v1.LifecycleHandlerArgs(
+                exec_=core.v1.ExecActionArgs(command=["/bin/bash", "-c", pre_stop_script()])
+            )
+        ),
+        security_context=locked_down(),
+        volume_mounts=[
+            core.v1.VolumeMountArgs(name="config", mount_path=CONFIG_FOLDER, read_only=True),
+            core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp"),
+            *([fuse_mount()] if model.access == "fuse" else []),
+        ],
+    )
+
+
+def locked_down() -> core.v1.SecurityContextArgs:
+    """No privileges, and a read-only root file system."""
+    return core.v1.SecurityContextArgs(
+        allow_privilege_escalation=False,
+        privileged=False,
+        read_only_root_filesystem=True,
+        capabilities=core.v1.CapabilitiesArgs(drop=["ALL"]),
+    )
+
+
+def from_config(name: str, config_name: pulumi.Input[str]) -> core.v1.EnvVarArgs:
+    """An environment variable with the value of the ConfigMap's key of the same name."""
+    return core.v1.EnvVarArgs(
+        name=name,
+        value_from=core.v1.EnvVarSourceArgs(
+            config_map_key_ref=core.v1.ConfigMapKeySelectorArgs(name=config_name, key=name)
+        ),
+    )
+
+
+def _probe(period: int, failures: pulumi.Input[int]) -> core.v1.ProbeArgs:
+    """Probes the status endpoint, which has threads to spare while requests wait."""
+    return core.v1.ProbeArgs(
+        http_get=core.v1.HTTPGetActionArgs(path=STATUS_PATH, port="rest"),
+        period_seconds=period,
+        timeout_seconds=_PROBE_TIMEOUT_SECONDS,
+        failure_threshold=failures,
+    )

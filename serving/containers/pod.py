@@ -1,0 +1,88 @@
+"""The pod of a model server, as a template for any workload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_kubernetes import core, meta
+
+from infra.settings.gke import POOL_LABEL, SERVING_POOL
+from infra.settings.stack import ServerSettings
+from serving.containers.model_server import PodShape, model_server
+from serving.containers.model_volume import FUSE_ANNOTATIONS, USER_ID, fuse_volumes
+from serving.containers.server_config import ModelSource
+from serving.names import LABELS
+from serving.timing import grace_period_seconds
+
+
+@dataclass(frozen=True)
+class PodArgs:
+    """What a pod runs, and where. config_name: of the ConfigMap with its configuration."""
+
+    image: str
+    service_account: pulumi.Input[str]
+    config_name: pulumi.Input[str]
+    model: ModelSource
+    shape: PodShape
+    server: ServerSettings
+
+
+def pod_template(args: PodArgs) -> core.v1.PodTemplateSpecArgs:
+    """The template, with everything but the number of pods."""
+    fuse = args.model.access == "fuse"
+    return core.v1.PodTemplateSpecArgs(
+        metadata=meta.v1.ObjectMetaArgs(
+            labels=LABELS, annotations=FUSE_ANNOTATIONS if fuse else None
+        ),
+        spec=core.v1.PodSpecArgs(
+            service_account_name=args.service_account,
+            # Nothing in the pod calls the Kubernetes API; workload identity does not need it.
+            automount_service_account_token=False,
+            enable_service_links=False,
+            termination_grace_period_seconds=grace_period_seconds(
+                args.server.request_timeout_seconds
+            ),
+            node_selector={POOL_LABEL: SERVING_POOL},
+            tolerations=[
+                core.v1.TolerationArgs(
+                    key=POOL_LABEL, operator="Equal", value=SERVING_POOL, effect="NoSchedule"
+                )
+            ],
+            security_context=core.v1.PodSecurityContextArgs(
+                run_as_non_root=True,
+                run_as_user=USER_ID,
+                run_as_group=USER_ID,
+                fs_group=USER_ID,
+                seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
+            ),
+            topology_spread_constraints=[
+                core.v1.TopologySpreadConstraintArgs(
+                    max_skew=1,
+                    topology_key=key,
+                    when_unsatisfiable="ScheduleAnyway",
+                    label_selector=meta.v1.LabelSelectorArgs(match_labels=LABELS),
+                )
+                for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+            ],
+            containers=[
+                model_server(
+                    image=args.image,
+                    config_name=args.config_name,
+                    model=args.model,
+                    shape=args.shape,
+                    server=args.server,
+                )
+            ],
+            volumes=[
+                core.v1.VolumeArgs(
+                    name="config",
+                    config_map=core.v1.ConfigMapVolumeSourceArgs(name=args.config_name),
+                ),
+                core.v1.VolumeArgs(
+                    name="tmp", empty_dir=core.v1.EmptyDirVolumeSourceArgs(size_limit="1Gi")
+                ),
+                *(fuse_volumes(args.model.bucket) if fuse else []),
+            ],
+        ),
+    )

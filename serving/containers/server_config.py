@@ -1,0 +1,53 @@
+"""The configuration that a model server reads: which model, and its config files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_kubernetes import core, meta
+
+from infra.settings.gke import ModelAccess
+from model_export.spec import MODEL_NAME
+from serving.containers.model_volume import model_path
+from serving.names import LABELS
+from serving.tensorflow_serving.batching import batching_parameters
+from serving.tensorflow_serving.flags import BATCHING_FILE, MONITORING_FILE
+from serving.tensorflow_serving.monitoring import monitoring_config
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a pod finds the model: its gs:// folder in `bucket`, and how it reads that."""
+
+    uri: pulumi.Input[str]
+    size_bytes: pulumi.Input[int]
+    access: ModelAccess
+    bucket: pulumi.Input[str]
+
+
+def server_config(
+    name: str,
+    *,
+    namespace: pulumi.Input[str],
+    model: ModelSource,
+    queue: int,
+    opts: pulumi.ResourceOptions,
+) -> core.v1.ConfigMap:
+    """An immutable ConfigMap with an auto-generated name.
+
+    So changed content is a new ConfigMap, which rolls out new pods.
+    """
+    uri = pulumi.Output.from_input(model.uri)
+    return core.v1.ConfigMap(
+        name,
+        metadata=meta.v1.ObjectMetaArgs(namespace=namespace, labels=LABELS),
+        immutable=True,
+        data={
+            "MODEL_NAME": MODEL_NAME,
+            "MODEL_PATH": uri.apply(model_path) if model.access == "fuse" else uri,
+            BATCHING_FILE: batching_parameters(queue),
+            MONITORING_FILE: monitoring_config(),
+        },
+        opts=opts,
+    )

@@ -1,0 +1,1 @@
+"""TensorFlow Serving itself: its image, flags, config files, probes, start and stop."""

@@ -1,0 +1,1 @@
+"""What runs the pods, and how many: a Deployment with its autoscaler."""
