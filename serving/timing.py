@@ -15,6 +15,9 @@ _SLOWEST_READ_BYTES_PER_SECOND = 5_000_000
 (tensorflow/serving#1700, tensorflow/tensorflow#36505)."""
 _START_MARGIN_SECONDS = 120
 
+MODEL_WAIT_SECONDS = 600
+"""How long a pod waits until it can read the model: a role that was granted just now usually takes
+effect within two minutes, but can take seven or more."""
 NODE_START_SECONDS = 900
 """A new node, once the autoscaler has decided on it, and the image on it: a few minutes usually."""
 _LARGEST_MODEL_BYTES = 8_000_000_000
@@ -48,9 +51,9 @@ def scale_down_window_seconds(request_timeout: int) -> int:
 
 
 def start_deadline_seconds(model_bytes: float, request_timeout: int) -> int:
-    """The time for one pod of a rollout: a node, the old pod's drain, and its own start."""
-    drain = grace_period_seconds(request_timeout)
-    return NODE_START_SECONDS + drain + startup_seconds(model_bytes, request_timeout)
+    """The time for one pod of a rollout: a node, the old pod's drain, the model, and its start."""
+    before = NODE_START_SECONDS + grace_period_seconds(request_timeout) + MODEL_WAIT_SECONDS
+    return before + startup_seconds(model_bytes, request_timeout)
 
 
 def replace_seconds(request_timeout: int) -> int:

@@ -15,6 +15,8 @@ from infra.settings.values import SettingsError, boolean, choice, integer, requi
 NAMESPACE = "diffusion-serving"
 SERVICE_ACCOUNT = "model-server"
 """Of the pods. Both names appear in IAM and in Kubernetes."""
+READER_ROLE = "roles/storage.objectViewer"
+"""Of the pods, on the bucket with the model."""
 POOL_LABEL = "diffusion-serving/pool"
 """Of nodes, and the key of their taints: which pool they belong to."""
 SERVING_POOL = "serving"

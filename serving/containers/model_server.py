@@ -10,12 +10,15 @@ from pulumi_kubernetes import core
 from infra.settings.stack import ServerSettings
 from serving.containers.model_volume import fuse_mount
 from serving.containers.server_config import ModelSource
-from serving.names import NAME, PORTS, STATUS_PATH
+from serving.names import NAME, PORTS
 from serving.tensorflow_serving.flags import CONFIG_FOLDER, server_arguments
-from serving.tensorflow_serving.stopping import pre_stop_script
+from serving.tensorflow_serving.probes import alive_command, ready_command
+from serving.tensorflow_serving.starting import start_command
+from serving.tensorflow_serving.stopping import drain_command
 from serving.timing import PROBE_PERIOD_SECONDS, startup_failure_threshold
 
-_PROBE_TIMEOUT_SECONDS = 5
+_PROBE_TIMEOUT_SECONDS = 20
+"""A probe ends by itself before; Kubernetes counts one that it has to stop as failed."""
 _READINESS_FAILURES = 3
 _LIVENESS_PERIOD_SECONDS = 30
 _LIVENESS_FAILURES = 10
@@ -44,6 +47,7 @@ def model_server(
     return core.v1.ContainerArgs(
         name=NAME,
         image=image,
+        command=start_command(),
         args=server_arguments(cpus=shape.cpus, queue=server.queue, request_timeout=timeout),
         env=[from_config(name, config_name) for name in ("MODEL_NAME", "MODEL_PATH")],
         ports=[
@@ -57,16 +61,17 @@ def model_server(
             limits={"cpu": str(shape.node_cpus), "memory": memory},
         ),
         startup_probe=_probe(
+            ready_command(),
             PROBE_PERIOD_SECONDS,
             pulumi.Output.from_input(model.size_bytes).apply(
                 lambda size: startup_failure_threshold(size, timeout)
             ),
         ),
-        readiness_probe=_probe(PROBE_PERIOD_SECONDS, _READINESS_FAILURES),
-        liveness_probe=_probe(_LIVENESS_PERIOD_SECONDS, _LIVENESS_FAILURES),
+        readiness_probe=_probe(ready_command(), PROBE_PERIOD_SECONDS, _READINESS_FAILURES),
+        liveness_probe=_probe(alive_command(), _LIVENESS_PERIOD_SECONDS, _LIVENESS_FAILURES),
         lifecycle=core.v1.LifecycleArgs(
             pre_stop=core.v1.LifecycleHandlerArgs(
-                exec_=core.v1.ExecActionArgs(command=["/bin/bash", "-c", pre_stop_script()])
+                exec_=core.v1.ExecActionArgs(command=drain_command())
             )
         ),
         security_context=locked_down(),
@@ -98,10 +103,9 @@ def from_config(name: str, config_name: pulumi.Input[str]) -> core.v1.EnvVarArgs
     )
 
 
-def _probe(period: int, failures: pulumi.Input[int]) -> core.v1.ProbeArgs:
-    """Probes the status endpoint, which has threads to spare while requests wait."""
+def _probe(command: list[str], period: int, failures: pulumi.Input[int]) -> core.v1.ProbeArgs:
     return core.v1.ProbeArgs(
-        http_get=core.v1.HTTPGetActionArgs(path=STATUS_PATH, port="rest"),
+        exec_=core.v1.ExecActionArgs(command=command),
         period_seconds=period,
         timeout_seconds=_PROBE_TIMEOUT_SECONDS,
         failure_threshold=failures,

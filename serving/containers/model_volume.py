@@ -28,6 +28,8 @@ _MOUNT_OPTIONS = (
     f"gid={USER_ID}",
     # Models are immutable, so cached metadata never expires.
     "metadata-cache:ttl-secs:-1",
+    # But a missing model may come.
+    "metadata-cache:negative-ttl-secs:0",
     "metadata-cache:stat-cache-max-size-mb:-1",
     "metadata-cache:type-cache-max-size-mb:-1",
     "file-cache:max-size-mb:-1",

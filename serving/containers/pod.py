@@ -11,6 +11,7 @@ from infra.settings.gke import POOL_LABEL, SERVING_POOL
 from infra.settings.stack import ServerSettings
 from serving.containers.model_server import PodShape, model_server
 from serving.containers.model_volume import FUSE_ANNOTATIONS, USER_ID, fuse_volumes
+from serving.containers.model_wait import model_wait
 from serving.containers.server_config import ModelSource
 from serving.names import LABELS
 from serving.timing import grace_period_seconds
@@ -64,6 +65,9 @@ def pod_template(args: PodArgs) -> core.v1.PodTemplateSpecArgs:
                     label_selector=meta.v1.LabelSelectorArgs(match_labels=LABELS),
                 )
                 for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+            ],
+            init_containers=[
+                model_wait(image=args.image, config_name=args.config_name, model=args.model)
             ],
             containers=[
                 model_server(

@@ -11,17 +11,18 @@ from model_export.spec import MODEL_NAME, REST_PORT
 from serving.tensorflow_serving.scripts import bash_command
 from serving.tensorflow_serving.starting import PROCESS_NAME
 
-_ANSWER_SECONDS = 5
+ANSWER_SECONDS = 5
+"""How long a probe waits for an answer. It takes some ten milliseconds of CPU time."""
 
 
-def ready_command(port: int = REST_PORT, answer_seconds: float = _ANSWER_SECONDS) -> list[str]:
+def ready_command(port: int = REST_PORT, answer_seconds: float = ANSWER_SECONDS) -> list[str]:
     """Succeeds only if the model is AVAILABLE."""
     return _command("ready", port, answer_seconds, PROCESS_NAME)
 
 
 def alive_command(
     port: int = REST_PORT,
-    answer_seconds: float = _ANSWER_SECONDS,
+    answer_seconds: float = ANSWER_SECONDS,
     process_name: str = PROCESS_NAME,
 ) -> list[str]:
     """Fails only if the model was unloaded, or there is none of this name, or no server.

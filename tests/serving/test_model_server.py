@@ -173,12 +173,6 @@ def test_a_stopping_pod_has_time_for_every_accepted_request(run: Run) -> None:
         assert seconds(run.one(kind).custom_timeouts["delete"]) > grace
 
 
-def test_a_stopping_pod_drains_with_tools_in_the_image(run: Run) -> None:
-    command = container(run)["lifecycle"]["preStop"]["exec"]["command"]
-    assert command[:2] == ["/bin/bash", "-c"]
-    assert "curl" not in command[2] and "$(" not in command[2].replace("$((", "")
-
-
 @pytest.mark.parametrize(("stack", "surge"), [("dev", 0), ("prod", 1)])
 def test_a_rollout_needs_a_spare_pod_only_where_there_is_room(stack: str, surge: int) -> None:
     update = run_of(stack).one("Deployment").inputs["spec"]["strategy"]["rollingUpdate"]

@@ -10,12 +10,14 @@ import pytest
 from serving.tensorflow_serving.model_wait import wait_command
 from serving.tensorflow_serving.probes import alive_command, ready_command
 from serving.tensorflow_serving.starting import start_command
+from serving.tensorflow_serving.stopping import drain_command
 
 COMMANDS = {
     "wait": wait_command(reader="a/b", role="c", patience_seconds=1),
     "start": start_command(),
     "ready": ready_command(),
     "alive": alive_command(),
+    "drain": drain_command(),
 }
 
 

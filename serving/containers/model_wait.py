@@ -1,0 +1,36 @@
+"""The init container that waits until the server can read its model, and logs what is missing."""
+
+from __future__ import annotations
+
+import pulumi
+from pulumi_kubernetes import core
+
+from infra.settings.gke import NAMESPACE, READER_ROLE, SERVICE_ACCOUNT
+from serving.containers.model_server import from_config, locked_down
+from serving.containers.model_volume import fuse_mount
+from serving.containers.server_config import ModelSource
+from serving.tensorflow_serving.model_wait import wait_command
+from serving.timing import MODEL_WAIT_SECONDS
+
+NAME = "wait-for-model"
+
+
+def model_wait(
+    *, image: str, config_name: pulumi.Input[str], model: ModelSource
+) -> core.v1.ContainerArgs:
+    """The container, in the server's own image. config_name: of the ConfigMap with $MODEL_PATH."""
+    return core.v1.ContainerArgs(
+        name=NAME,
+        image=image,
+        command=wait_command(
+            reader=f"{NAMESPACE}/{SERVICE_ACCOUNT}",
+            role=READER_ROLE,
+            patience_seconds=MODEL_WAIT_SECONDS,
+        ),
+        env=[from_config("MODEL_PATH", config_name)],
+        resources=core.v1.ResourceRequirementsArgs(
+            requests={"cpu": "100m", "memory": "64Mi"}, limits={"cpu": "1", "memory": "128Mi"}
+        ),
+        security_context=locked_down(),
+        volume_mounts=[fuse_mount()] if model.access == "fuse" else [],
+    )

@@ -1,0 +1,68 @@
+"""What the containers of a pod run, and what they are asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from render.placeholders import MODEL_BYTES
+from render.recorder import Run
+from serving import timing
+from serving.tensorflow_serving.model_wait import wait_command
+from serving.tensorflow_serving.probes import ANSWER_SECONDS, alive_command, ready_command
+from serving.tensorflow_serving.starting import start_command
+from serving.tensorflow_serving.stopping import drain_command
+from tests.stacks import GKE_STACKS, container, pod_spec, run_of
+
+
+@pytest.fixture(params=[*GKE_STACKS, "dev over fuse"])
+def run(request: pytest.FixtureRequest) -> Run:
+    stack, _, fuse = request.param.partition(" over ")
+    return run_of(stack, modelAccess="fuse") if fuse else run_of(stack)
+
+
+def test_a_stopping_pod_drains(run: Run) -> None:
+    command = container(run)["lifecycle"]["preStop"]["exec"]["command"]
+    assert command == drain_command(lag_seconds=timing.ENDPOINT_REMOVAL_SECONDS)
+
+
+def test_a_pod_waits_until_it_can_read_the_model(run: Run) -> None:
+    (waiting,) = pod_spec(run)["initContainers"]
+    reader = run.one("gcp:storage/bucketIAMMember:BucketIAMMember").inputs
+    _, _, namespace, _, account = reader["member"].rsplit("/", 4)
+    assert waiting["command"] == wait_command(
+        reader=f"{namespace}/{account}",
+        role=reader["role"],
+        patience_seconds=timing.MODEL_WAIT_SECONDS,
+    )
+    own = container(run)
+    assert (waiting["name"], waiting["image"]) == ("wait-for-model", own["image"])
+    (model_path,) = waiting["env"]
+    assert model_path in own["env"] and model_path["name"] == "MODEL_PATH"
+    mounted = [m for m in own["volumeMounts"] if m["name"] == "models"]
+    assert waiting["volumeMounts"] == mounted
+    assert waiting["securityContext"] == own["securityContext"]
+
+
+def test_a_start_has_time_to_wait_for_the_model(run: Run) -> None:
+    progress = run.one("Deployment").inputs["spec"]["progressDeadlineSeconds"]
+    timeout = int(run.outputs["limits"]["requestTimeoutSeconds"])
+    start = timing.MODEL_WAIT_SECONDS + timing.startup_seconds(MODEL_BYTES, timeout)
+    assert progress > start + timing.grace_period_seconds(timeout)
+
+
+def test_the_start_script_gets_the_servers_flags(run: Run) -> None:
+    assert container(run)["command"] == start_command()
+
+
+def test_a_pod_is_ready_only_while_its_model_is_available(run: Run) -> None:
+    for probe in ("startupProbe", "readinessProbe"):
+        assert container(run)[probe]["exec"]["command"] == ready_command()
+
+
+def test_a_pod_is_restarted_only_if_its_model_is_gone(run: Run) -> None:
+    assert container(run)["livenessProbe"]["exec"]["command"] == alive_command()
+
+
+def test_a_probe_ends_before_kubernetes_ends_it_and_counts_it_as_failed(run: Run) -> None:
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container(run)[probe]["timeoutSeconds"] >= 2 * ANSWER_SECONDS
