@@ -22,8 +22,11 @@ fi
 
 if [[ $compact =~ \"state\":\"([A-Z]+)\" ]]; then
   echo "model $model is in state ${BASH_REMATCH[1]}"
+elif ((code == 124)); then
+  echo "no answer within $patience s"
+elif [[ -z $answer ]]; then
+  echo "port $port is closed: the server opens it once it has loaded model $model"
 else
-  [[ $answer =~ ^[^$'\r\n']* ]]
-  echo "no state of model $model: ${BASH_REMATCH[0]:-no answer within $patience s}"
+  echo "no state of model $model: ${answer%%$'\r'*}"
 fi
 exit 1
