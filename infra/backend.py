@@ -32,7 +32,7 @@ def check(stack: str, state: Path, *, with_resources: bool = False) -> str:
     for a copied one, whose resources are the original's.
     """
     name = stack.rpartition("/")[2]
-    if not is_backend(state) or _target(name) == "local":
+    if not is_backend(state) or target(name) == "local":
         return ""
     checkpoint = stacks(state).get(name)
     if checkpoint is None or (with_resources and not _has_resources(checkpoint)):
@@ -111,9 +111,14 @@ def _expanded(path: str) -> Path:
         return Path(path)
 
 
-def _target(stack: str) -> str:
+def stack_config(stack: str) -> dict[str, Any]:
+    """What the stack's own file sets, by key."""
     config = _yaml(f"Pulumi.{stack}.yaml").get("config")
-    values = cast("dict[str, Any]", config) if isinstance(config, dict) else {}
+    return cast("dict[str, Any]", config) if isinstance(config, dict) else {}
+
+
+def target(stack: str) -> str:
+    values = stack_config(stack)
     target = values.get(f"{project_name()}:target") or values.get("target")
     return str(target or "local")  # the default in Pulumi.yaml
 

@@ -18,7 +18,7 @@ from infra.gke.credentials import (
     credentials_file,
     quota_project_warning,
     refuse_other_identities,
-    require,
+    require_credentials,
 )
 from tests.google_credentials import ACCOUNT, USER, TokenServer, signed_in, token_server
 
@@ -226,7 +226,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_program_ends_with_the_line(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOOGLE_IMPERSONATE_SERVICE_ACCOUNT", ACCOUNT)
     with pytest.raises(pulumi.RunError, match="GOOGLE_IMPERSONATE_SERVICE_ACCOUNT"):
-        require(PROJECT)
+        require_credentials(PROJECT)
 
 
 @pytest.mark.parametrize("setting", ["impersonateServiceAccount", "credentials", "accessToken"])
@@ -242,7 +242,7 @@ def test_the_program_refuses_settings_of_the_provider(
 
     monkeypatch.setattr("pulumi.Config", Config)
     with pytest.raises(pulumi.RunError, match=f"gcp:{setting} does not count for all of"):
-        require(PROJECT)
+        require_credentials(PROJECT)
 
 
 def test_the_program_warns_unless_make_has_done_so(
@@ -250,15 +250,15 @@ def test_the_program_warns_unless_make_has_done_so(
 ) -> None:
     monkeypatch.setattr("google.oauth2.credentials._GOOGLE_OAUTH2_TOKEN_ENDPOINT", google.url)
     machine(USER)
-    require(PROJECT)
+    require_credentials(PROJECT)
     (line,) = said
     assert "no quota project" in line
     monkeypatch.setenv("MAKELEVEL", "1")
-    require(PROJECT)
+    require_credentials(PROJECT)
     assert said == [line]
 
 
 def test_a_program_without_an_engine_needs_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PULUMI_CONFIG", raising=False)
     monkeypatch.setenv("GOOGLE_IMPERSONATE_SERVICE_ACCOUNT", ACCOUNT)
-    require(PROJECT)
+    require_credentials(PROJECT)

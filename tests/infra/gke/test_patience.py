@@ -46,6 +46,8 @@ PASSING = {
     "googleapi: Error 400: Failed precondition when calling the ServiceConsumerManager: "
     "tenantmanager::185014: Consumer 516734428525 should enable service:container.googleapis.com "
     "before generating a service account.": "the API container.googleapis.com",
+    "googleapi: Error 403: logging.googleapis.com has not been used in project 1 before or it is "
+    "disabled., accessNotConfigured": "the API logging.googleapis.com",
     'googleapi: Error 403: Forbidden\nDetails:\n[\n  {\n    "@type": "type.googleapis.com/google.'
     'rpc.ErrorInfo",\n    "domain": "googleapis.com",\n    "metadata": {\n      "consumer": '
     '"projects/406281436678",\n      "service": "monitoring.googleapis.com"\n    },\n    "reason": '
@@ -76,6 +78,9 @@ LASTING = {
     "an API that the program does not enable": never_used(
         "Service Usage API", "serviceusage.googleapis.com", "321157631455"
     ),
+    "an API needed to enable another": "Error when reading or editing Project Service my-project/"
+    "compute.googleapis.com: "
+    + never_used("Service Usage API", "serviceusage.googleapis.com", "888892115941"),
     "gcloud's own project": never_used(
         "Cloud Resource Manager API", "cloudresourcemanager.googleapis.com", "764086051850"
     ),
