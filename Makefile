@@ -13,6 +13,10 @@ override PROMPT  := $(call given,PROMPT,a large blue star on a black background)
 override ARGS    := $(call given,ARGS)
 override ENGINE  := $(call given,ENGINE)
 override OUT     := $(call given,OUT)
+override FROM    := $(call given,FROM,dev)
+override PROJECT := $(call given,PROJECT)
+override RANGES  := $(call given,RANGES)
+override LICENCE := $(call given,LICENCE)
 override FOLLOW  := $(call given,FOLLOW)
 override WORKERS := $(call given,WORKERS,2)
 override FOUND_PYTHON := $(call given,FOUND_PYTHON)
@@ -46,7 +50,7 @@ ifeq ($(STACK),local)
   export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION := true
   export PULUMI_SKIP_UPDATE_CHECK := true
 endif
-export STACK PROMPT ENGINE OUT FOLLOW WORKERS FOUND_PYTHON
+export STACK PROMPT ENGINE OUT FROM PROJECT RANGES LICENCE FOLLOW WORKERS FOUND_PYTHON
 
 # What `pulumi` starts meets on loopback, which a proxy in the environment cannot reach.
 COMMA := ,
@@ -55,7 +59,7 @@ DIRECT := $(or $(value no_grpc_proxy),$(value no_proxy),$(value NO_PROXY))
 export no_grpc_proxy := $(LOOPBACK)$(if $(DIRECT),$(COMMA)$(DIRECT))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up preview refresh render down unlock generate load status doctor logs env \
+.PHONY: help setup setup-dev stack up preview refresh render down unlock generate load status doctor logs env \
         test test-quick test-long setup-bench bench bench-quick bench-engine bench-servers protos lint clean \
         _ready _engine _rebuild _stack _destroy _down_local
 
@@ -91,6 +95,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@touch $@
 
+stack: $(VENV)/.installed ## make your own stack's file: STACK=mine FROM=dev PROJECT=... RANGES=... LICENCE="..."
+	@$(PYTHON) -m infra.settings.own_stack --stack="$$STACK" --from="$$FROM" \
+	  $${PROJECT:+"gcp:project=$$PROJECT"} $${RANGES:+"allowedSourceRanges=$$RANGES"} \
+	  $${LICENCE:+"acceptLicence=$$LICENCE"} $(ARGS)
+
 _ready: _engine $(VENV)/.installed
 
 _rebuild:
@@ -110,7 +119,8 @@ _destroy: export ENGINE_HINT_STACK_RM :=
 
 _stack: _ready
 	@$(PYTHON) -m infra.local.state prepare --stack "$$STACK"
-	@if [ "$$STACK" = local ]; then $(PYTHON) -m engine unlock-stale --stack local; fi
+	@if [ "$$STACK" = local ]; then $(PYTHON) -m engine unlock-stale --stack local; \
+	else $(PYTHON) -m infra.gke.credentials --stack "$$STACK"; fi
 	@$(PULUMI) stack select --create --stack "$$STACK"
 
 up: _stack ## deploy the stack, then draw a first picture

@@ -15,7 +15,10 @@ import pulumi
 from pulumi.runtime import config as runtime_config
 
 from infra.settings import gke as gke_settings
+from infra.settings import local as local_settings
+from infra.settings import unread
 from infra.settings.gke import GkeSettings
+from infra.settings.local import LocalSettings
 from infra.settings.values import SettingsError, boolean, choice, integer, number, required
 from model_export import precision
 from model_export.precision import AUTO
@@ -47,10 +50,16 @@ _SPEC_KEYS = {
     "profile": "profile",
 }
 _SERVER_KEYS = ("queue", "requestTimeoutSeconds")
-_LOCAL_KEYS = ("restPort", "grpcPort")
-KEYS = frozenset({"target", *_SPEC_KEYS.values(), *_SERVER_KEYS, *_LOCAL_KEYS, *gke_settings.KEYS})
+KEYS = frozenset(
+    {
+        "target",
+        *_SPEC_KEYS.values(),
+        *_SERVER_KEYS,
+        *local_settings.KEYS,
+        *gke_settings.KEYS,
+    }
+)
 
-_PORTS = range(1024, 65536)
 _QUEUE = range(1, 1001)
 _TIMEOUT_SECONDS = range(1, 3601)
 _GIB = 2**30
@@ -62,14 +71,6 @@ class ServerSettings:
 
     queue: int
     request_timeout_seconds: int
-
-
-@dataclass(frozen=True)
-class LocalSettings:
-    """The ports of the server on this machine."""
-
-    rest_port: int
-    grpc_port: int
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def load() -> Settings:
         for key, value in config.items()
         if key.startswith(prefix)
     }
-    for line in warnings(values):
+    for line in (*unread.lines(config, project, KEYS), *warnings(values)):
         pulumi.log.warn(line)
     return parse(values, config.get("gcp:project"))
 
@@ -118,10 +119,11 @@ def parse(values: Mapping[str, str], gcp_project: str | None = None) -> Settings
     """
     for key in sorted(values):
         if key not in KEYS:
+            meant = unread.likely(key, KEYS)
+            hint = f"; did you mean {meant}?" if meant else ""
+            known = ", ".join(sorted(KEYS))
             raise SettingsError(
-                key,
-                f"is not a setting of this project (known: {', '.join(sorted(KEYS))})",
-                None,
+                key, f"is not a setting of this project{hint} (known: {known})", None
             )
     target = _target(values)
     gke = gke_settings.parse(values, gcp_project) if target == "gke" else None
@@ -137,7 +139,7 @@ def parse(values: Mapping[str, str], gcp_project: str | None = None) -> Settings
                 values, "requestTimeoutSeconds", _TIMEOUT_SECONDS, "60"
             ),
         ),
-        local=_local(values),
+        local=local_settings.parse(values),
         gke=gke,
     )
 
@@ -198,11 +200,3 @@ def _precision(values: Mapping[str, str], family: str) -> str:
     if values["target"] == "gke":
         return precision.of_machine_type(required(values, "machineType", "n2-standard-4"), family)
     return precision.of_this_machine(family)
-
-
-def _local(values: Mapping[str, str]) -> LocalSettings:
-    rest_port = integer(values, "restPort", _PORTS, "8501")
-    grpc_port = integer(values, "grpcPort", _PORTS, "8500")
-    if rest_port == grpc_port:
-        raise SettingsError("grpcPort", f"must differ from restPort, both are {rest_port}", "8500")
-    return LocalSettings(rest_port=rest_port, grpc_port=grpc_port)

@@ -12,6 +12,8 @@ class SettingsError(pulumi.RunError):
 
     def __init__(self, key: str, problem: str, example: str | None) -> None:
         """`example` is a valid value; None means that the key must be removed."""
+        self.key = key
+        self.problem = problem
         # A line of the file, since `pulumi config set` needs the CLI and the stack's backend.
         file = f"Pulumi.{pulumi.get_stack()}.yaml"
         full_key = key if ":" in key else f"{pulumi.get_project()}:{key}"

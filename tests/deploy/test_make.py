@@ -149,6 +149,29 @@ def test_a_folder_and_a_path_are_text_too(folder: Folder, text: str) -> None:
     assert not (folder.path / "touched").exists()
 
 
+def test_a_stack_of_ones_own_is_made_from_dev_with_the_given_settings(folder: Folder) -> None:
+    arguments = ("STACK=mine", "PROJECT=my-project", "RANGES=203.0.113.7/32", "LICENCE=Open  RAIL")
+    (call,) = folder.calls("stack", *arguments, "ARGS=spot=false steps='30'", "ENGINE=pulumi")
+    assert call[1:-1] == [
+        *("-m", "infra.settings.own_stack", "--stack=mine", "--from=dev"),
+        *("gcp:project=my-project", "allowedSourceRanges=203.0.113.7/32"),
+        *("acceptLicence=Open  RAIL", "spot=false", "steps=30"),
+    ]
+    (call,) = folder.calls("stack", "STACK=mine", "FROM=prod")
+    assert call[3:-1] == ["--stack=mine", "--from=prod"]
+
+
+@pytest.mark.parametrize("text", [text for text in TEXTS if text])
+def test_the_settings_of_a_stack_of_ones_own_are_text_too(folder: Folder, text: str) -> None:
+    given = {name: f"{name}={text}" for name in ("STACK", "FROM", "PROJECT", "RANGES", "LICENCE")}
+    (call,) = folder.calls("stack", *given.values())
+    assert call[3:-1] == [
+        *(f"--stack={text}", f"--from={text}", f"gcp:project={text}"),
+        *(f"allowedSourceRanges={text}", f"acceptLicence={text}"),
+    ]
+    assert not (folder.path / "touched").exists()
+
+
 @pytest.mark.parametrize("target", ["generate", "status", "up", "down", "preview", "doctor"])
 def test_a_stack_that_is_no_name_is_refused_in_one_line(folder: Folder, target: str) -> None:
     for text in TEXTS:
@@ -177,11 +200,15 @@ def test_exported_variables_of_other_programs_are_not_settings(folder: Folder) -
         "ARGS": "--count 9",
         "ENGINE": "diesel",
         "OUT": "elsewhere",
+        "FROM": "ada@example.org",
+        "PROJECT": "another-project",
+        "RANGES": "0.0.0.0/0",
+        "LICENCE": "MIT",
         "FOLLOW": "1",
         "WORKERS": "64",
         "FOUND_PYTHON": "/none",
     }
-    for target in ("generate", "load", "render", "preview", "up"):
+    for target in ("generate", "load", "render", "stack", "preview", "up"):
         assert folder.calls(target, **foreign) == folder.calls(target)
         assert folder.calls("-e", target, **foreign) == folder.calls(target)
     assert folder.run(**foreign).stdout == folder.run().stdout

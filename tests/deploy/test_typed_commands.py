@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.checkout import ROOT, Checkout, copy_checkout
+from tests.google_credentials import signed_in, token_server
 
 pytestmark = pytest.mark.slow
 
@@ -93,6 +95,23 @@ def test_a_new_cloud_stack_in_the_checkouts_own_backend_is_refused(tmp_path: Pat
     there = checkout.folder / ".state/.pulumi/stacks/diffusion-serving/dev.json"
     there.parent.mkdir(parents=True)
     there.write_text("{}")
-    output = checkout.make("refresh", STACK="dev", PATH=path, PULUMI_BACKEND_URL=backend)
+    with token_server() as google:
+        usable = {**signed_in(tmp_path, google.key()), "PATH": path, "PULUMI_BACKEND_URL": backend}
+        output = checkout.make("refresh", STACK="dev", **usable)
     assert "warning: stack dev keeps its state in " in output and "docs/gke.md" in output
     assert "refresh --yes --stack dev" in (tmp_path / "calls").read_text()
+
+
+def test_the_documented_command_makes_a_stack_of_ones_own(tmp_path: Path) -> None:
+    """As docs/gke.md has it, with a project and an address."""
+    checkout = copy_checkout(tmp_path / "checkout", "pulumi")
+    documented = (ROOT / "docs/gke.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    (command,) = re.findall(r"^make stack (.*)$", documented, re.MULTILINE)
+    typed = command.replace("YOUR_PROJECT_ID", "my-project").replace("YOUR_ADDRESS", "203.0.113.7")
+    before = (checkout.folder / "Pulumi.dev.yaml").read_bytes()
+    said = checkout.make("stack", *shlex.split(typed))
+    assert said.splitlines()[-1] == "next  make preview STACK=mine"
+    assert (checkout.folder / "Pulumi.dev.yaml").read_bytes() == before
+    table = checkout.make("render", "STACK=mine")
+    assert "kubernetes:apps/v1:Deployment" in table and "placeholder" not in table
+    assert "Pulumi.mine.yaml exists" in checkout.make("stack", *shlex.split(typed), code=2)

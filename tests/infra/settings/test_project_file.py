@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from infra import settings
-from infra.settings import gke
-from infra.settings.stack import LOCAL_KEYS
+from infra.settings import gke, local
+from infra.settings import stack as settings
 from infra.settings.values import SettingsError
 from model_export.profiles import PROFILES
 from model_export.spec import (
@@ -57,6 +56,7 @@ CHOICES = {
     "machineType": ("n2-standard-4", "n2-highmem-4", "c3-standard-4", "c3-highmem-4"),
     "imageDigest": ("sha256:",),
     "modelAccess": ("gs", "fuse"),
+    "exposeModelServer": ("true", "rest", "false"),
 }
 """What the description of a text names; every other one gives an example."""
 
@@ -76,7 +76,7 @@ def heading_of() -> dict[str, str]:
 def stacks_that_read(key: str) -> str:
     if key in gke.KEYS:
         return "Target gke"
-    return "Target local" if key in LOCAL_KEYS else "Every stack"
+    return "Target local" if key in local.KEYS else "Every stack"
 
 
 def test_every_setting_stands_under_a_heading_that_says_which_stacks_read_it() -> None:

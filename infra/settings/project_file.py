@@ -1,0 +1,53 @@
+"""What Pulumi.yaml and the stacks' files say, read without an engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def project_name() -> str:
+    return str(_read(ROOT / "Pulumi.yaml").get("name") or "")
+
+
+def defaults() -> dict[str, str]:
+    """The default of every setting, as the program gets it."""
+    declared = cast("dict[str, dict[str, Any]]", _read(ROOT / "Pulumi.yaml").get("config") or {})
+    return {key: as_text(one["default"]) for key, one in declared.items() if "default" in one}
+
+
+def stack_file(stack: str) -> Path:
+    """The file of a stack, which may be named with its organization and project."""
+    return ROOT / f"Pulumi.{stack.rpartition('/')[2]}.yaml"
+
+
+def stack_config(stack: str, project: str) -> dict[str, str]:
+    """What a stack's file sets, with full keys; nothing where the file cannot be read."""
+    config = _read(stack_file(stack)).get("config")
+    values = cast("dict[object, Any]", config) if isinstance(config, dict) else {}
+    return {full_key(str(key), project): as_text(value) for key, value in values.items()}
+
+
+def full_key(key: str, project: str) -> str:
+    """A key without a namespace is the project's, as Pulumi reads it."""
+    return key if ":" in key else f"{project}:{key}"
+
+
+def as_text(value: Any) -> str:
+    """A value of a YAML file as the program gets it."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value, default=str)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content: object = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return cast("dict[str, Any]", content) if isinstance(content, dict) else {}
