@@ -60,6 +60,10 @@ class StackOutputError(UnreachableError):
     """The stack's outputs, which locate the service, are missing or unreadable."""
 
 
+class NotExposedError(StackOutputError):
+    """The stack has a service, but none that can be reached from outside its cluster."""
+
+
 class ModelNotFoundError(UnreachableError):
     """The server does not serve a model of this name."""
 

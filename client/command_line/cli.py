@@ -26,7 +26,7 @@ from client.exit_codes import EXIT_CODES, EXIT_DONE, EXIT_INTERRUPTED, exit_code
 from client.limits import PictureRequest, check_seed, draw_seed
 from client.pictures import picture as picture_files
 from client.pictures.picture import Picture
-from client.stacks.discovery import LOCAL_STACK, for_stack
+from client.stacks.discovery import for_stack, make_command
 from client.transports.transport import not_ready
 from model_export.spec import RANDOM_WEIGHTS_MARK
 
@@ -101,10 +101,9 @@ def first_picture(arguments: argparse.Namespace) -> int:
     folder = picture_files.prepare_folder(arguments.out)
     picture = drawing.draw(request)
     print_warnings(picture, request, client)
-    stack = "" if arguments.stack == LOCAL_STACK else f" STACK={arguments.stack}"
     print(f"service  {client.endpoint}")
     print(f"picture  {picture.save_unless_there(folder)}")
-    print(f'next     make generate{stack} PROMPT="{EXAMPLE_PROMPT}"')
+    print(f'next     {make_command("generate", arguments.stack)} PROMPT="{EXAMPLE_PROMPT}"')
     return EXIT_DONE
 
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from client.errors import printable
 from client.exit_codes import EXIT_CODES_HELP, EXIT_USAGE
-from client.stacks.discovery import LOCAL_STACK
+from client.stacks.engine import LOCAL_STACK
 from client.transports.endpoints import GRPC_EXAMPLE, REST_EXAMPLE, Protocol
 from console.invocation import started_as
 from model_export.spec import MODEL_NAME

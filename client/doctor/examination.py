@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from client.api import Client
 from client.doctor.cluster import cluster_findings
+from client.doctor.deployed import deployed
 from client.doctor.finding import Finding, State
+from client.doctor.last_update import last_update_findings
 from client.doctor.local import local_findings
-from client.errors import ClientError, ModelLoadingError, StackOutputError, one_line
+from client.doctor.service import cluster_service, service_finding
+from client.errors import StackOutputError
 from client.stacks.discovery import (
-    LOCAL_STACK,
     PROJECT_ROOT,
     StackOutputs,
     for_stack,
-    make_up_command,
+    make_command,
     read_stack,
 )
-from client.transports.transport import not_ready
+from client.stacks.engine import LOCAL_STACK
+from client.stacks.state import LOCAL_SERVER, StackState, read_state
 
 __all__ = ["Finding", "State", "examine", "verdict"]
 
@@ -27,17 +30,8 @@ _STATE_FOLDER = Path(".state") / "server"
 
 def examine(stack: str = LOCAL_STACK, root: Path = PROJECT_ROOT) -> Iterator[Finding]:
     """One finding after another, each as soon as it is known. Changes nothing."""
-    try:
-        outputs = read_stack(stack, root)
-    except StackOutputError as error:
-        yield Finding("stack", State.WRONG, str(error))
-        return
-    yield Finding("stack", State.OK, f"{stack} serves model {outputs.fingerprint or 'unknown'}")
-    if outputs.kubeconfig_command:
-        yield from cluster_findings(outputs, make_up_command(stack))
-    else:
-        yield from local_findings(outputs.endpoint, root / _STATE_FOLDER)
-    yield _service(outputs, stack)
+    for finding in _findings(stack, root):
+        yield replace(finding, message=for_stack(finding.message, stack))
 
 
 def verdict(findings: Iterable[Finding]) -> State:
@@ -47,18 +41,58 @@ def verdict(findings: Iterable[Finding]) -> State:
     return next((state for state in order if state in states), State.OK)
 
 
-def _service(outputs: StackOutputs, stack: str) -> Finding:
-    """Whether the served model answers from here."""
+def _findings(stack: str, root: Path) -> Iterator[Finding]:
+    outputs, problem = _outputs(stack, root)
+    if stack == LOCAL_STACK or (outputs is not None and not outputs.kubeconfig_command):
+        yield from _on_this_machine(stack, outputs, problem, root)
+        return
     try:
-        with Client(outputs.endpoint, model_name=outputs.model_name) as client:
-            model = client.status()
-            problem = not_ready(client.endpoint, client.model_name, model)
-    except ClientError as error:
-        problem = error
-    if problem is None:
-        return Finding("service", State.OK, f"{outputs.endpoint} serves {outputs.model_name}")
-    hint = ""
-    if outputs.kubeconfig_command and not isinstance(problem, ModelLoadingError):
-        hint = "; if every other check is ok, allowedSourceRanges may not include your address"
-    state = State.WAIT if isinstance(problem, ModelLoadingError) else State.WRONG
-    return Finding("service", state, f"{one_line(for_stack(str(problem), stack))}{hint}")
+        state = read_state(stack, root)
+    except StackOutputError as error:
+        if outputs is None:
+            yield Finding("stack", State.WRONG, str(error))
+            return
+        yield Finding("stack", State.UNKNOWN, str(error))
+        state = StackState((), ())
+    if outputs is None and state.of_type(LOCAL_SERVER):
+        yield from _on_this_machine(stack, outputs, problem, root)
+    elif outputs is None and state.is_empty:
+        yield Finding("stack", State.WRONG, f"stack {stack} is empty: deploy it with `make up`")
+    else:
+        yield from _on_gke(stack, outputs, state)
+
+
+def _outputs(stack: str, root: Path) -> tuple[StackOutputs | None, str]:
+    """The stack's outputs, or why there are none."""
+    try:
+        return read_stack(stack, root), ""
+    except StackOutputError as error:
+        return None, str(error)
+
+
+def _on_this_machine(
+    stack: str, outputs: StackOutputs | None, problem: str, root: Path
+) -> Iterator[Finding]:
+    if outputs is None:
+        yield Finding("stack", State.WRONG, problem)
+        return
+    yield _serves(stack, outputs)
+    yield from local_findings(outputs.endpoint, root / _STATE_FOLDER)
+    yield service_finding(outputs.endpoint, outputs.model_name, outputs.fingerprint)
+
+
+def _on_gke(stack: str, outputs: StackOutputs | None, state: StackState) -> Iterator[Finding]:
+    known = deployed(state, outputs)
+    if outputs is not None:
+        serves = _serves(stack, outputs)
+        if known.fingerprint != outputs.fingerprint:
+            made = f"an `up` that did not finish made model {known.fingerprint}"
+            serves = Finding("stack", State.WRONG, f"{serves.message}; {made}: run `make up`")
+        yield serves
+    yield from last_update_findings(state, stack, known.project, has_outputs=outputs is not None)
+    yield from cluster_findings(known, make_command("up", stack))
+    yield cluster_service(known)
+
+
+def _serves(stack: str, outputs: StackOutputs) -> Finding:
+    return Finding("stack", State.OK, f"{stack} serves model {outputs.fingerprint or 'unknown'}")

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 import psutil
 
 from client.errors import one_line
-from client.stacks.cluster import NAMESPACE, POD_LABEL, kubeconfig_of
-from client.stacks.discovery import PROJECT_ROOT, StackOutputs
+from client.stacks.cluster import POD_LABEL, kubeconfig_of
+from client.stacks.discovery import NAMESPACE, PROJECT_ROOT, StackOutputs
 from client.stacks.tools import ToolError, tool_output
 from client.transports.endpoints import is_loopback, normalize_endpoint
-from infra.server_record import running_server
+from infra.local.server_record import running_server
 
 PROCESS_SECONDS = 0.5
 FIRST_SAMPLE_SECONDS = 0.1

@@ -14,7 +14,6 @@ from pathlib import Path
 from client.stacks.discovery import StackOutputs
 from client.stacks.tools import ToolError, tool_output
 
-NAMESPACE = "diffusion-serving"
 POD_LABEL = "app.kubernetes.io/name=model-server"
 _CREDENTIALS = ("gcloud", "container", "clusters", "get-credentials")
 
@@ -30,6 +29,12 @@ class ClusterName:
     @property
     def region(self) -> str:
         return "-".join(self.location.split("-")[:2])
+
+    @property
+    def credentials_command(self) -> str:
+        """What points kubectl at the cluster, to be typed; also the output `kubeconfigCommand`."""
+        place = ("--location", self.location, "--project", self.project)
+        return shlex.join([*_CREDENTIALS, self.name, *place, "--dns-endpoint"])
 
 
 def cluster_of(kubeconfig_command: str) -> ClusterName | None:
@@ -54,8 +59,7 @@ def temporary_kubeconfig() -> Generator[dict[str, str]]:
 
 def get_credentials(cluster: ClusterName, environment: dict[str, str]) -> None:
     """Write the cluster's address and the user's login into the environment's kubeconfig."""
-    command = [*_CREDENTIALS, cluster.name, "--location", cluster.location]
-    tool_output([*command, "--project", cluster.project, "--dns-endpoint", "--quiet"], environment)
+    tool_output([*shlex.split(cluster.credentials_command), "--quiet"], environment)
 
 
 @contextmanager

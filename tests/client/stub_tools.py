@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 PROJECT = "my-project-1"
 BUCKET = "diffusion-models-1a2b3c4"
 FINGERPRINT = "0123456789abcdef"
 MODEL_URI = f"gs://{BUCKET}/models/{FINGERPRINT}"
-POD = "diffusion-5d8f7c9b6d-x2k4p"
+POD = "model-server-5d8f7c9b6d-x2k4p"
+POD_HASH = "5d8f7c9b6d"
+WORKLOAD = "get deployments.apps,replicasets.apps,configmaps,pods -l"
+SECRET = {
+    "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
+    "ciphertext": "v1:x",
+}
+"""As the state writes a secret."""
 
 
 class StubTools:
@@ -75,6 +83,83 @@ def outputs(endpoint: str) -> dict[str, object]:
     }
 
 
+def resource(type_: str, name: str, **more: object) -> dict[str, object]:
+    """One of the resources in a state; more: its inputs, outputs, initErrors and so on."""
+    return {
+        "urn": f"urn:pulumi:dev::diffusion-serving::{type_}::{name}",
+        "custom": True,
+        "type": type_,
+        "id": name,
+        "created": "2026-03-01T10:00:00Z",
+        **more,
+    }
+
+
+def cluster() -> dict[str, object]:
+    where = {"name": "diffusion-1a2b3c4", "location": "us-central1-c", "project": PROJECT}
+    outputs = {**where, "kubeconfig": SECRET}
+    return resource("gcp:container/cluster:Cluster", "diffusion", inputs=where, outputs=outputs)
+
+
+def model_export(fingerprint: str = FINGERPRINT, **more: object) -> dict[str, object]:
+    outputs = {"uri": f"gs://{BUCKET}/models/{fingerprint}", "fingerprint": fingerprint}
+    type_ = "pulumi-python:dynamic/diffusion:ModelExport"
+    return resource(type_, "model", outputs=outputs, **more)
+
+
+def kubernetes(type_: str, name: str = "model-server", **more: object) -> dict[str, object]:
+    """A Kubernetes object in a state."""
+    metadata = {"name": name, "namespace": "diffusion-serving"}
+    inputs: dict[str, object] = {"metadata": metadata}
+    return resource(type_, "diffusion", **{"inputs": inputs, "outputs": inputs, **more})
+
+
+def service(endpoint: str) -> dict[str, object]:
+    """The LoadBalancer Service with that address."""
+    host, _, port = endpoint.removeprefix("http://").partition(":")
+    spec = {"type": "LoadBalancer", "ports": [{"name": "rest", "port": int(port)}]}
+    inputs = {"metadata": {"name": "model-server"}, "spec": spec}
+    outputs = {**inputs, "status": {"loadBalancer": {"ingress": [{"ip": host}]}}}
+    return kubernetes("kubernetes:core/v1:Service", inputs=inputs, outputs=outputs)
+
+
+def made_up_to(last: str, endpoint: str = "") -> list[dict[str, object]]:
+    """What an `up` has made when it comes as far as the resource of that kind, in order."""
+    bucket = {"name": BUCKET, "project": PROJECT}
+    everything = [
+        {**cluster(), "created": "2026-03-01T10:10:00Z"},
+        resource("gcp:container/nodePool:NodePool", "diffusion", outputs={"name": "nodes-1"}),
+        resource("gcp:storage/bucket:Bucket", "models", inputs=bucket, outputs=bucket),
+        model_export(created="2026-03-01T10:30:00Z"),
+        kubernetes("kubernetes:apps/v1:Deployment", created="2026-03-01T10:31:00Z"),
+        *([service(endpoint)] if endpoint else []),
+    ]
+    kinds = [str(one["type"]).rpartition(":")[2] for one in everything]
+    return everything[: kinds.index(last) + 1]
+
+
+def export(
+    resources: Sequence[object], pending: Sequence[tuple[str, object]] = ()
+) -> dict[str, object]:
+    """`pulumi stack export`. pending: operations that have begun, as "creating", on what."""
+    stack = {
+        "urn": "urn:pulumi:dev::diffusion-serving::pulumi:pulumi:Stack::diffusion-serving-dev",
+        "custom": False,
+        "type": "pulumi:pulumi:Stack",
+        "created": "2026-03-01T09:59:00Z",
+    }
+    provider = resource("pulumi:providers:gcp", "default", created="2026-03-01T11:00:00Z")
+    operations = [{"type": type_, "resource": one} for type_, one in pending]
+    return {
+        "version": 3,
+        "deployment": {
+            "manifest": {"time": "2026-03-01T11:00:00Z", "version": "v3.260.0"},
+            "resources": [stack, provider, *resources],
+            **({"pending_operations": operations} if operations else {}),
+        },
+    }
+
+
 def iam_policy(role: str = "roles/storage.objectViewer") -> dict[str, object]:
     """`gcloud storage buckets get-iam-policy --format=json`."""
     member = (
@@ -91,28 +176,50 @@ def iam_policy(role: str = "roles/storage.objectViewer") -> dict[str, object]:
     }
 
 
+STARTED: dict[str, object] = {"running": {"startedAt": "2026-03-01T10:00:00Z"}}
+DONE: dict[str, object] = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+
+
 def pod(
     *,
     ready: bool = True,
     state: dict[str, object] | None = None,
     last_state: dict[str, object] | None = None,
     restarts: int = 0,
+    init: dict[str, object] | None = None,
+    init_last: dict[str, object] | None = None,
+    name: str = POD,
 ) -> dict[str, object]:
-    """One of the items of `kubectl get pods -o json`, on a node."""
+    """A pod on a node, as `kubectl get -o json` shows it.
+
+    state: of the server's container; init: of the one that waits for the model, DONE by default.
+    """
+    is_waiting = init is not None
+    if is_waiting:
+        state = {"waiting": {"reason": "PodInitializing"}}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": POD, "namespace": "diffusion-serving"},
-        "spec": {"nodeName": "gke-diffusion-nodes-1", "containers": [{"name": "model-server"}]},
+        "metadata": _pod_metadata(name),
+        "spec": {"nodeName": "gke-diffusion-nodes-1", "containers": [_container(name)]},
         "status": {
-            "phase": "Running",
+            "phase": "Pending" if is_waiting else "Running",
             "conditions": [{"type": "PodScheduled", "status": "True"}],
+            "initContainerStatuses": [
+                {
+                    "name": "wait-for-model",
+                    "ready": not is_waiting,
+                    "restartCount": 1 if init_last else 0,
+                    "state": init or DONE,
+                    "lastState": init_last or {},
+                }
+            ],
             "containerStatuses": [
                 {
                     "name": "model-server",
-                    "ready": ready,
+                    "ready": ready and not is_waiting,
                     "restartCount": restarts,
-                    "state": state or {"running": {"startedAt": "2026-03-01T10:00:00Z"}},
+                    "state": state or STARTED,
                     "lastState": last_state or {},
                 }
             ],
@@ -120,11 +227,53 @@ def pod(
     }
 
 
+def _pod_metadata(name: str) -> dict[str, object]:
+    labels = {"app.kubernetes.io/name": "model-server", "pod-template-hash": name.split("-")[2]}
+    return {"name": name, "namespace": "diffusion-serving", "labels": labels}
+
+
+def _container(pod_name: str) -> dict[str, object]:
+    key = {"name": f"config-{pod_name.split('-')[2]}", "key": "MODEL_PATH"}
+    variable = {"name": "MODEL_PATH", "valueFrom": {"configMapKeyRef": key}}
+    return {"name": "model-server", "env": [variable]}
+
+
+def revision(
+    number: int, pod_hash: str = POD_HASH, model_uri: str = MODEL_URI
+) -> list[dict[str, object]]:
+    """A Deployment's revision: its ReplicaSet, and the ConfigMap with its model."""
+    replica_set = {
+        "kind": "ReplicaSet",
+        "metadata": {
+            "name": f"model-server-{pod_hash}",
+            "labels": {"pod-template-hash": pod_hash},
+            "annotations": {"deployment.kubernetes.io/revision": str(number)},
+        },
+    }
+    config_map = {
+        "kind": "ConfigMap",
+        "metadata": {"name": f"config-{pod_hash}"},
+        "data": {"MODEL_PATH": model_uri, "MODEL_NAME": "stable-diffusion"},
+    }
+    return [replica_set, config_map]
+
+
+def deployment(*conditions: object) -> dict[str, object]:
+    metadata = {"name": "model-server", "namespace": "diffusion-serving"}
+    return {"kind": "Deployment", "metadata": metadata, "status": {"conditions": list(conditions)}}
+
+
+def workload(*pods: object) -> dict[str, object]:
+    """What `kubectl get` lists of the Deployment and what belongs to it."""
+    return items(deployment(), *revision(1), *pods)
+
+
 def unschedulable_pod() -> dict[str, object]:
     """A pod for which the scheduler finds no node."""
     return {
-        "metadata": {"name": POD, "namespace": "diffusion-serving"},
-        "spec": {"containers": [{"name": "model-server"}]},
+        "kind": "Pod",
+        "metadata": _pod_metadata(POD),
+        "spec": {"containers": [_container(POD)]},
         "status": {
             "phase": "Pending",
             "conditions": [
@@ -169,6 +318,7 @@ def quotas(**limits: tuple[float, float]) -> dict[str, object]:
 def healthy(tools: StubTools, endpoint: str) -> None:
     """The output for a healthy stack whose pool may grow by a node."""
     tools.answer("pulumi", "stack output --json --stack dev", outputs(endpoint))
+    tools.answer("pulumi", "stack export --stack dev", export(made_up_to("Service", endpoint)))
     tools.answer("gke-gcloud-auth-plugin", "", "")
     tools.answer("gcloud", "storage buckets get-iam-policy", iam_policy())
     tools.answer("gcloud", "storage objects describe", {"name": "saved_model.pb", "size": 9})
@@ -178,6 +328,7 @@ def healthy(tools: StubTools, endpoint: str) -> None:
     tools.answer("gcloud", "compute regions describe us-central1", region)
     tools.answer("gcloud", "compute project-info describe", quotas(CPUS_ALL_REGIONS=(12.0, 4.0)))
     tools.answer("kubectl", "get namespace diffusion-serving", {"kind": "Namespace"})
-    tools.answer("kubectl", "get pods -l", items(pod()))
+    tools.answer("kubectl", WORKLOAD, workload(pod()))
+    tools.answer("kubectl", "get events", items())
     tools.answer("kubectl", "get nodes", items({"kind": "Node"}))
     tools.answer("kubectl", "logs", "Running gRPC ModelServer at 0.0.0.0:8500 ...\n")

@@ -37,7 +37,7 @@ from client.errors import Repeat
 from client.retry import until_deadline
 from client.stacks import starting
 from client.transports.rest_messages import retry_after_seconds
-from infra.server_process import READY_TIMEOUT_SECONDS
+from infra.local.server_process import READY_TIMEOUT_SECONDS
 from tests.client.commands import CommandLine, Ran
 from tests.client.fake_rpc import FakeRpc
 from tests.client.fake_serving import MODEL_NAME, QUEUE_FULL, FakeServing, Reply, error

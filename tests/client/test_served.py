@@ -17,8 +17,8 @@ from client.load.run import Load, Outcome
 from client.load.summary import Summary, summarize
 from client.transports import metrics
 from client.transports.endpoints import normalize_endpoint
-from infra.batching import batching_parameters
 from model_export.spec import METRICS_PATH
+from serving.tensorflow_serving.batching import batching_parameters
 from tests.client import served_model
 from tests.client.commands import CommandLine
 from tests.devserver.processes import NAME, Server

@@ -5,27 +5,19 @@ from __future__ import annotations
 import pytest
 
 from client.doctor import cluster as doctor_cluster
-from client.stacks import cluster
+from client.doctor import last_update, pods
+from client.stacks import cluster, discovery, state
 from client.stacks.cluster import ClusterName, cluster_of
-from infra.gke_settings import NAMESPACE, SERVICE_ACCOUNT
-from infra.identity import READER_ROLE
-from infra.kubeconfig import kubeconfig_command
-from serving.names import LABELS
+from infra.gke.identity import READER_ROLE
+from infra.gke.kubeconfig import kubeconfig_command
+from infra.settings.gke import NAMESPACE, SERVICE_ACCOUNT
+from serving.names import NAME, REST_PORT
 from tests.client import stub_tools
-from tests.client.commands import CommandLine, Ran
+from tests.client.commands import CommandLine
+from tests.client.doctor.findings import findings, one
 from tests.client.fake_serving import FakeServing
-from tests.client.stub_tools import POD, StubTools
-
-
-def findings(ran: Ran, check: str) -> list[tuple[str, str]]:
-    """State and message of every line for that check."""
-    lines = [line.split(maxsplit=2) for line in ran.out.splitlines() if "  | " not in line]
-    return [(state, message) for state, name, message in lines if name == check]
-
-
-def one(ran: Ran, check: str) -> tuple[str, str]:
-    (only,) = findings(ran, check)
-    return only
+from tests.client.stub_tools import POD, WORKLOAD, StubTools
+from tests.stacks import container, run_of
 
 
 def test_a_healthy_stack_is_0_and_every_check_is_ok(run: CommandLine, tools: StubTools) -> None:
@@ -99,7 +91,7 @@ def test_a_model_missing_from_the_bucket_is_found(run: CommandLine, tools: StubT
 def test_an_unschedulable_pod_is_reported_with_the_schedulers_message(
     run: CommandLine, tools: StubTools
 ) -> None:
-    tools.answer("kubectl", "get pods -l", stub_tools.items(stub_tools.unschedulable_pod()))
+    tools.answer("kubectl", WORKLOAD, stub_tools.workload(stub_tools.unschedulable_pod()))
     ran = run("doctor", "--stack", "dev")
     assert ran.code == 4
     state, message = one(ran, "pods")
@@ -141,7 +133,7 @@ def test_the_state_of_a_pod_is_reported(
     run: CommandLine, tools: StubTools, status: dict[str, object], state: str, says: str
 ) -> None:
     pod = stub_tools.pod(**{"ready": False, **status})  # type: ignore[arg-type]
-    tools.answer("kubectl", "get pods -l", stub_tools.items(pod))
+    tools.answer("kubectl", WORKLOAD, stub_tools.workload(pod))
     ran = run("doctor", "--stack", "dev")
     found, message = one(ran, "pods")
     assert (found, ran.code) == (state, {"ok": 0, "wait": 5, "wrong": 4}[state])
@@ -150,7 +142,7 @@ def test_the_state_of_a_pod_is_reported(
 
 
 def test_no_pods_at_all_is_wrong(run: CommandLine, tools: StubTools) -> None:
-    tools.answer("kubectl", "get pods -l", stub_tools.items())
+    tools.answer("kubectl", WORKLOAD, stub_tools.workload())
     state, message = one(run("doctor", "--stack", "dev"), "pods")
     assert state == "wrong"
     assert "`make up STACK=dev`" in message
@@ -177,7 +169,7 @@ def test_after_a_crash_the_previous_runs_log_is_shown_and_explained(
     run: CommandLine, tools: StubTools, line: str, says: str
 ) -> None:
     pod = stub_tools.pod(ready=False, state=BACK_OFF, last_state=CRASHED)
-    tools.answer("kubectl", "get pods -l", stub_tools.items(pod))
+    tools.answer("kubectl", WORKLOAD, stub_tools.workload(pod))
     tools.answer("kubectl", "logs", f"first\n{line}\n")
     ran = run("doctor", "--stack", "dev")
     state, message = one(ran, "log")
@@ -267,7 +259,7 @@ def test_unexpected_tool_output_gives_findings_and_no_traceback(
         ("gcloud", "storage buckets get-iam-policy"),
         ("gcloud", "container node-pools list"),
         ("gcloud", "compute regions describe us-central1"),
-        ("kubectl", "get pods -l"),
+        ("kubectl", WORKLOAD),
         ("kubectl", "get nodes"),
     ):
         tools.answer(tool, beginning, text)
@@ -282,8 +274,8 @@ def test_unexpected_tool_output_gives_findings_and_no_traceback(
 def test_an_unreachable_service_points_at_allowed_source_ranges(
     run: CommandLine, tools: StubTools, free_port: int
 ) -> None:
-    deployed = stub_tools.outputs(f"http://127.0.0.1:{free_port}")
-    tools.answer("pulumi", "stack output --json --stack dev", deployed)
+    state = stub_tools.made_up_to("Service", f"http://127.0.0.1:{free_port}")
+    tools.answer("pulumi", "stack export --stack dev", stub_tools.export(state))
     ran = run("doctor", "--stack", "dev")
     assert ran.code == 4
     state, message = one(ran, "service")
@@ -301,6 +293,7 @@ def test_a_loading_service_is_wait(run: CommandLine, tools: StubTools, server: F
 def test_a_stack_that_was_not_deployed_is_one_finding(run: CommandLine, tools: StubTools) -> None:
     complaint = "error: no stack named 'dev' found"
     tools.fails("pulumi", "stack output --json --stack dev", complaint)
+    tools.fails("pulumi", "stack export --stack dev", complaint)
     ran = run("doctor", "--stack", "dev")
     assert ran.code == 4
     assert len(ran.out.splitlines()) == 1
@@ -318,14 +311,25 @@ def test_the_cluster_is_read_from_the_command_that_the_stack_exports() -> None:
 
 
 def test_its_names_are_those_of_the_program() -> None:
-    assert cluster.NAMESPACE == NAMESPACE
+    assert discovery.NAMESPACE == NAMESPACE
     assert doctor_cluster.SERVICE_ACCOUNT == SERVICE_ACCOUNT
     assert doctor_cluster.READER_ROLE == READER_ROLE
+    assert f"service/{NAME} {REST_PORT}" in discovery.PORT_FORWARD
+    run = run_of("dev")
+    assert container(run)["name"] == pods.SERVER
+    assert "MODEL_PATH" in {variable["name"] for variable in container(run)["env"]}
     name, _, value = cluster.POD_LABEL.partition("=")
-    assert LABELS[name] == value
-    from tests.stacks import container, run_of
+    template = run.one("Deployment").inputs["spec"]["template"]
+    listed = (run.one("Deployment").inputs, run.one("ConfigMap").inputs, template)
+    assert {one["metadata"]["labels"][name] for one in listed} == {value}
 
-    assert container(run_of("dev"))["name"] == doctor_cluster.CONTAINER
+
+def test_its_types_are_those_of_the_program() -> None:
+    types = {resource.type for resource in run_of("dev").resources}
+    of_gke = (state.CLUSTER, state.NODE_POOL, state.BUCKET, state.MODEL_EXPORT)
+    assert {*of_gke, state.DEPLOYMENT, state.SERVICE} <= types
+    assert set(last_update.LISTED_BY) <= types | {"gcp:compute/address:Address"}
+    assert state.LOCAL_SERVER in {resource.type for resource in run_of("local").resources}
 
 
 def test_the_help_has_an_example(run: CommandLine) -> None:

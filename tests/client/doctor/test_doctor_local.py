@@ -13,8 +13,8 @@ import pytest
 from client.doctor.examination import examine, verdict
 from client.doctor.finding import Finding, State
 from client.errors import ClientError
-from infra.server_record import ServerRecord
-from tests.client.fake_serving import FakeServing
+from infra.local.server_record import ServerRecord
+from tests.client.fake_serving import FINGERPRINT, FakeServing
 from tests.client.stub_tools import StubTools
 
 
@@ -30,12 +30,14 @@ class Checkout:
         self.record(os.getpid(), psutil.Process().create_time())
 
     def record(self, pid: int, started: float, **more: Any) -> None:
-        """Writes what `infra.server_process` writes of a server that it started."""
+        """Writes what `infra.local.server_process` writes of a server that it started."""
         record = ServerRecord(pid, started, model_folder="m", host="h", rest_port=1, **more)
         (self.state / "server.json").write_text(record.to_json())
 
     def deploys(self, endpoint: str) -> None:
-        self._tools.answer("pulumi", "stack output", {"endpoint": endpoint, "fingerprint": "f"})
+        self._tools.answer(
+            "pulumi", "stack output", {"endpoint": endpoint, "fingerprint": FINGERPRINT}
+        )
 
     def findings(self) -> dict[str, Finding]:
         return {finding.check: finding for finding in examine("local", self.root)}

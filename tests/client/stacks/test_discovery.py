@@ -11,12 +11,8 @@ from pathlib import Path
 import pytest
 
 from client import Client, InputRefusedError, Limits, StackOutputError, read_stack
-from client.stacks.discovery import (
-    PROJECT_ROOT,
-    engine_command,
-    for_stack,
-    stack_environment,
-)
+from client.stacks.discovery import PROJECT_ROOT, for_stack
+from client.stacks.engine import engine_command, stack_environment
 from client.transports.failures import Failures
 from tests.client.commands import CommandLine
 from tests.client.fake_serving import FakeServing

@@ -1,0 +1,49 @@
+"""The check of the served model: whether it answers from here, and whether it is the stack's."""
+
+from __future__ import annotations
+
+from client.api import Client
+from client.doctor.deployed import Deployed
+from client.doctor.finding import Finding, State
+from client.errors import ClientError, ModelLoadingError, one_line
+from client.stacks.discovery import PORT_FORWARD
+from client.transports.transport import STATUS_TIMEOUT_SECONDS, not_ready
+
+
+def cluster_service(deployed: Deployed) -> Finding:
+    """The service of a stack on GKE, which need not be exposed."""
+    if deployed.endpoint:
+        finding = service_finding(deployed.endpoint, deployed.model_name, deployed.fingerprint)
+        if finding.state is not State.WRONG:
+            return finding
+        hint = "; if every other check is ok, allowedSourceRanges may not include your address"
+        return Finding(finding.check, finding.state, f"{finding.message}{hint}")
+    if not deployed.has_service:
+        message = "there is no Service: `make up` makes it once the pods serve"
+        return Finding("service", State.WRONG, message)
+    if deployed.is_exposed:
+        return Finding("service", State.WAIT, "the load balancer has no address yet")
+    message = f"it is not exposed (exposeModelServer); `{PORT_FORWARD}` brings it here"
+    return Finding("service", State.OK, message)
+
+
+def service_finding(endpoint: str, model_name: str, fingerprint: str) -> Finding:
+    """fingerprint: of the model that the stack recorded; empty if it is unknown."""
+    try:
+        with Client(endpoint, model_name=model_name, warn=lambda _line: None) as client:
+            problem = not_ready(client.endpoint, client.model_name, client.status())
+            if problem is not None:
+                raise problem
+            served = client.describe(STATUS_TIMEOUT_SECONDS)
+    except ModelLoadingError as error:
+        return Finding("service", State.WAIT, one_line(str(error)))
+    except ClientError as error:
+        return Finding("service", State.WRONG, one_line(str(error)))
+    if served is not None and fingerprint and not served.fingerprint.startswith(fingerprint):
+        return Finding(
+            "service",
+            State.WRONG,
+            f"{endpoint} serves model {served.fingerprint}, but the stack's is {fingerprint}: "
+            "`make up` rolls it out",
+        )
+    return Finding("service", State.OK, f"{endpoint} serves {model_name}")
