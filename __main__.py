@@ -8,6 +8,7 @@ import pulumi
 
 from infra import outputs
 from infra.backend import refuse_new_cloud_state
+from infra.gke.credentials import require_credentials
 from infra.gke.sdk_imports import cloud_sdks
 from infra.settings import stack as settings
 from model_export.resource import ModelExport
@@ -36,6 +37,7 @@ if configured.gke is None:
     outputs.export(endpoint=server.endpoint, grpcEndpoint=server.grpcEndpoint)
 else:
     refuse_new_cloud_state(STATE_FOLDER)
+    require_credentials(configured.gke.project)
     with cloud_sdks():
         from infra.gke.platform import Platform, PlatformArgs
         from serving.containers.server_config import ModelSource
@@ -62,6 +64,7 @@ else:
                     bucket=platform.bucket.name,
                 ),
                 cluster=platform.cluster.resource,
+                kubeconfig=platform.cluster.kubeconfig,
                 address=platform.address,
                 after=[platform.reader],
             ),

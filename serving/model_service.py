@@ -22,7 +22,7 @@ from serving.workloads.deployment import AutoscaledDeployment, AutoscaledDeploym
 
 @dataclass(frozen=True)
 class ModelServiceArgs:
-    """cluster: with which everything but the load balancer is deleted.
+    """cluster: with which everything but the load balancer is deleted; kubeconfig: its access.
 
     address: the load balancer's, if it has one of its own. after: dependencies of the pods, such as
     the permission to read the bucket.
@@ -32,6 +32,7 @@ class ModelServiceArgs:
     server: ServerSettings
     model: ModelSource
     cluster: pulumi.Resource
+    kubeconfig: pulumi.Input[str]
     address: pulumi.Input[str] | None
     after: Sequence[pulumi.Resource]
 
@@ -71,6 +72,7 @@ class ModelService(pulumi.ComponentResource):
         workload = AutoscaledDeployment(
             name,
             AutoscaledDeploymentArgs(
+                kubeconfig=args.kubeconfig,
                 namespace=namespace.name,
                 template=pod_template(
                     PodArgs(
@@ -94,7 +96,7 @@ class ModelService(pulumi.ComponentResource):
             AccessArgs(
                 namespace=namespace.name,
                 exposure=_exposure(settings, args.address),
-                after=[workload.deployment],
+                after=[workload.rollout],
                 cluster=args.cluster,
             ),
             child,

@@ -11,6 +11,7 @@ from pulumi_kubernetes import apps, autoscaling, core, meta, policy
 from serving.names import LABELS, NAME
 from serving.timing import delete_timeout_seconds, rollout_seconds, start_deadline_seconds
 from serving.workloads.autoscaling import Replicas, autoscaler_spec
+from serving.workloads.rollout import Rollout, RolloutArgs, revision_of
 
 _MIN_READY_SECONDS = 10
 """A pod that ends within its first seconds does not count as started."""
@@ -20,9 +21,11 @@ _MIN_READY_SECONDS = 10
 class AutoscaledDeploymentArgs:
     """template: of the pods; model_bytes: the model's size, which decides how long a start takes.
 
-    after: dependencies of the pods, such as the permission to read the bucket.
+    kubeconfig: to wait for the pods; after: dependencies of the pods, such as the permission to
+    read the bucket.
     """
 
+    kubeconfig: pulumi.Input[str]
     namespace: pulumi.Input[str]
     template: core.v1.PodTemplateSpecArgs
     replicas: Replicas
@@ -34,7 +37,8 @@ class AutoscaledDeploymentArgs:
 class AutoscaledDeployment(pulumi.ComponentResource):
     """A changed template is a rolling update. The autoscaler sets the number of pods."""
 
-    deployment: apps.v1.Deployment
+    rollout: Rollout
+    """What needs pods that serve depends on it."""
 
     def __init__(
         self,
@@ -43,7 +47,8 @@ class AutoscaledDeployment(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("diffusion:serving:AutoscaledDeployment", name, {}, opts)
-        self.deployment = self._deployment(name, args)
+        deployment = self._deployment(name, args)
+        self.rollout = self._rollout(name, args, deployment)
         metadata = meta.v1.ObjectMetaArgs(name=NAME, namespace=args.namespace)
         policy.v1.PodDisruptionBudget(
             name,
@@ -57,15 +62,36 @@ class AutoscaledDeployment(pulumi.ComponentResource):
             name,
             metadata=metadata,
             spec=autoscaler_spec(NAME, args.replicas, args.request_timeout_seconds),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.deployment]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.rollout]),
         )
         self.register_outputs({})
+
+    def _rollout(
+        self, name: str, args: AutoscaledDeploymentArgs, deployment: apps.v1.Deployment
+    ) -> Rollout:
+        return Rollout(
+            name,
+            RolloutArgs(
+                kubeconfig=args.kubeconfig,
+                namespace=args.namespace,
+                deployment=NAME,
+                revision=revision_of(args.template),
+                deadline_seconds=rollout_seconds(args.replicas.most, args.request_timeout_seconds),
+            ),
+            pulumi.ResourceOptions(parent=self, depends_on=[deployment]),
+        )
 
     def _deployment(self, name: str, args: AutoscaledDeploymentArgs) -> apps.v1.Deployment:
         surge, timeout = args.replicas.surge, args.request_timeout_seconds
         return apps.v1.Deployment(
             name,
-            metadata=meta.v1.ObjectMetaArgs(name=NAME, namespace=args.namespace, labels=LABELS),
+            metadata=meta.v1.ObjectMetaArgs(
+                name=NAME,
+                namespace=args.namespace,
+                labels=LABELS,
+                # `Rollout` waits for the pods. For their end the deletion of the namespace waits.
+                annotations={"pulumi.com/skipAwait": "true"},
+            ),
             spec=apps.v1.DeploymentSpecArgs(
                 selector=meta.v1.LabelSelectorArgs(match_labels=LABELS),
                 strategy=apps.v1.DeploymentStrategyArgs(
@@ -87,10 +113,6 @@ class AutoscaledDeployment(pulumi.ComponentResource):
                 parent=self,
                 depends_on=list(args.after),
                 ignore_changes=["spec.replicas"],
-                custom_timeouts=pulumi.CustomTimeouts(
-                    create=f"{rollout_seconds(args.replicas.most, timeout)}s",
-                    update=f"{rollout_seconds(args.replicas.most, timeout)}s",
-                    delete=f"{delete_timeout_seconds(timeout)}s",
-                ),
+                custom_timeouts=pulumi.CustomTimeouts(delete=f"{delete_timeout_seconds(timeout)}s"),
             ),
         )

@@ -1,0 +1,1 @@
+"""A reader of Kubernetes objects over the API server's REST API, for the waiting of an update."""
