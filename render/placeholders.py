@@ -10,7 +10,7 @@ from pulumi.runtime import mocks
 from model_export.spec import WEIGHTS_LICENCE
 
 PROJECT_ID = "your-project-id"
-PROJECT_NUMBER = "000000000000"
+PROJECT_NUMBER = 123456789012
 SOURCE_RANGES = "203.0.113.0/24"
 """A range reserved for documentation (RFC 5737)."""
 ADDRESS = "203.0.113.1"
@@ -49,6 +49,8 @@ def outputs(resource: mocks.MockResourceArgs) -> dict[str, Any]:
     if kind == "gcp:container/cluster:Cluster":
         endpoint = {"endpoint": "gke-0000000.gke.goog", "allowExternalTraffic": True}
         return {"name": name, "controlPlaneEndpointsConfig": {"dnsEndpointConfig": endpoint}}
+    if kind == "gcp:storage/bucket:Bucket":
+        return {"name": name, "projectNumber": PROJECT_NUMBER}
     if kind == "gcp:compute/address:Address":
         return {"name": name, "address": ADDRESS}
     if kind == "gcp:serviceaccount/account:Account":
@@ -67,8 +69,6 @@ def outputs(resource: mocks.MockResourceArgs) -> dict[str, Any]:
 
 def invoked(call: mocks.MockCallArgs) -> dict[str, Any]:
     """The result of an invoke."""
-    if call.token == "gcp:organizations/getProject:getProject":
-        return {"number": PROJECT_NUMBER, "projectId": call.args.get("projectId", PROJECT_ID)}
     if call.token == "gcp:compute/getAddress:getAddress":
         return {"name": call.args["name"], "address": ADDRESS}
     raise LookupError(f"the program invokes {call.token}, which has no placeholder")

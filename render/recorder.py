@@ -53,6 +53,7 @@ class Registered:
     replace_on_changes: tuple[str, ...]
     deleted_with: str
     custom_timeouts: dict[str, str]
+    error_hooks: tuple[str, ...]
 
 
 @dataclass
@@ -187,6 +188,7 @@ def _registered(request: Any, response: resource_pb2.RegisterResourceResponse) -
             for key in ("create", "update", "delete")
             if getattr(timeouts, key)
         },
+        error_hooks=tuple(request.hooks.on_error),
     )
 
 

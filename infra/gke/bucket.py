@@ -31,6 +31,7 @@ class ModelBucket(pulumi.ComponentResource):
     name: pulumi.Output[str]
     models_url: pulumi.Output[str]
     """Where models are published, as gs://bucket/folder."""
+    project_number: pulumi.Output[int]
 
     def __init__(
         self, name: str, args: ModelBucketArgs, opts: pulumi.ResourceOptions | None = None
@@ -58,5 +59,6 @@ class ModelBucket(pulumi.ComponentResource):
             ),
         )
         self.name = bucket.name
+        self.project_number = bucket.project_number
         self.models_url = pulumi.Output.format("gs://{0}/{1}", bucket.name, MODELS_FOLDER)
         self.register_outputs({"name": self.name, "modelsUrl": self.models_url})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_gcp import organizations, projects, serviceaccount, storage
+from pulumi_gcp import projects, serviceaccount, storage
 
 NODE_ROLE = "roles/container.defaultNodeServiceAccount"
 """The role that GKE's agents on a node need: only logs and metrics."""
@@ -54,6 +54,7 @@ class ModelReaderArgs:
     """
 
     project: str
+    project_number: pulumi.Output[int]
     bucket: pulumi.Input[str]
     namespace: str
     service_account: str
@@ -69,11 +70,7 @@ class ModelReader(pulumi.ComponentResource):
         self, name: str, args: ModelReaderArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("diffusion:infra:ModelReader", name, {}, opts)
-        project = organizations.get_project_output(
-            project_id=args.project,
-            opts=pulumi.InvokeOutputOptions(parent=self, depends_on=list(args.after)),
-        )
-        self.member = project.number.apply(
+        self.member = args.project_number.apply(
             lambda number: principal(number, args.project, args.namespace, args.service_account)
         )
         storage.BucketIAMMember(
@@ -86,7 +83,7 @@ class ModelReader(pulumi.ComponentResource):
         self.register_outputs({"member": self.member})
 
 
-def principal(number: str, project: str, namespace: str, service_account: str) -> str:
+def principal(number: int, project: str, namespace: str, service_account: str) -> str:
     """The IAM principal of a Kubernetes service account; it has the project's number and ID."""
     return (
         f"principal://iam.googleapis.com/projects/{number}/locations/global/"

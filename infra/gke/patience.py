@@ -71,8 +71,8 @@ def error_hook(name: str, patience_seconds: float, pause_seconds: float) -> pulu
         if step not in since:
             since[step] = time.monotonic()
             pulumi.log.info(
-                f"{args.name} waits for {reason}, which Google has just been asked for: "
-                f"at most {patience_seconds / 60:.0f} minutes"
+                f"{args.name} waits for {reason}: Google may need some minutes, and gets "
+                f"{patience_seconds / 60:.0f}"
             )
         elif time.monotonic() - since[step] > patience_seconds:
             return False

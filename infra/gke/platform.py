@@ -13,6 +13,7 @@ from infra.gke.bucket import ModelBucket, ModelBucketArgs
 from infra.gke.cluster import Cluster, ClusterArgs
 from infra.gke.identity import ModelReader, ModelReaderArgs, NodeIdentity, NodeIdentityArgs
 from infra.gke.network import Network, NetworkArgs
+from infra.gke.patience import patient
 from infra.gke.pools import NodePools, NodePoolsArgs
 from infra.settings.access import EPHEMERAL, STATIC
 from infra.settings.gke import NAMESPACE, SERVICE_ACCOUNT, GkeSettings
@@ -40,6 +41,8 @@ class Platform(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: PlatformArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
+        waits = pulumi.ResourceOptions(transformations=patient())
+        opts = pulumi.ResourceOptions.merge(opts, waits)
         super().__init__("diffusion:infra:Platform", name, {}, opts)
         settings = args.settings
         project = settings.project
@@ -88,6 +91,7 @@ class Platform(pulumi.ComponentResource):
             f"{name}-model-reader",
             ModelReaderArgs(
                 project=project,
+                project_number=self.bucket.project_number,
                 bucket=self.bucket.name,
                 namespace=NAMESPACE,
                 service_account=SERVICE_ACCOUNT,

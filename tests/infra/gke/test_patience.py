@@ -70,9 +70,10 @@ PASSING = {
 }
 
 LASTING = {
-    "no billing account": "Error waiting for api to enable: googleapi: Error 400: Billing account "
-    "for project '522837608576' is not found. Billing must be enabled for activation of "
-    "service(s) 'compute.googleapis.com,container.googleapis.com' to proceed.",
+    "no billing account": "Error when reading or editing Project Service my-project/compute."
+    "googleapis.com: googleapi: Error 400: Billing account for project '522837608576' is not "
+    "found. Billing must be enabled for activation of service(s) 'compute.googleapis.com' to "
+    "proceed.",
     "billing closed": "googleapi: Error 403: Project my-project (#808448574146) has billing "
     "disabled. Please enable it., forbidden",
     "an API that the program does not enable": never_used(

@@ -90,6 +90,17 @@ def test_everything_waits_for_the_apis(run: Run) -> None:
     assert all(not r.inputs["disableOnDestroy"] for r in run.of("gcp:projects/service:Service"))
 
 
+def test_all_google_resources_wait_for_what_google_has_just_been_asked_for(run: Run) -> None:
+    by_google = [r for r in run.resources if r.type.startswith("gcp:")]
+    assert len(by_google) > 10
+    assert all(r.error_hooks == ("wait-for-google",) for r in by_google)
+    assert not any(r.error_hooks for r in run.resources if r not in by_google)
+
+
+def test_nothing_is_asked_of_google_before_the_apis_are_enabled(run: Run) -> None:
+    assert run.invoked == []
+
+
 def _cluster(run: Run) -> dict[str, Any]:
     return run.one("gcp:container/cluster:Cluster").inputs
 
@@ -253,7 +264,7 @@ def test_the_kubeconfig_holds_no_credential(run: Run) -> None:
 
 
 def test_the_principal_has_the_projects_number_and_its_id_in_the_pool() -> None:
-    assert principal("12", "my-project", "ns-1", "sa-1") == (
+    assert principal(12, "my-project", "ns-1", "sa-1") == (
         "principal://iam.googleapis.com/projects/12/locations/global/"
         "workloadIdentityPools/my-project.svc.id.goog/subject/ns/ns-1/sa/sa-1"
     )
