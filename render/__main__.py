@@ -16,8 +16,6 @@ from render import manifests, placeholders, table
 from render.recorder import PROJECT, ROOT, Run, run_program, stack_config
 
 _TABLE_FILE = "resources.json"
-_MANIFEST_FOLDER = "kubernetes"
-_NAMESPACE = "kubernetes:core/v1:Namespace"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,26 +50,18 @@ def main(arguments: list[str] | None = None) -> int:
         except OSError as error:
             return _complain(f"{error.filename}: {error.strerror}")
         print(f"wrote {written} files to {options.out}")
+        for file in manifests.of_others(options.out):
+            print(f"note: {file} is not from here; `kubectl apply` of its folder applies it, too")
     return 0
 
 
 def write(run: Run, folder: Path) -> int:
-    """Write the table and the manifests, and return the number of files.
-
-    The namespace has its own folder: a server-side dry run of the rest needs it to exist.
-    """
-    kubernetes = [r for r in run.resources if r.type.startswith("kubernetes:")]
+    """Write the table and the manifests, and return the number of files."""
     folder.mkdir(parents=True, exist_ok=True)
     content = [row.to_json() for row in table.rows(run)]
     (folder / _TABLE_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    for resource in kubernetes:
-        document = manifests.manifest(resource)
-        subfolder = folder / ("namespace" if resource.type == _NAMESPACE else _MANIFEST_FOLDER)
-        subfolder.mkdir(exist_ok=True)
-        (subfolder / manifests.file_name(document)).write_text(
-            manifests.to_yaml(document), encoding="utf-8"
-        )
-    return 1 + len(kubernetes)
+    objects = [manifests.manifest(one) for one in run.resources if manifests.is_object(one)]
+    return 1 + len(manifests.write(objects, folder))
 
 
 def _notes(stack: str) -> list[str]:

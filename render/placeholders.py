@@ -44,7 +44,7 @@ def outputs(resource: mocks.MockResourceArgs) -> dict[str, Any]:
     if kind.startswith("kubernetes:"):
         metadata = {"name": name, **inputs.get("metadata", {})}
         status = {"loadBalancer": {"ingress": [{"ip": ADDRESS}]}}
-        is_service = kind.endswith(":Service")
+        is_service = kind == "kubernetes:core/v1:Service"
         return {"metadata": metadata, **({"status": status} if is_service else {})}
     if kind == "gcp:container/cluster:Cluster":
         endpoint = {"endpoint": "gke-0000000.gke.goog", "allowExternalTraffic": True}

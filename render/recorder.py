@@ -11,7 +11,7 @@ import asyncio
 import contextvars
 import runpy
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,9 +98,10 @@ def run_program(
     outputs: Mapping[str, Any] | None = None,
     fill_in: bool = True,
     first_preview: bool = False,
+    program: Callable[[], None] | None = None,
     **changes: str,
 ) -> Run:
-    """Run `__main__.py` with a stack's config and some changed keys.
+    """Run `__main__.py`, or another program, with a stack's config and some changed keys.
 
     outputs: what a provider would add to a resource's state, by resource type.
     fill_in: use placeholders for settings that the user must set.
@@ -113,7 +114,7 @@ def run_program(
     imported = _take_fresh_packages()
     try:
         mocked = _Mocks(outputs or {}, run, first_preview)
-        contextvars.Context().run(_run, run, config, stack, mocked)
+        contextvars.Context().run(_run, run, config, stack, mocked, program or _program)
     finally:
         # Restore the modules: importers keep their classes, which a second copy would not match.
         _take_fresh_packages()
@@ -192,7 +193,9 @@ def _registered(request: Any, response: resource_pb2.RegisterResourceResponse) -
     )
 
 
-def _run(run: Run, config: dict[str, str], stack: str, mocked: _Mocks) -> None:
+def _run(
+    run: Run, config: dict[str, str], stack: str, mocked: _Mocks, program: Callable[[], None]
+) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     thread_loops: list[asyncio.AbstractEventLoop] = []
@@ -216,7 +219,7 @@ def _run(run: Run, config: dict[str, str], stack: str, mocked: _Mocks) -> None:
             monitor=_Monitor(mocked, run),
         )
         settings.set_root_resource(None)  # pyright: ignore[reportArgumentType]
-        loop.run_until_complete(pulumi.runtime.run_in_stack(_program))
+        loop.run_until_complete(pulumi.runtime.run_in_stack(program))
     finally:
         executor.shutdown(wait=True)
         for one in (*thread_loops, loop):

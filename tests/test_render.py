@@ -12,7 +12,7 @@ import yaml
 from render import manifests, table
 from render.__main__ import main, write
 from render.placeholders import PROJECT_ID, SOURCE_RANGES
-from render.recorder import run_program
+from render.recorder import Run, run_program
 from tests.stacks import GKE_STACKS, kubernetes_objects, run_of
 
 SUPPORTED_MINORS = ("1.33", "1.34", "1.35", "1.36")
@@ -30,17 +30,24 @@ def rendered(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_every_object_has_a_file_and_the_namespace_its_own_folder(rendered: Path) -> None:
-    assert [p.name for p in (rendered / "namespace").iterdir()] == ["namespace.yaml"]
-    kinds = {p.stem for p in (rendered / "kubernetes").iterdir()}
-    assert kinds == {
-        "configmap",
-        "deployment",
-        "horizontalpodautoscaler",
-        "networkpolicy",
-        "poddisruptionbudget",
-        "service",
-        "serviceaccount",
+    (namespace,) = (rendered / "namespace").iterdir()
+    assert namespace.name == "namespace-diffusion-serving.yaml"
+    names = {p.name for p in (rendered / "kubernetes").iterdir()}
+    (config,) = {name for name in names if name.startswith("configmap-")}
+    assert names - {config} == {
+        "deployment-model-server.yaml",
+        "horizontalpodautoscaler-model-server.yaml",
+        "networkpolicy-model-server.yaml",
+        "poddisruptionbudget-model-server.yaml",
+        "service-model-server.yaml",
+        "serviceaccount-model-server.yaml",
     }
+
+
+def test_a_file_is_named_by_its_objects_kind_and_name(rendered: Path) -> None:
+    for path in rendered.rglob("*.yaml"):
+        document = yaml.safe_load(path.read_text())
+        assert path.stem == f"{document['kind'].lower()}-{document['metadata']['name']}"
 
 
 @pytest.mark.parametrize("minor", SUPPORTED_MINORS)
@@ -65,6 +72,67 @@ def test_the_table_as_json_has_every_resource(rendered: Path) -> None:
     cluster = next(row for row in content if row["type"].endswith(":Cluster") and row["cloudName"])
     assert cluster["cloudName"] == "diffusion-0000000"
     assert any(need.startswith("gcp:compute/network:Network") for need in cluster["needs"])
+
+
+def several() -> None:
+    """A program with custom resources, beside typed objects of the same kinds and names."""
+    from pulumi_kubernetes import apiextensions, core, helm, meta
+
+    named = [meta.v1.ObjectMetaArgs(name="web", namespace=one) for one in ("a", "b")]
+    for metadata in named:
+        core.v1.Service(str(metadata.namespace), metadata=metadata)
+    apiextensions.CustomResource(
+        "web",
+        api_version="serving.knative.dev/v1",
+        kind="Service",
+        metadata=named[0],
+        spec={"template": {"spec": {"timeoutSeconds": 600}}},
+    )
+    apiextensions.CustomResource("peer", api_version="x.org/v1alpha1", kind="Peer")
+    core.v1.ConfigMapPatch("patch", metadata=meta.v1.ObjectMetaPatchArgs(name="theirs"))
+    helm.v3.Release("operator", chart="operator")
+
+
+@pytest.fixture(scope="module")
+def several_objects() -> Run:
+    return run_program("local", program=several)
+
+
+def test_no_two_objects_share_a_file(several_objects: Run, tmp_path: Path) -> None:
+    assert write(several_objects, tmp_path) == 6
+    assert sorted(path.name for path in (tmp_path / "kubernetes").iterdir()) == [
+        "configmap-theirs.yaml",
+        "peer-peer-0000000.yaml",
+        "service.core-a-web.yaml",
+        "service.core-b-web.yaml",
+        "service.serving.knative.dev-a-web.yaml",
+    ]
+
+
+def test_a_custom_resource_has_its_own_api_version(several_objects: Run, tmp_path: Path) -> None:
+    write(several_objects, tmp_path)
+    written = {(one["apiVersion"], one["kind"]): one for one in documents(tmp_path)}
+    assert set(written) == {
+        ("v1", "Service"),
+        ("serving.knative.dev/v1", "Service"),
+        ("x.org/v1alpha1", "Peer"),
+        ("v1", "ConfigMap"),
+    }
+    knative = written["serving.knative.dev/v1", "Service"]
+    assert knative["spec"] == {"template": {"spec": {"timeoutSeconds": 600}}}
+
+
+def test_a_second_run_replaces_its_own_files_and_names_those_of_others(
+    several_objects: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(several_objects, tmp_path)
+    theirs = tmp_path / "kubernetes" / "theirs.yaml"
+    theirs.write_text("kind: ConfigMap\n")
+    assert main(["--stack", "dev", "--out", str(tmp_path)]) == 0
+    assert f"note: {theirs} is not from here" in capsys.readouterr().out
+    assert theirs.read_text() == "kind: ConfigMap\n"
+    assert not list((tmp_path / "kubernetes").glob("service.*"))
+    assert (tmp_path / "kubernetes/service-model-server.yaml").is_file()
 
 
 def test_multi_line_texts_are_readable() -> None:
