@@ -1,8 +1,8 @@
 """Checks, before anything is made, that this machine can deploy to Google Cloud.
 
-Three programs log in: the gcp provider, kubectl (by gke-gcloud-auth-plugin, as the Kubernetes
-provider does), and the upload of the model. Only application-default credentials count for all of
-them, so whatever gives one of them another identity is refused.
+Three parts of a deployment log in: the gcp provider, the Kubernetes provider (by
+gke-gcloud-auth-plugin), and the upload of the model. Only application-default credentials count for
+all of them, so whatever gives one of them another identity is refused.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ OTHER_CREDENTIALS = (
 )
 """Each counts for the gcp provider only, but the second of IMPERSONATION: for gcloud only."""
 
+_PARTS = "the gcp provider, the Kubernetes provider and the upload of the model"
 _NAMED = "GOOGLE_APPLICATION_CREDENTIALS"
 _FILE_NAME = "application_default_credentials.json"
 _LOGIN = "`gcloud auth application-default login`"
@@ -59,7 +60,7 @@ def check(given: Mapping[str, str], project: str) -> str:
     refuse_other_identities(given)
     if shutil.which(PLUGIN, path=given.get("PATH")) is None:
         raise CredentialsError(
-            f"{PLUGIN} is not on PATH, which kubectl and the Kubernetes provider need to reach the "
+            f"{PLUGIN} is not on PATH, which the Kubernetes provider and kubectl need to reach the "
             f"cluster: install it with `gcloud components install {PLUGIN}`, or with the package "
             "manager that gcloud came from"
         )
@@ -70,7 +71,7 @@ def check(given: Mapping[str, str], project: str) -> str:
 
 
 def refuse_other_identities(given: Mapping[str, str]) -> None:
-    """Raises CredentialsError for what would not count for all three programs."""
+    """Raises CredentialsError for what would not count for all three."""
     for name in (*IMPERSONATION, *OTHER_CREDENTIALS):
         value = given.get(name)
         if not value or value == given.get(_NAMED):
@@ -80,13 +81,12 @@ def refuse_other_identities(given: Mapping[str, str]) -> None:
             instead = f"log in with {_LOGIN[:-1]} --impersonate-service-account {value}`"
         remove = "remove it from the stack's config" if ":" in name else f"type `unset {name}`"
         raise CredentialsError(
-            f"{name} does not count for all of the gcp provider, kubectl and the upload of the "
-            f"model: {remove}, and {instead}, which does"
+            f"{name} does not count for all of {_PARTS}: {remove}, and {instead}, which does"
         )
 
 
 def credentials_file(given: Mapping[str, str]) -> Path | None:
-    """The file of application-default credentials that all programs find, or None."""
+    """The file of application-default credentials that all of them find, or None."""
     if named := given.get(_NAMED):
         if not Path(named).is_file():
             raise CredentialsError(
@@ -99,8 +99,8 @@ def credentials_file(given: Mapping[str, str]) -> Path | None:
         existing = next((file for file in (configured, usual) if file.is_file()), None)
         if existing and configured.resolve() != usual.resolve():
             raise CredentialsError(
-                "CLOUDSDK_CONFIG counts for the upload of the model, but not for the gcp provider "
-                f"and kubectl: type `export {_NAMED}={existing}`, which counts for all of them"
+                "CLOUDSDK_CONFIG counts for the upload of the model, but not for the gcp and the "
+                f"Kubernetes provider: type `export {_NAMED}={existing}`, which counts for all"
             )
     return usual if usual.is_file() else None
 
@@ -190,8 +190,7 @@ def _renew(file: Path | None, kind: str) -> None:
     except exceptions.DefaultCredentialsError as error:
         if file is None:
             raise CredentialsError(
-                "there are no application-default credentials, with which the gcp provider, "
-                f"kubectl and the upload of the model log in: type {_LOGIN}"
+                f"there are no application-default credentials for {_PARTS}: type {_LOGIN}"
             ) from None
         raise CredentialsError(f"{file}: {_one_line(error)}: log in with {_LOGIN}") from None
     except (exceptions.GoogleAuthError, ValueError) as error:

@@ -23,7 +23,7 @@ from infra.gke.credentials import (
 from tests.google_credentials import ACCOUNT, USER, TokenServer, signed_in, token_server
 
 PROJECT = "my-project-1"
-PATHS = "the gcp provider, kubectl and the upload of the model"
+PATHS = "the gcp provider, the Kubernetes provider and the upload of the model"
 LOGIN = "gcloud auth application-default login"
 
 
