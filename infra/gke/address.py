@@ -17,7 +17,7 @@ class StaticAddressArgs:
     """
 
     project: str
-    region: str
+    region: pulumi.Input[str]
     owned: str
     subnetwork_id: pulumi.Input[str] | None
     after: Sequence[pulumi.Resource]

@@ -17,7 +17,7 @@ _UNFINISHED_UPLOAD_DAYS = 1
 class ModelBucketArgs:
     """protected: whether the bucket and its objects are protected from deletion."""
 
-    region: str
+    region: pulumi.Input[str]
     protected: bool
     after: Sequence[pulumi.Resource]
 

@@ -19,7 +19,7 @@ SERVICE_RANGE_NAME = "services"
 class NetworkArgs:
     """region: of the subnetwork and its NAT."""
 
-    region: str
+    region: pulumi.Input[str]
     after: Sequence[pulumi.Resource]
 
 

@@ -14,6 +14,7 @@ from infra.gke.cluster import Cluster, ClusterArgs
 from infra.gke.identity import ModelReader, ModelReaderArgs, NodeIdentity, NodeIdentityArgs
 from infra.gke.network import Network, NetworkArgs
 from infra.gke.patience import patient
+from infra.gke.placement import Placement
 from infra.gke.pools import NodePools, NodePoolsArgs
 from infra.settings.access import EPHEMERAL, STATIC
 from infra.settings.gke import NAMESPACE, SERVICE_ACCOUNT, GkeSettings
@@ -48,11 +49,12 @@ class Platform(pulumi.ComponentResource):
         project = settings.project
         child = pulumi.ResourceOptions(parent=self)
         after = [Apis(name, ApisArgs(project=project), child)]
-        network = Network(name, NetworkArgs(region=settings.region, after=after), child)
+        placement = Placement(name, settings.location, settings.region, child)
+        network = Network(name, NetworkArgs(region=placement.region, after=after), child)
         self.bucket = ModelBucket(
             f"{name}-models",
             ModelBucketArgs(
-                region=settings.region, protected=settings.deletion_protection, after=after
+                region=placement.region, protected=settings.deletion_protection, after=after
             ),
             child,
         )
@@ -63,7 +65,7 @@ class Platform(pulumi.ComponentResource):
             name,
             ClusterArgs(
                 project=project,
-                location=settings.location,
+                location=placement.location,
                 zones=settings.nodes.zones,
                 network_id=network.network_id,
                 subnetwork_id=network.subnetwork_id,
@@ -99,7 +101,9 @@ class Platform(pulumi.ComponentResource):
             ),
             child,
         )
-        self.address = _address(name, settings, network.subnetwork_id, after, child)
+        self.address = _address(
+            name, settings, placement.region, network.subnetwork_id, after, child
+        )
         self.kubernetes = _provider(name, self.cluster, pools, child)
         self.register_outputs({})
 
@@ -107,6 +111,7 @@ class Platform(pulumi.ComponentResource):
 def _address(
     name: str,
     settings: GkeSettings,
+    region: pulumi.Input[str],
     subnetwork_id: pulumi.Input[str],
     after: list[Apis],
     opts: pulumi.ResourceOptions,
@@ -115,7 +120,7 @@ def _address(
         return None
     args = StaticAddressArgs(
         project=settings.project,
-        region=settings.region,
+        region=region,
         owned="" if settings.access.address == STATIC else settings.access.address,
         subnetwork_id=subnetwork_id if settings.access.internal else None,
         after=after,

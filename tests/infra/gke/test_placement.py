@@ -1,0 +1,214 @@
+"""A cluster stays where it is: a changed location is refused before anything is touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pulumi
+import pytest
+
+from infra.gke.placement import CLUSTER_TYPE, PlacementProvider, cluster_in, require_same
+from render.recorder import ROOT, Registered, Run
+from tests.stacks import GKE_STACKS, needs, run_of
+
+PLACEMENT = "pulumi-python:dynamic/diffusion:Placement"
+REGIONAL = (
+    CLUSTER_TYPE,
+    "gcp:compute/subnetwork:Subnetwork",
+    "gcp:compute/router:Router",
+    "gcp:compute/routerNat:RouterNat",
+    "gcp:storage/bucket:Bucket",
+)
+
+
+def exported(*types: str, pending: tuple[str, ...] = ()) -> str:
+    return json.dumps(
+        {
+            "version": 3,
+            "deployment": {
+                "resources": [{"urn": "u", "type": one} for one in types],
+                "pending_operations": [
+                    {"resource": {"urn": "u", "type": one}, "type": "creating"} for one in pending
+                ],
+            },
+        }
+    )
+
+
+@pytest.mark.parametrize("stack", GKE_STACKS)
+@pytest.mark.parametrize("kind", [*REGIONAL, "gcp:compute/address:Address"])
+def test_whatever_stands_in_the_location_comes_after_the_refusal(stack: str, kind: str) -> None:
+    run: Run = run_of(stack, loadBalancerAddress="static")
+    placement = run.one(PLACEMENT)
+    found: Registered = run.one(kind)
+    assert placement.urn in needs(run, found)
+    assert placement.inputs["recorded"] == run.one(CLUSTER_TYPE).inputs["location"]
+
+
+def test_the_refusal_is_one_line_with_the_way() -> None:
+    assert require_same("us-central1-c", "us-central1-c", "dev") == "us-central1-c"
+    with pytest.raises(pulumi.RunError) as caught:
+        require_same("us-central1-c", "europe-west1-b", "dev")
+    assert str(caught.value) == (
+        "location cannot be changed from us-central1-c to europe-west1-b while the stack is up: "
+        "set it back, or run `make down STACK=dev` and then `make up STACK=dev`"
+    )
+
+
+STATES = {
+    "nothing": ("{}", None),
+    "no cluster": (exported("gcp:compute/network:Network"), False),
+    "a cluster": (exported("gcp:compute/network:Network", CLUSTER_TYPE), True),
+    "a cluster that may have been made": (exported(pending=(CLUSTER_TYPE,)), True),
+    "an empty stack": (json.dumps({"version": 3, "deployment": {}}), False),
+}
+
+
+@pytest.mark.parametrize(("state", "expected"), STATES.values(), ids=STATES)
+def test_the_state_tells_whether_there_is_a_cluster(state: str, expected: bool | None) -> None:
+    if expected is None:
+        with pytest.raises(KeyError):
+            cluster_in(state)
+    else:
+        assert cluster_in(state) is expected
+
+
+def diff(recorded: str, setting: str) -> bool | None:
+    stack = "organization/diffusion-serving/dev"
+    olds, news = {"recorded": recorded, "stack": stack}, {"recorded": setting, "stack": stack}
+    return PlacementProvider().diff("placement", olds, news).changes
+
+
+def stub_pulumi(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    file = folder / "pulumi"
+    file.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    file.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_the_record_follows_the_setting_while_there_is_no_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub_pulumi(tmp_path, monkeypatch, f"echo \"$@\" >{tmp_path}/called; echo '{exported('x')}'")
+    assert diff("a", "b") is True
+    assert (tmp_path / "called").read_text().split() == [
+        *("stack", "export", "--stack", "organization/diffusion-serving/dev"),
+        "--non-interactive",
+    ]
+
+
+@pytest.mark.parametrize(
+    "script", [f"echo '{exported(CLUSTER_TYPE)}'", "exit 1", "echo nonsense", "echo '{}'"]
+)
+def test_the_record_stays_where_there_is_or_may_be_a_cluster(
+    script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub_pulumi(tmp_path, monkeypatch, script)
+    assert diff("a", "b") is False
+
+
+def test_the_state_is_not_read_while_the_setting_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub_pulumi(tmp_path, monkeypatch, f"touch {tmp_path}/called")
+    assert diff("a", "a") is False
+    assert not (tmp_path / "called").exists()
+
+
+PROGRAM = f"""
+import pulumi
+from pulumi.dynamic import Resource
+from infra.gke.placement import Placement
+from regional import Provider
+
+class Regional(Resource, module="test", name="Regional"):
+    def __init__(self, name, location):
+        super().__init__(Provider(), name, {{"location": location}})
+
+config = pulumi.Config()
+placement = Placement("place", config.require("location"), "region")
+Regional("network", placement.location)
+if config.get_bool("cluster"):
+    after = pulumi.ResourceOptions(depends_on=[placement])
+    pulumi.ComponentResource("{CLUSTER_TYPE}", "cluster", {{}}, after)
+pulumi.export("location", placement.location)
+"""
+REGIONAL_PROVIDER = """
+from pulumi.dynamic import CreateResult, DiffResult, ResourceProvider
+
+class Provider(ResourceProvider):
+    serialize_as_secret_always = False
+    def diff(self, _id, olds, news):
+        changed = [key for key in ("location",) if olds[key] != news[key]]
+        return DiffResult(changes=bool(changed), replaces=changed, delete_before_replace=True)
+    def create(self, props):
+        return CreateResult("regional", dict(props))
+"""
+Pulumi = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Pulumi:
+    """The official CLI, with a program of a record, something regional, and maybe a cluster."""
+    project = tmp_path / "project"
+    (tmp_path / "state").mkdir()
+    project.mkdir()
+    (project / "Pulumi.yaml").write_text(
+        f"name: placed\nruntime:\n  name: python\n  options: {{virtualenv: {sys.prefix}}}\n"
+    )
+    (project / "__main__.py").write_text(PROGRAM)
+    (project / "regional.py").write_text(REGIONAL_PROVIDER)
+    environment = {
+        **os.environ,
+        "PULUMI_BACKEND_URL": (tmp_path / "state").as_uri(),
+        "PULUMI_HOME": str(tmp_path / "home"),
+        "PULUMI_CONFIG_PASSPHRASE": "",
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        "PYTHONPATH": str(ROOT),
+    }
+
+    def run(location: str, *arguments: str) -> tuple[int, str]:
+        cluster = "true" if location != "a" else "false"
+        config = {"config": {"placed:location": location, "placed:cluster": cluster}}
+        (project / "Pulumi.dev.yaml").write_text(json.dumps(config))
+        ran = subprocess.run(
+            ["pulumi", *arguments, "--non-interactive", "--color=never"],
+            cwd=project,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return ran.returncode, ran.stdout
+
+    assert run("a", "stack", "init", "dev")[0] == 0
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pulumi") is None, reason="the official Pulumi CLI is not on PATH")
+def test_with_the_official_cli_a_location_changes_only_without_a_cluster(cli: Pulumi) -> None:
+    at_once = ("up", "--yes", "--skip-preview")
+    assert cli("a", *at_once)[0] == 0
+    # As after a first update that failed before the cluster; the second one makes it.
+    code, shown = cli("b", "up", "--yes", "--refresh")
+    assert code == 0 and "+-1 replaced" in shown and "Cluster cluster created" in shown
+
+    refusal = "    error: location cannot be changed from b to c while the stack is up: set it back"
+    for command in (("up", "--yes", "--refresh"), at_once):
+        code, shown = cli("c", *command)
+        assert code != 0 and refusal in shown
+        assert "Traceback" not in shown and "replac" not in shown and "delet" not in shown
+
+    code, shown = cli("b", *at_once)
+    assert code == 0 and "4 unchanged" in shown
+    assert cli("c", "destroy", "--yes", "--skip-preview")[0] == 0
