@@ -115,3 +115,21 @@ def test_the_documented_command_makes_a_stack_of_ones_own(tmp_path: Path) -> Non
     table = checkout.make("render", "STACK=mine")
     assert "kubernetes:apps/v1:Deployment" in table and "placeholder" not in table
     assert "Pulumi.mine.yaml exists" in checkout.make("stack", *shlex.split(typed), code=2)
+
+
+OFFICIAL = pytest.mark.skipif(shutil.which("pulumi") is None, reason="the CLI is not on PATH")
+
+
+@pytest.mark.parametrize("engine", ["embedded", pytest.param("pulumi", marks=OFFICIAL)])
+def test_keys_that_nothing_reads_are_warnings_of_make_preview(tmp_path: Path, engine: str) -> None:
+    checkout = copy_checkout(tmp_path / "checkout", engine)
+    checkout.set("machineType", "n2-standard-4")  # the default
+    with (checkout.folder / "Pulumi.local.yaml").open("a") as file:
+        file.write("  spot: true\n  gcp:projct: mine\n")
+    output = checkout.make("preview")
+    diagnostics = output.partition("Diagnostics:")[2]
+    assert re.findall(r"warning: (\S+): (.*)", diagnostics) == [
+        ("gcp:projct", "nothing reads this key; did you mean gcp:project?"),
+        ("machineType", "has no effect with target local"),
+        ("spot", "has no effect with target local"),
+    ]
