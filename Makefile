@@ -172,7 +172,7 @@ load: _ready ## load-test with 50 requests, 5 at a time; ARGS="--help" shows the
 	@$(PYTHON) -m client load --stack "$$STACK" $(ARGS)
 
 status: _ready ## show whether the service is up, and its model
-	@$(PYTHON) -m client status --stack "$$STACK"
+	@$(PYTHON) -m client status --stack "$$STACK" $(ARGS)
 
 doctor: _ready ## diagnose STACK's service: what is wrong, and what to do
 	@$(PYTHON) -m client doctor --stack "$$STACK"

@@ -14,6 +14,7 @@ from client.description import Answers, ModelDescription, Served, judge
 from client.errors import ClientError, InputRefusedError
 from client.limits import Limits, PictureRequest, draw_seed, seconds_until
 from client.pictures.picture import Picture
+from client.stacks.advice import AdvisingTransport
 from client.stacks.discovery import read_stack
 from client.stacks.starting import is_running
 from client.transports.connecting import connected
@@ -48,7 +49,8 @@ class Client:
     `generate` asks again, with growing waits and within the timeout, while the server is full,
     loading or not reachable, and up to two times after a lost connection; the logger "client" says
     so. `retry=False` makes the first answer final, as it is for `send`. `is_starting` tells whether
-    a server is on its way that does not listen yet. Without `timeout_seconds` a picture has
+    a server is on its way that does not listen yet. stack: the one that deployed the service, if it
+    is known; errors then name make's commands for it. Without `timeout_seconds` a picture has
     slightly longer than the server gives it, and a model that loads has LOADING_SECONDS before;
     `timeout_seconds` is the limit for both together.
     """
@@ -65,6 +67,7 @@ class Client:
         transport: Transport | None = None,
         warn: Callable[[str], None] = warnings.warn,
         is_starting: Callable[[], bool] = lambda: False,
+        stack: str = "",
     ) -> None:
         self.retry = retry
         self.is_starting = is_starting
@@ -88,6 +91,8 @@ class Client:
             model_name = agreed_name(model_name, addresses) or MODEL_NAME
             self.endpoints = tuple(address.endpoint for address in addresses)
             transport = connected(self.endpoints, model_name)
+        if stack:
+            transport = AdvisingTransport(transport, stack)
         self.model_name = model_name or MODEL_NAME
         self._transport = transport
 
@@ -150,6 +155,7 @@ class Client:
             timeout_seconds=timeout_seconds,
             retry=retry,
             is_starting=partial(is_running, stack),
+            stack=stack,
         )
 
     def generate(

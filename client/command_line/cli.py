@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from client.api import Client
-from client.command_line.connection import connect, print_warning
+from client.command_line.connection import Service, chosen_stack, connect, print_warning
 from client.command_line.drawing import Drawing
+from client.command_line.first_answer import LONGEST_SECONDS, wait_for_answer
 from client.command_line.load import load
 from client.command_line.options import EXAMPLE_PROMPT, build_parser
 from client.command_line.service_status import print_status
@@ -19,6 +20,7 @@ from client.errors import (
     ClientError,
     InputRefusedError,
     ModelLoadingError,
+    NotExposedError,
     UnreachableError,
     printable,
 )
@@ -49,8 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _for_the_stack(message: str, arguments: argparse.Namespace) -> str:
     """`message` with make's commands for the stack that the command is about, if it is."""
     options = vars(arguments)
-    is_about_a_stack = "stack" in options and options.get("endpoint") is None
-    return for_stack(message, options["stack"]) if is_about_a_stack else message
+    if "stack" not in options:
+        return message
+    return for_stack(message, chosen_stack(options["stack"], options.get("endpoint")))
 
 
 def generate(arguments: argparse.Namespace) -> int:
@@ -94,7 +97,11 @@ def first_picture(arguments: argparse.Namespace) -> int:
 
     The seed is fixed, so that a second run changes nothing.
     """
-    service = connect(arguments)
+    try:
+        service = _answering(connect(arguments), arguments)
+    except NotExposedError as error:
+        print(f"service  {error}")
+        return EXIT_DONE
     client = service.client
     drawing = Drawing(service, arguments)
     request = drawing.prepare(arguments.prompt, seed=FIRST_SEED)
@@ -105,6 +112,17 @@ def first_picture(arguments: argparse.Namespace) -> int:
     print(f"picture  {picture.save_unless_there(folder)}")
     print(f'next     {make_command("generate", arguments.stack)} PROMPT="{EXAMPLE_PROMPT}"')
     return EXIT_DONE
+
+
+def _answering(service: Service, arguments: argparse.Namespace) -> Service:
+    """The service, once it answers if it is on a cluster."""
+    stack = service.stack
+    gives_up = arguments.no_wait or arguments.no_retry
+    if gives_up or stack is None or not stack.kubeconfig_command:
+        return service
+    limit_seconds: float = arguments.timeout or LONGEST_SECONDS
+    seconds = wait_for_answer(service.client, arguments.stack, limit_seconds)
+    return replace(service, waited_seconds=service.waited_seconds + seconds)
 
 
 def again(arguments: argparse.Namespace) -> int:

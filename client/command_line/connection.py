@@ -13,6 +13,7 @@ from client.api import LOADING_SECONDS, Client
 from client.command_line.progress import QUIET_SECONDS, shown
 from client.errors import StackOutputError, printable
 from client.stacks.discovery import StackOutputs, read_stack
+from client.stacks.engine import LOCAL_STACK
 from client.stacks.starting import is_running
 from client.transports.endpoints import Protocol
 
@@ -27,12 +28,19 @@ def print_warning(line: str) -> None:
 class Service:
     """The client, and the stack's outputs if the service was found through a stack.
 
-    waited_seconds: for the stack's first deployment.
+    stack_name: of the stack that the user asked about; empty if it was none. waited_seconds: for
+    the stack's first deployment.
     """
 
     client: Client
     stack: StackOutputs | None
+    stack_name: str = ""
     waited_seconds: float = 0.0
+
+
+def chosen_stack(stack: str, endpoint: object) -> str:
+    """The stack that a command's options are about; empty if an endpoint is given instead."""
+    return "" if endpoint is not None and stack == LOCAL_STACK else stack
 
 
 def connect(arguments: argparse.Namespace) -> Service:
@@ -41,6 +49,7 @@ def connect(arguments: argparse.Namespace) -> Service:
     timeout_seconds: float | None = arguments.timeout
     protocol = None if arguments.transport is None else Protocol(arguments.transport)
     endpoint: str | Sequence[str] | None = arguments.endpoint
+    name = chosen_stack(arguments.stack, endpoint)
     if endpoint is not None:
         client = Client(
             endpoint,
@@ -48,8 +57,9 @@ def connect(arguments: argparse.Namespace) -> Service:
             model_name=model_name,
             timeout_seconds=timeout_seconds,
             warn=print_warning,
+            stack=name,
         )
-        return Service(client, None)
+        return Service(client, None, name)
     started = time.monotonic()
     stack, had_to_wait = _deployed(arguments)
     waited_seconds = time.monotonic() - started if had_to_wait else 0.0
@@ -59,9 +69,10 @@ def connect(arguments: argparse.Namespace) -> Service:
         limits=stack.limits,
         timeout_seconds=timeout_seconds,
         warn=print_warning,
-        is_starting=partial(is_running, arguments.stack),
+        is_starting=partial(is_running, name),
+        stack=name,
     )
-    return Service(client, stack, waited_seconds)
+    return Service(client, stack, name, waited_seconds)
 
 
 def _deployed(arguments: argparse.Namespace) -> tuple[StackOutputs, bool]:

@@ -13,7 +13,6 @@ from client.command_line.progress import Progress
 from client.errors import ClientError, ModelLoadingError, printable
 from client.limits import PictureRequest
 from client.pictures.picture import Picture
-from client.stacks.discovery import for_stack
 from client.stacks.starting import USUAL_START_SECONDS, running_seconds
 
 T = TypeVar("T")
@@ -80,11 +79,10 @@ class Drawing:
     def _announce(self, error: ClientError, wait_seconds: float) -> None:
         """Waiting for a model is one wait, however often the server is asked."""
         is_loading = isinstance(error, ModelLoadingError)
-        message = for_stack(str(error), self._stack) if self._stack else str(error)
         if not is_loading:
-            _note(f"{message}; asking again in {wait_seconds:.1f} s (--no-retry gives up)")
+            _note(f"{error}; asking again in {wait_seconds:.1f} s (--no-retry gives up)")
         elif not self._is_loading:
-            _note(f"{message}; waiting for it (--no-wait gives up)")
+            _note(f"{error}; waiting for it (--no-wait gives up)")
         self._is_loading = is_loading
         if is_loading:
             self._progress.wait_for("the model", self._loading_seconds_left())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from client.api import Client
 from client.command_line.connection import Service
 from client.errors import ClientError, printable
+from client.stacks.discovery import for_stack
 from client.transports.metrics import NoMetricsError, ServerFigures, fetch
 from client.transports.transport import STATUS_TIMEOUT_SECONDS, ModelStatus
 
@@ -22,7 +23,7 @@ def print_status(service: Service, model: ModelStatus) -> None:
     try:
         figures = fetch(client.endpoint if stack is None else stack.endpoint, client.model_name)
     except NoMetricsError as error:
-        lines["metrics"] = f"unavailable: {error}"
+        lines["metrics"] = f"unavailable: {for_stack(str(error), service.stack_name)}"
     else:
         capacity = "" if stack is None else f"; capacity {stack.limits.queue}"
         lines |= figure_lines(figures, capacity)

@@ -87,7 +87,11 @@ def make_command(goal: str, stack: str) -> str:
 
 
 def for_stack(message: str, stack: str) -> str:
-    """`message` with make's commands for `stack`, which a transport does not know."""
+    """`message` with make's commands for `stack`, which a transport does not know; as it is if
+    that is empty.
+    """
+    if not stack:
+        return message
     return _MAKE_COMMAND.sub(lambda found: f"`{make_command(found[1], stack)}`", message)
 
 

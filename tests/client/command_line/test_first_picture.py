@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from pathlib import Path
 
+import pytest
+
+from client.command_line import first_answer
 from model_export.spec import RANDOM_WEIGHTS_MARK
+from tests.client import stub_tools
 from tests.client.commands import CommandLine
 from tests.client.fake_serving import FakeServing
+from tests.client.stub_tools import StubTools
 
 
 def test_it_prints_the_service_the_picture_and_the_next_command(
@@ -54,3 +61,116 @@ def test_an_unreachable_service_exits_with_4(run: CommandLine, free_port: int) -
     ran = run("first-picture", "--no-retry", "--endpoint", f"http://127.0.0.1:{free_port}")
     assert ran.code == 4
     assert "`make status`" in ran.error_line
+
+
+def on_a_cluster(tools: StubTools, endpoint: str) -> None:
+    """Makes that the address of the stack `dev`."""
+    outputs = stub_tools.outputs(endpoint)
+    tools.answer("pulumi", "stack output --json --stack dev", outputs)
+
+
+def test_a_new_load_balancer_is_waited_for_until_it_forwards(
+    run: CommandLine, tools: StubTools, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[FakeServing] = []
+    forwarding = threading.Timer(0.5, lambda: started.append(FakeServing(free_port)))
+    monkeypatch.setattr(first_answer, "_POLL_SECONDS", 0.05)
+    on_a_cluster(tools, f"http://127.0.0.1:{free_port}")
+    forwarding.start()
+    try:
+        ran = run("first-picture", "--stack", "dev")
+    finally:
+        forwarding.join()
+        started[0].close()
+    assert ran.code == 0
+    assert ran.error_line == (
+        f"http://127.0.0.1:{free_port} does not answer yet: a new load balancer needs about 2 "
+        "minutes; waiting for it (--no-wait gives up)"
+    )
+    assert ran.out.splitlines()[2] == (
+        'next     make generate STACK=dev PROMPT="a small red circle on white"'
+    )
+
+
+def test_the_wait_for_a_load_balancer_shows_an_estimate_and_then_a_hint() -> None:
+    def line(seconds: float) -> str:
+        return first_answer.progress_line("http://203.0.113.7:8501", seconds, 600)
+
+    assert line(40) == "waiting for http://203.0.113.7:8501, 40 s, about 80 s left"
+    assert line(150) == (
+        "waiting for http://203.0.113.7:8501, 150 s of at most 600; do allowedSourceRanges include "
+        "your address?"
+    )
+
+
+def test_the_wait_for_a_load_balancer_ends_and_names_doctor_for_the_stack(
+    run: CommandLine, tools: StubTools, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert first_answer.LONGEST_SECONDS == 600
+    on_a_cluster(tools, f"http://127.0.0.1:{free_port}")
+    monkeypatch.setattr(first_answer, "_POLL_SECONDS", 0.01)
+    ran = run("first-picture", "--stack", "dev", "--timeout", "0.1")
+    assert ran.code == 4
+    assert ran.err.splitlines()[1].startswith("error: no response from")
+    assert "allowedSourceRanges" in ran.err and "`make doctor STACK=dev`" in ran.err
+
+
+def test_ctrl_c_ends_the_wait_for_a_load_balancer(
+    run: CommandLine, tools: StubTools, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [lambda: False, lambda: signal.raise_signal(signal.SIGINT)]
+    monkeypatch.setattr(first_answer, "_answers", lambda _client: answers.pop(0)())
+    monkeypatch.setattr(first_answer, "_POLL_SECONDS", 0.01)
+    on_a_cluster(tools, f"http://127.0.0.1:{free_port}")
+    ran = run("first-picture", "--stack", "dev")
+    assert (ran.code, ran.err.splitlines()[-1]) == (130, "interrupted")
+
+
+@pytest.mark.parametrize("option", ["--no-wait", "--no-retry"])
+def test_no_wait_does_not_wait_for_a_load_balancer(
+    run: CommandLine, tools: StubTools, free_port: int, option: str
+) -> None:
+    on_a_cluster(tools, f"http://127.0.0.1:{free_port}")
+    ran = run("first-picture", "--stack", "dev", option)
+    assert ran.code == 4
+    assert "`make status STACK=dev`" in ran.error_line
+
+
+def test_a_model_that_is_loaded_late_is_an_answer_and_no_load_balancers_fault(
+    run: CommandLine, tools: StubTools, server: FakeServing
+) -> None:
+    server.state = "LOADING"
+    ran = run("first-picture", "--stack", "dev", "--timeout", "0.5")
+    assert ran.code == 5
+    assert "load balancer" not in ran.err
+
+
+def test_the_local_stack_waits_for_no_load_balancer(
+    run: CommandLine, tools: StubTools, free_port: int
+) -> None:
+    outputs = {"endpoint": f"http://127.0.0.1:{free_port}"}
+    tools.answer("pulumi", "stack output --json --stack local", outputs)
+    ran = run("first-picture", "--timeout", "0.1")
+    assert ran.code == 4
+    assert "load balancer" not in ran.err
+
+
+def test_a_server_that_is_not_exposed_is_said_with_the_way_to_it(
+    run: CommandLine, tools: StubTools
+) -> None:
+    outputs = stub_tools.outputs("")
+    del outputs["grpcEndpoint"]
+    tools.answer("pulumi", "stack output --json --stack dev", outputs)
+    way = "`kubectl port-forward -n diffusion-serving service/model-server 8501`"
+    ran = run("first-picture", "--stack", "dev")
+    assert (ran.code, ran.err) == (0, "")
+    (line,) = ran.out.splitlines()
+    assert line.startswith("service  the stack exposes no model server (exposeModelServer)")
+    assert way in line and str(outputs["kubeconfigCommand"]) in line
+    del outputs["endpoint"]
+    tools.answer("pulumi", "stack output --json --stack dev", outputs)
+    for command in (["status"], ["generate", "x"], ["first-picture"]):
+        ran = run(*command, "--stack", "dev")
+        assert ran.code == (0 if command == ["first-picture"] else 4)
+        assert way in (ran.out + ran.err)
+        assert len((ran.out + ran.err).splitlines()) == 1
