@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import threading
@@ -99,8 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
         granted = impersonated if "generateAccessToken" in self.path else token
         refusal = self.answers.refusal if self.answers.refused_path in self.path else {}
         data = json.dumps(refusal or granted).encode()
-        self.send_response(400 if refusal else 200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        with contextlib.suppress(ConnectionError):  # of a caller that did not wait
+            self.send_response(400 if refusal else 200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)

@@ -145,7 +145,11 @@ def main(arguments: list[str] | None = None) -> int:
     if backend.target(stack) != "gke":
         return 0
     config = backend.stack_config(stack)
-    settings = {name: str(config.get(name) or "") for name in (*IMPERSONATION, *OTHER_CREDENTIALS)}
+    settings = {
+        name: value if isinstance(value, str) else "ACCOUNT"  # an encrypted one
+        for name in (*IMPERSONATION, *OTHER_CREDENTIALS)
+        if (value := config.get(name))
+    }
     try:
         line = check({**settings, **os.environ}, str(config.get("gcp:project") or "PROJECT"))
     except CredentialsError as error:

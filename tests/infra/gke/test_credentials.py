@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +19,7 @@ from infra.gke import credentials
 from infra.gke.credentials import (
     IMPERSONATION,
     OTHER_CREDENTIALS,
+    PLUGIN,
     CredentialsError,
     check,
     credentials_file,
@@ -20,8 +27,11 @@ from infra.gke.credentials import (
     refuse_other_identities,
     require_credentials,
 )
+from infra.gke.kubeconfig import kubeconfig
 from tests.google_credentials import ACCOUNT, USER, TokenServer, signed_in, token_server
 
+ROOT = Path(__file__).resolve().parents[3]
+REAL_PLUGIN = shutil.which(PLUGIN)
 PROJECT = "my-project-1"
 PATHS = "the gcp provider, the Kubernetes provider and the upload of the model"
 LOGIN = "gcloud auth application-default login"
@@ -124,6 +134,44 @@ def test_a_token_server_that_does_not_answer_is_not_waited_for_long(
     begun = time.monotonic()
     assert "127.0.0.1 cannot be reached" in refusal(given)
     assert time.monotonic() - begun < 4
+
+
+@pytest.mark.slow
+def test_a_machine_elsewhere_asks_once_whether_it_is_at_google(
+    tmp_path: Path, machine: Machine
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environment = {
+            "PATH": machine({})["PATH"],
+            "HOME": str(tmp_path),
+            "GCE_METADATA_IP": f"127.0.0.1:{silent.getsockname()[1]}",
+            "GCE_METADATA_TIMEOUT": "1",
+        }
+        command = [sys.executable, "-m", "infra.gke.credentials", "--stack", "dev"]
+        ran = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 1
+        assert ran.stderr.startswith("error: there are no application-default credentials")
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(REAL_PLUGIN is None, reason=f"{PLUGIN} is not on PATH")
+def test_the_real_plugin_takes_the_credentials_that_are_checked_and_no_others(
+    machine: Machine, google: TokenServer
+) -> None:
+    (user,) = json.loads(kubeconfig("name", "endpoint"))["users"]
+    assert user["user"]["exec"]["command"] == PLUGIN
+    command = [str(REAL_PLUGIN), *user["user"]["exec"]["args"]]
+    for others in ({}, dict.fromkeys(IMPERSONATION[:2], ACCOUNT)):
+        environment = {**os.environ, **machine(google.key()), **others}
+        printed = subprocess.run(command, env=environment, capture_output=True, check=True).stdout
+        assert json.loads(printed)["status"]["token"] == "t"
+    assert google.asked == ["/token", "/token"]
 
 
 @pytest.mark.parametrize("content", [{}, [], {"type": "unheard_of"}, {"type": "authorized_user"}])

@@ -11,6 +11,7 @@ from textwrap import dedent
 
 import pytest
 
+from infra.gke import patience
 from infra.gke.patience import PATIENCE_SECONDS, PAUSE_SECONDS, awaited
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -114,6 +115,11 @@ def test_a_refusal_that_time_cures_names_what_it_waits_for(error: str) -> None:
 @pytest.mark.parametrize("case", LASTING)
 def test_a_refusal_that_lasts_is_told_at_once(case: str) -> None:
     assert awaited(LASTING[case]) is None
+
+
+def test_a_cli_without_such_hooks_deploys_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "monitor_supports_feature", lambda _feature: False)
+    assert patience.patient() == []
 
 
 def test_patience_ends_before_the_engine_stops_asking() -> None:
