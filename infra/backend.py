@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
 
-import yaml
-
 from infra import checkout
+from infra.settings import project_file
 
 _FILE_SCHEME = "file://"
 _CHECKPOINT_SUFFIXES = (".json", ".json.gz", ".json.zst")
-_ROOT = Path(__file__).resolve().parents[1]
 
 
 class BackendError(Exception):
@@ -32,7 +30,7 @@ def check(stack: str, state: Path, *, with_resources: bool = False) -> str:
     for a copied one, whose resources are the original's.
     """
     name = stack.rpartition("/")[2]
-    if not is_backend(state) or target(name) == "local":
+    if not is_backend(state) or project_file.target(name) == "local":
         return ""
     checkpoint = stacks(state).get(name)
     if checkpoint is None or (with_resources and not _has_resources(checkpoint)):
@@ -73,21 +71,15 @@ def stacks(state: Path) -> dict[str, Path]:
     for suffix in _CHECKPOINT_SUFFIXES:
         for file in sorted((state / ".pulumi/stacks").glob(f"*/*{suffix}")):
             name, project = file.name.removesuffix(suffix), file.parent.name
-            found[name if project == project_name() else f"{project}/{name}"] = file
+            found[name if project == project_file.project_name() else f"{project}/{name}"] = file
     return found
-
-
-def project_name() -> str:
-    return str(_yaml("Pulumi.yaml").get("name") or "")
 
 
 def is_backend(state: Path) -> bool:
     """Whether `state` is the backend of the Pulumi CLI, which PULUMI_BACKEND_URL, Pulumi.yaml or
     `pulumi login` names, in this order.
     """
-    backend = _yaml("Pulumi.yaml").get("backend")
-    named = cast("dict[str, Any]", backend).get("url") if isinstance(backend, dict) else None
-    url = os.environ.get("PULUMI_BACKEND_URL") or str(named or _logged_in())
+    url = os.environ.get("PULUMI_BACKEND_URL") or project_file.backend_url() or _logged_in()
     if not url.startswith(_FILE_SCHEME):
         return False
     path = url.removeprefix(_FILE_SCHEME).partition("?")[0]
@@ -111,18 +103,6 @@ def _expanded(path: str) -> Path:
         return Path(path)
 
 
-def stack_config(stack: str) -> dict[str, Any]:
-    """What the stack's own file sets, by key."""
-    config = _yaml(f"Pulumi.{stack}.yaml").get("config")
-    return cast("dict[str, Any]", config) if isinstance(config, dict) else {}
-
-
-def target(stack: str) -> str:
-    values = stack_config(stack)
-    target = values.get(f"{project_name()}:target") or values.get("target")
-    return str(target or "local")  # the default in Pulumi.yaml
-
-
 def _has_resources(checkpoint: Path) -> bool:
     """Whether there is more in the stack than its root."""
     if checkpoint.suffix != ".json":
@@ -134,11 +114,3 @@ def _has_resources(checkpoint: Path) -> bool:
         return any(resource["type"] != "pulumi:pulumi:Stack" for resource in resources)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return True
-
-
-def _yaml(name: str) -> dict[str, Any]:
-    try:
-        content: object = yaml.safe_load((_ROOT / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return {}
-    return cast("dict[str, Any]", content) if isinstance(content, dict) else {}

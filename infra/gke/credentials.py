@@ -21,7 +21,7 @@ from typing import Any, cast
 
 from console import run_command, say
 from console.invocation import started_as
-from infra import backend
+from infra.settings import project_file
 
 PLUGIN = "gke-gcloud-auth-plugin"
 IMPERSONATION = (
@@ -142,9 +142,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--stack", required=True, help="the stack to deploy; others than GKE pass")
     stack = parser.parse_args(arguments).stack.rpartition("/")[2]
-    if backend.target(stack) != "gke":
+    if project_file.target(stack) != "gke":
         return 0
-    config = backend.stack_config(stack)
+    config = project_file.stack_config(stack)
     settings = {
         name: value if isinstance(value, str) else "ACCOUNT"  # an encrypted one
         for name in (*IMPERSONATION, *OTHER_CREDENTIALS)

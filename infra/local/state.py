@@ -20,6 +20,7 @@ from infra import backend, checkout
 from infra.local.server_process import ServerProcess
 from infra.local.server_record import RECORD_FILE, ServerRecord, is_locked
 from infra.local.server_stop import ServerStopError
+from infra.settings import project_file
 from model_export import owners
 from model_export.checkout import STATE_FOLDER, lies_in_another_checkout
 from model_export.locks import BusyError, remove_free_locks
@@ -113,7 +114,7 @@ def _may_have_server(checkpoint: Path) -> bool:
 
 def _remove_stack_files(state: Path) -> None:
     """Remove the stack's checkpoint, locks, history and backups."""
-    folder, project = state / ".pulumi", backend.project_name()
+    folder, project = state / ".pulumi", project_file.project_name()
     # A stack's name may contain periods, so `local.*` could be another one's.
     own = re.compile(
         rf"{LOCAL_STACK}\.(json|pulumi-tags)(\.gz|\.zst)?(\.bak)?(\.attrs|\.[^.]+\.engine-tmp)?"
@@ -144,7 +145,7 @@ def _withdraw_claims(folder: Path) -> None:
 
 def _own_models(folder: Path) -> Iterator[tuple[Path, FileStorage]]:
     """The models that no other stack needs, each while its lock is held."""
-    own = f"{backend.project_name()}/{LOCAL_STACK}/"
+    own = f"{project_file.project_name()}/{LOCAL_STACK}/"
     for model in folder.glob("[!.]*"):
         if not model.is_dir() or model.is_symlink():
             continue

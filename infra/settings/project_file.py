@@ -15,6 +15,13 @@ def project_name() -> str:
     return str(_read(ROOT / "Pulumi.yaml").get("name") or "")
 
 
+def backend_url() -> str:
+    """The backend that Pulumi.yaml names for all stacks; empty without one."""
+    backend = _read(ROOT / "Pulumi.yaml").get("backend")
+    named = cast("dict[str, Any]", backend).get("url") if isinstance(backend, dict) else None
+    return str(named or "")
+
+
 def defaults() -> dict[str, str]:
     """The default of every setting, as the program gets it."""
     declared = cast("dict[str, dict[str, Any]]", _read(ROOT / "Pulumi.yaml").get("config") or {})
@@ -26,11 +33,17 @@ def stack_file(stack: str) -> Path:
     return ROOT / f"Pulumi.{stack.rpartition('/')[2]}.yaml"
 
 
-def stack_config(stack: str, project: str) -> dict[str, str]:
+def stack_config(stack: str) -> dict[str, Any]:
     """What a stack's file sets, with full keys; nothing where the file cannot be read."""
     config = _read(stack_file(stack)).get("config")
     values = cast("dict[object, Any]", config) if isinstance(config, dict) else {}
-    return {full_key(str(key), project): as_text(value) for key, value in values.items()}
+    name = project_name()
+    return {full_key(str(key), name): value for key, value in values.items()}
+
+
+def target(stack: str) -> str:
+    """Where a stack serves; the default is that in Pulumi.yaml."""
+    return str(stack_config(stack).get(f"{project_name()}:target") or "local")
 
 
 def full_key(key: str, project: str) -> str:

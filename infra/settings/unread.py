@@ -98,7 +98,7 @@ def given(values: Mapping[str, str], stack: str, project: str) -> set[str]:
     Pulumi fills in the defaults of the others; from elsewhere, such as an environment of Pulumi
     Cloud, a value shows by being another one than the default.
     """
-    in_file = project_file.stack_config(stack, project)
+    in_file = project_file.stack_config(stack)
     defaults = project_file.defaults()
     return {
         key

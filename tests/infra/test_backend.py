@@ -12,6 +12,7 @@ import pytest
 
 from infra import backend, checkout
 from infra.backend import BackendError, check
+from infra.settings import project_file
 
 ROOT_TYPE = "pulumi:pulumi:Stack"
 
@@ -28,7 +29,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def add_stack(state: Path, name: str, *types: str, project: str = "") -> Path:
-    file = state / ".pulumi/stacks" / (project or backend.project_name()) / f"{name}.json"
+    file = state / ".pulumi/stacks" / (project or project_file.project_name()) / f"{name}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     latest: dict[str, Any] | None = {"resources": [{"type": t} for t in types]} if types else None
     file.write_text(json.dumps({"version": 3, "checkpoint": {"latest": latest}}))
@@ -79,7 +80,7 @@ def test_the_copy_of_a_cloud_stack_is_refused_while_the_original_is_there(state:
 def test_the_target_counts_with_and_without_the_projects_name(
     state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backend, "_ROOT", tmp_path)
+    monkeypatch.setattr(project_file, "ROOT", tmp_path)
     (tmp_path / "Pulumi.yaml").write_text("name: diffusion-serving\n")
     for key in ("target", "diffusion-serving:target"):
         (tmp_path / "Pulumi.dev.yaml").write_text(f"config:\n  {key}: gke\n")

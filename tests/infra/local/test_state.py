@@ -17,9 +17,9 @@ import psutil
 import pytest
 
 from infra import checkout
-from infra.backend import project_name
 from infra.local import state as local_state
 from infra.local.server_record import pid_namespace
+from infra.settings.project_file import project_name
 from model_export import owners
 from model_export.checkout import STATE_FOLDER
 from model_export.storage import FileStorage

@@ -83,7 +83,7 @@ def test_a_key_in_the_stacks_file_is_set_even_to_its_default(
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_a_committed_file_sets_what_differs_from_the_defaults(stack: str) -> None:
-    in_file = {key.removeprefix(f"{PROJECT}:") for key in project_file.stack_config(stack, PROJECT)}
+    in_file = {key.removeprefix(f"{PROJECT}:") for key in project_file.stack_config(stack)}
     assert unread.given(values(stack), stack, PROJECT) == in_file
 
 
