@@ -75,6 +75,7 @@ def model_server(
             )
         ),
         security_context=locked_down(),
+        termination_message_policy="FallbackToLogsOnError",
         volume_mounts=[
             core.v1.VolumeMountArgs(name="config", mount_path=CONFIG_FOLDER, read_only=True),
             core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp"),

@@ -32,5 +32,6 @@ def model_wait(
             requests={"cpu": "100m", "memory": "64Mi"}, limits={"cpu": "1", "memory": "128Mi"}
         ),
         security_context=locked_down(),
+        termination_message_policy="FallbackToLogsOnError",
         volume_mounts=[fuse_mount()] if model.access == "fuse" else [],
     )

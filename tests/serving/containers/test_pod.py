@@ -43,6 +43,11 @@ def test_a_pod_waits_until_it_can_read_the_model(run: Run) -> None:
     assert waiting["securityContext"] == own["securityContext"]
 
 
+def test_a_container_that_failed_leaves_the_end_of_its_log_in_the_pods_status(run: Run) -> None:
+    for one in (*pod_spec(run)["initContainers"], container(run)):
+        assert one["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
 def test_a_start_has_time_to_wait_for_the_model(run: Run) -> None:
     progress = run.one("Deployment").inputs["spec"]["progressDeadlineSeconds"]
     timeout = int(run.outputs["limits"]["requestTimeoutSeconds"])

@@ -19,6 +19,9 @@ from pathlib import Path
 
 import pytest
 
+from model_export.export import VERSION_FOLDER
+from model_export.manifest import FileEntry
+from model_export.publish import upload_order
 from serving.tensorflow_serving.model_wait import wait_command
 
 TOKEN = "ya29.a-token-that-nobody-may-see"
@@ -155,6 +158,17 @@ def run(process: subprocess.Popen[str]) -> tuple[int, list[str]]:
 def test_a_model_that_can_be_read_is_not_waited_for(google: Google, localhost: Path) -> None:
     assert run(start(google, localhost)) == (0, [f"ready to read {FILE}"])
     assert google.requests == [TOKEN_PATH, OBJECT_PATH]
+
+
+def test_the_file_that_is_waited_for_is_uploaded_last() -> None:
+    names = (
+        "saved_model.pb",
+        "fingerprint.pb",
+        "variables/variables.index",
+        "assets.extra/LICENSE",
+    )
+    files = [FileEntry(f"{VERSION_FOLDER}/{name}", 1, "") for name in names]
+    assert f"{MODEL_PATH}/{upload_order(files)[-1].path}" == FILE
 
 
 def test_what_is_missing_is_waited_for_and_said_once(google: Google, localhost: Path) -> None:
