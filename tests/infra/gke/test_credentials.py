@@ -28,6 +28,7 @@ from infra.gke.credentials import (
     require_credentials,
 )
 from infra.gke.kubeconfig import kubeconfig
+from render.recorder import run_program
 from tests.google_credentials import ACCOUNT, USER, TokenServer, signed_in, token_server
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -275,6 +276,16 @@ def test_the_program_ends_with_the_line(said: list[str], monkeypatch: pytest.Mon
     monkeypatch.setenv("GOOGLE_IMPERSONATE_SERVICE_ACCOUNT", ACCOUNT)
     with pytest.raises(pulumi.RunError, match="GOOGLE_IMPERSONATE_SERVICE_ACCOUNT"):
         require_credentials(PROJECT)
+
+
+def test_a_stack_on_gke_checks_them_before_its_first_resource_and_the_local_one_never(
+    said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_IMPERSONATE_SERVICE_ACCOUNT", ACCOUNT)
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "file:///nonexistent")
+    with pytest.raises(pulumi.RunError, match="GOOGLE_IMPERSONATE_SERVICE_ACCOUNT"):
+        run_program("dev")
+    assert run_program("local").resources
 
 
 @pytest.mark.parametrize("setting", ["impersonateServiceAccount", "credentials", "accessToken"])
