@@ -43,7 +43,7 @@ ask_storage() { # the token goes through a pipe: arguments are visible to other 
   printf '%s\r\n' "GET /storage/v1/b/$bucket/o/${object//\//%2F}?fields=size HTTP/1.0" \
     "Host: $storage" "Authorization: Bearer $token" '' |
     timeout --foreground 20 openssl s_client -quiet -connect "$storage:$port" \
-      -servername "$storage" -verify_hostname "$storage" -verify_return_error
+      -servername "$storage" -verify_hostname "$storage" -verify 9 -verify_return_error
 }
 
 has_object() {
