@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from client.doctor import cluster as doctor_cluster
 from client.doctor import last_update, pods
 from client.stacks import cluster, discovery, state
 from client.stacks.cluster import ClusterName, cluster_of
+from client.stacks.discovery import PROJECT_ROOT
 from infra.gke.identity import READER_ROLE
 from infra.gke.kubeconfig import kubeconfig_command
 from infra.settings.gke import NAMESPACE, SERVICE_ACCOUNT
@@ -330,6 +333,16 @@ def test_its_types_are_those_of_the_program() -> None:
     assert {*of_gke, state.DEPLOYMENT, state.SERVICE} <= types
     assert set(last_update.LISTED_BY) <= types | {"gcp:compute/address:Address"}
     assert state.LOCAL_SERVER in {resource.type for resource in run_of("local").resources}
+
+
+def test_the_docs_have_a_row_for_each_check() -> None:
+    documented = re.findall(
+        r"^\| (\w+) \| ", (PROJECT_ROOT / "docs" / "gke.md").read_text(), re.MULTILINE
+    )
+    sources = "".join(path.read_text() for path in (PROJECT_ROOT / "client/doctor").glob("*.py"))
+    of_this_machine = {"server", "port"}
+    checks = set(re.findall(r'Finding\(\s*"(\w+)"', sources)) - of_this_machine
+    assert set(documented) >= checks and len(checks) == 10
 
 
 def test_the_help_has_an_example(run: CommandLine) -> None:

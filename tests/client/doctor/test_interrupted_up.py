@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from client.stacks.state import read_state
 from tests.client import stub_tools
 from tests.client.commands import CommandLine
 from tests.client.doctor.findings import findings
@@ -85,3 +93,42 @@ def test_what_the_next_up_repairs_needs_no_command(
             "`make up STACK=dev` looks at what is there",
         )
     ]
+
+
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("pulumi") is None, reason="the official CLI is not on PATH")
+def test_the_advised_command_forgets_what_an_up_keeps(
+    run: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the real CLI on the state of a killed `up`."""
+    backend = tmp_path / "backend"
+    backend.mkdir()
+    (tmp_path / "Pulumi.yaml").write_text(
+        f"name: diffusion-serving\nruntime: {{name: python, options: {{virtualenv: {sys.prefix}}}}}"
+    )
+    (tmp_path / "__main__.py").write_text("")
+    monkeypatch.setenv("ENGINE", "pulumi")
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{backend}")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "")
+    monkeypatch.setenv("PULUMI_SKIP_UPDATE_CHECK", "true")
+
+    def pulumi(command: str) -> None:
+        subprocess.run(shlex.split(command), cwd=tmp_path, capture_output=True, check=True)
+
+    def unfinished() -> list[str]:
+        return [one.resource.title for one in read_state("dev", tmp_path).unfinished]
+
+    pulumi("pulumi stack init dev")
+    pulumi("pulumi up --yes --skip-preview --stack dev")
+    checkpoint = backend / ".pulumi" / "stacks" / "diffusion-serving" / "dev.json"
+    document = json.loads(checkpoint.read_text())
+    killed = stub_tools.kubernetes("kubernetes:apps/v1:Deployment")
+    document["checkpoint"]["latest"]["pending_operations"] = [
+        {"type": "creating", "resource": {**killed, "id": ""}}
+    ]
+    checkpoint.write_text(json.dumps(document))
+    assert unfinished() == ["Deployment model-server"]
+    pulumi("pulumi up --yes --skip-preview --refresh --stack dev")
+    assert unfinished() == ["Deployment model-server"]
+    pulumi(FORGET.strip("`"))
+    assert unfinished() == []
