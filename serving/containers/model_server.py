@@ -9,9 +9,9 @@ from pulumi_kubernetes import core
 
 from infra.settings.stack import ServerSettings
 from serving.containers.model_volume import fuse_mount
-from serving.containers.server_config import ModelSource
+from serving.containers.server_config import ModelSource, config_mount
 from serving.names import NAME, PORTS
-from serving.tensorflow_serving.flags import CONFIG_FOLDER, server_arguments
+from serving.tensorflow_serving.flags import server_arguments
 from serving.tensorflow_serving.probes import alive_command, ready_command
 from serving.tensorflow_serving.starting import start_command
 from serving.tensorflow_serving.stopping import drain_command
@@ -77,7 +77,7 @@ def model_server(
         security_context=locked_down(),
         termination_message_policy="FallbackToLogsOnError",
         volume_mounts=[
-            core.v1.VolumeMountArgs(name="config", mount_path=CONFIG_FOLDER, read_only=True),
+            config_mount(),
             core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp"),
             *([fuse_mount()] if model.access == "fuse" else []),
         ],

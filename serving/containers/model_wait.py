@@ -8,7 +8,7 @@ from pulumi_kubernetes import core
 from infra.settings.gke import NAMESPACE, READER_ROLE, SERVICE_ACCOUNT
 from serving.containers.model_server import from_config, locked_down
 from serving.containers.model_volume import fuse_mount
-from serving.containers.server_config import ModelSource
+from serving.containers.server_config import ModelSource, config_mount
 from serving.tensorflow_serving.model_wait import wait_command
 from serving.timing import MODEL_WAIT_SECONDS
 
@@ -18,7 +18,7 @@ NAME = "wait-for-model"
 def model_wait(
     *, image: str, config_name: pulumi.Input[str], model: ModelSource
 ) -> core.v1.ContainerArgs:
-    """The container, in the server's own image. config_name: of the ConfigMap with $MODEL_PATH."""
+    """The container, in the server's own image. config_name: of the ConfigMap with its script."""
     return core.v1.ContainerArgs(
         name=NAME,
         image=image,
@@ -33,5 +33,5 @@ def model_wait(
         ),
         security_context=locked_down(),
         termination_message_policy="FallbackToLogsOnError",
-        volume_mounts=[fuse_mount()] if model.access == "fuse" else [],
+        volume_mounts=[config_mount(), *([fuse_mount()] if model.access == "fuse" else [])],
     )

@@ -12,7 +12,7 @@ from infra.settings.stack import ServerSettings
 from serving.containers.model_server import PodShape, model_server
 from serving.containers.model_volume import FUSE_ANNOTATIONS, USER_ID, fuse_volumes
 from serving.containers.model_wait import model_wait
-from serving.containers.server_config import ModelSource
+from serving.containers.server_config import ModelSource, config_volume
 from serving.names import LABELS
 from serving.timing import grace_period_seconds
 
@@ -79,10 +79,7 @@ def pod_template(args: PodArgs) -> core.v1.PodTemplateSpecArgs:
                 )
             ],
             volumes=[
-                core.v1.VolumeArgs(
-                    name="config",
-                    config_map=core.v1.ConfigMapVolumeSourceArgs(name=args.config_name),
-                ),
+                config_volume(args.config_name),
                 core.v1.VolumeArgs(
                     name="tmp", empty_dir=core.v1.EmptyDirVolumeSourceArgs(size_limit="1Gi")
                 ),

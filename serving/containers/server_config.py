@@ -1,4 +1,4 @@
-"""The configuration that a model server reads: which model, and its config files."""
+"""The configuration of a pod: which model, the server's config files, and the scripts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from model_export.spec import MODEL_NAME
 from serving.containers.model_volume import model_path
 from serving.names import LABELS
 from serving.tensorflow_serving.batching import batching_parameters
-from serving.tensorflow_serving.flags import BATCHING_FILE, MONITORING_FILE
+from serving.tensorflow_serving.flags import BATCHING_FILE, CONFIG_FOLDER, MONITORING_FILE
 from serving.tensorflow_serving.monitoring import monitoring_config
+from serving.tensorflow_serving.scripts import script_files
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,17 @@ def server_config(
             "MODEL_PATH": uri.apply(model_path) if model.access == "fuse" else uri,
             BATCHING_FILE: batching_parameters(queue),
             MONITORING_FILE: monitoring_config(),
+            **script_files(),
         },
         opts=opts,
     )
+
+
+def config_volume(config_name: pulumi.Input[str]) -> core.v1.VolumeArgs:
+    return core.v1.VolumeArgs(
+        name="config", config_map=core.v1.ConfigMapVolumeSourceArgs(name=config_name)
+    )
+
+
+def config_mount() -> core.v1.VolumeMountArgs:
+    return core.v1.VolumeMountArgs(name="config", mount_path=CONFIG_FOLDER, read_only=True)

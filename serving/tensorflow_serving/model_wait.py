@@ -25,6 +25,5 @@ def wait_command(
     while bash as process 1 would ignore it.
     """
     seconds = (patience_seconds, pause_seconds, report_seconds)
-    arguments = (*seconds, storage_host, storage_port, reader, role)
-    limit = str(patience_seconds + _LAST_ATTEMPT_SECONDS)
-    return ["timeout", limit, *bash_command("get", "model_wait", arguments=arguments)]
+    script = bash_command("wait_for_model", *seconds, storage_host, storage_port, reader, role)
+    return ["timeout", str(patience_seconds + _LAST_ATTEMPT_SECONDS), *script]

@@ -5,8 +5,6 @@ Whoever reaches the gRPC port can unload the model. A pod without it is not read
 
 from __future__ import annotations
 
-from typing import Literal
-
 from model_export.spec import MODEL_NAME, REST_PORT
 from serving.tensorflow_serving.scripts import bash_command
 from serving.tensorflow_serving.starting import PROCESS_NAME
@@ -17,7 +15,7 @@ ANSWER_SECONDS = 5
 
 def ready_command(port: int = REST_PORT, answer_seconds: float = ANSWER_SECONDS) -> list[str]:
     """Succeeds only if the model is AVAILABLE."""
-    return _command("ready", port, answer_seconds, PROCESS_NAME)
+    return bash_command("probe", "ready", MODEL_NAME, port, answer_seconds, PROCESS_NAME)
 
 
 def alive_command(
@@ -29,9 +27,4 @@ def alive_command(
 
     A server that loads or draws may be slow to answer, and killing it would lose its requests.
     """
-    return _command("alive", port, answer_seconds, process_name)
-
-
-def _command(check: Literal["ready", "alive"], *arguments: object) -> list[str]:
-    scripts = ("get", "server_process", "probe")
-    return bash_command(*scripts, arguments=(check, MODEL_NAME, *arguments))
+    return bash_command("probe", "alive", MODEL_NAME, port, answer_seconds, process_name)

@@ -11,4 +11,4 @@ PROCESS_NAME = SERVER[:15]
 
 def start_command(server: str = SERVER) -> list[str]:
     """Replaces the image's entry point; the server's flags follow it as arguments."""
-    return bash_command("start", arguments=(server,))
+    return bash_command("start", server)

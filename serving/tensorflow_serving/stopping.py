@@ -18,5 +18,4 @@ def drain_command(
     *, lag_seconds: float = ENDPOINT_REMOVAL_SECONDS, process_name: str = PROCESS_NAME
 ) -> list[str]:
     """Waits until no new requests arrive, then until the server is idle, and ends it."""
-    arguments = (process_name, lag_seconds, _SAMPLE_SECONDS, _IDLE_TICKS)
-    return bash_command("server_process", "drain", arguments=arguments)
+    return bash_command("drain", process_name, lag_seconds, _SAMPLE_SECONDS, _IDLE_TICKS)

@@ -2,6 +2,7 @@
 # how long requests still arrive and how long a sample takes; the CPU ticks of an idle server in one.
 #
 # A busy server uses CPU or has runnable threads, an idle one does not: /proc says so.
+. "${BASH_SOURCE%/*}/server_process.sh"
 process=$1 lag=$2 sample=$3 idle=$4
 
 look() { # sets $ticks, and $runnable to 1 if a thread runs or wants to

@@ -1,5 +1,7 @@
 # Asks the server for its model's state. Arguments: ready or alive, the model, the port, how long to
 # wait for an answer in seconds, the server's process name.
+. "${BASH_SOURCE%/*}/get.sh"
+. "${BASH_SOURCE%/*}/server_process.sh"
 check=$1 model=$2 port=$3 patience=$4 process=$5
 
 answer=$(get "$patience" 127.0.0.1 "$port" "/v1/models/$model")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from render.placeholders import MODEL_BYTES
@@ -9,6 +11,7 @@ from render.recorder import Run
 from serving import timing
 from serving.tensorflow_serving.model_wait import wait_command
 from serving.tensorflow_serving.probes import ANSWER_SECONDS, alive_command, ready_command
+from serving.tensorflow_serving.scripts import script_files
 from serving.tensorflow_serving.starting import start_command
 from serving.tensorflow_serving.stopping import drain_command
 from tests.stacks import GKE_STACKS, container, pod_spec, run_of
@@ -18,6 +21,20 @@ from tests.stacks import GKE_STACKS, container, pod_spec, run_of
 def run(request: pytest.FixtureRequest) -> Run:
     stack, _, fuse = request.param.partition(" over ")
     return run_of(stack, modelAccess="fuse") if fuse else run_of(stack)
+
+
+def test_every_script_that_a_pod_runs_is_in_its_configuration(run: Run) -> None:
+    data = run.one("ConfigMap").inputs["data"]
+    own, (waiting,) = container(run), pod_spec(run)["initContainers"]
+    probes = [own[name] for name in ("startupProbe", "readinessProbe", "livenessProbe")]
+    commands = [probe["exec"]["command"] for probe in (*probes, own["lifecycle"]["preStop"])]
+    for command in (waiting["command"], own["command"], *commands):
+        (script,) = (Path(part) for part in command if part.endswith(".sh"))
+        assert data[script.name] == script_files()[script.name]
+        for one in (own, waiting):
+            (mount,) = (m for m in one["volumeMounts"] if m["name"] == "config")
+            assert mount["mountPath"] == str(script.parent)
+    assert script_files().items() <= data.items()
 
 
 def test_a_stopping_pod_drains(run: Run) -> None:
@@ -38,8 +55,7 @@ def test_a_pod_waits_until_it_can_read_the_model(run: Run) -> None:
     assert (waiting["name"], waiting["image"]) == ("wait-for-model", own["image"])
     (model_path,) = waiting["env"]
     assert model_path in own["env"] and model_path["name"] == "MODEL_PATH"
-    mounted = [m for m in own["volumeMounts"] if m["name"] == "models"]
-    assert waiting["volumeMounts"] == mounted
+    assert waiting["volumeMounts"] == [m for m in own["volumeMounts"] if m["name"] != "tmp"]
     assert waiting["securityContext"] == own["securityContext"]
 
 

@@ -1,4 +1,4 @@
-"""The scripts of the pod find only the programs that the stock image has."""
+"""The scripts of the pod, with the programs that the stock image has and no others."""
 
 from __future__ import annotations
 

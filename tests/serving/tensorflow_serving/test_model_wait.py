@@ -23,6 +23,7 @@ from model_export.export import VERSION_FOLDER
 from model_export.manifest import FileEntry
 from model_export.publish import upload_order
 from serving.tensorflow_serving.model_wait import wait_command
+from tests.serving.tensorflow_serving.mounted import mounted
 
 TOKEN = "ya29.a-token-that-nobody-may-see"
 TOKEN_PATH = "/computeMetadata/v1/instance/service-accounts/default/token"
@@ -140,7 +141,7 @@ def start(
         "SSL_CERT_FILE": str(trusted),
     }
     return subprocess.Popen(
-        command,
+        mounted(command),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from serving.tensorflow_serving.probes import alive_command, ready_command
+from tests.serving.tensorflow_serving.mounted import mounted
 
 PATH = "/v1/models/stable-diffusion"
 NO_PROCESS = "no_such_process"
@@ -67,11 +68,11 @@ def output(command: list[str]) -> tuple[bool, str]:
 
 
 def ready(port: int, answer_seconds: float = 20) -> tuple[bool, str]:
-    return output(ready_command(port, answer_seconds))
+    return output(mounted(ready_command(port, answer_seconds)))
 
 
 def alive(port: int, answer_seconds: float = 20, process: str = NO_PROCESS) -> tuple[bool, str]:
-    return output(alive_command(port, answer_seconds, process))
+    return output(mounted(alive_command(port, answer_seconds, process)))
 
 
 def test_a_model_that_is_available_is_ready_and_alive() -> None:

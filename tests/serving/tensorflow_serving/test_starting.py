@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from serving.tensorflow_serving.starting import start_command
+from tests.serving.tensorflow_serving.mounted import mounted
 
 SOURCE = "2026-05-01 10:00:00.000000: {} tensorflow_serving/sources/storage_path/{}"
 NO_VERSION = SOURCE.format("W", "file_system_storage_path_source.cc:314] No versions of servable ")
@@ -26,7 +27,7 @@ NO_FOLDER = SOURCE.format(
 
 def start(script: str, *arguments: str) -> list[str]:
     """The command that starts `script` as the server."""
-    return [*start_command("bash"), "-c", script, "server", *arguments]
+    return [*mounted(start_command("bash")), "-c", script, "server", *arguments]
 
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
@@ -62,7 +63,7 @@ def test_the_servers_exit_code_is_the_containers() -> None:
 
 
 def test_a_server_that_is_not_in_the_image_fails() -> None:
-    command = start_command("/no/such/server")
+    command = mounted(start_command("/no/such/server"))
     assert subprocess.run(command, check=False, capture_output=True).returncode == 127
 
 

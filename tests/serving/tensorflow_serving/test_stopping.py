@@ -13,6 +13,7 @@ import pytest
 
 from serving.tensorflow_serving.starting import PROCESS_NAME, SERVER, start_command
 from serving.tensorflow_serving.stopping import drain_command
+from tests.serving.tensorflow_serving.mounted import mounted
 
 NAME = "tf_prestop_test"
 BUSY = "end=$((SECONDS + {busy})); while ((SECONDS < end)); do :; done; read -r _"
@@ -20,7 +21,7 @@ BUSY = "end=$((SECONDS + {busy})); while ((SECONDS < end)); do :; done; read -r 
 
 @pytest.fixture
 def script() -> list[str]:
-    return drain_command(lag_seconds=0.1, process_name=NAME)
+    return mounted(drain_command(lag_seconds=0.1, process_name=NAME))
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_a_drained_server_ends_its_container(
 ) -> None:
     os.mkfifo(tmp_path / "never")
     idle = f"echo up; read -r _ <>{tmp_path / 'never'}"
-    command = [*start_command(server[0]), *server[1:], idle]
+    command = [*mounted(start_command(server[0])), *server[1:], idle]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as container:
         try:
             assert container.stdout and container.stdout.readline() == b"up\n"
@@ -87,5 +88,5 @@ def test_a_busy_server_is_waited_for(script: list[str], server: list[str]) -> No
 
 def test_a_server_that_has_exited_needs_no_wait() -> None:
     began = time.monotonic()
-    run(drain_command(lag_seconds=60, process_name=NAME))
+    run(mounted(drain_command(lag_seconds=60, process_name=NAME)))
     assert time.monotonic() - began < 30

@@ -4,6 +4,7 @@
 #
 # The server itself looks once: it remembers a login that failed, and never looks again for a model
 # that it did not find. $MODEL_PATH is the model's folder, in a bucket or mounted.
+. "${BASH_SOURCE%/*}/get.sh"
 patience=$1 pause=$2 every=$3 storage=$4 port=$5 reader=$6 role=$7
 
 file=$MODEL_PATH/1/saved_model.pb # uploaded after all that it needs
