@@ -126,8 +126,9 @@ class _Examination:
             yield Finding("pods", State.UNKNOWN, f"{error}: {_LOGIN}")
             return
         pods = pods_of(items)
-        yield from rollout_findings(items, pods, self.deployed.fingerprint, self.make_up)
-        if not pods:
+        rollout = list(rollout_findings(items, pods, self.deployed.fingerprint, self.make_up))
+        yield from rollout
+        if not pods and not rollout:
             message = f"there are no pods: run `{self.make_up}`, and see `kubectl get events -n"
             yield Finding("pods", State.WRONG, f"{message} {NAMESPACE}`")
         for pod in pods:

@@ -48,13 +48,13 @@ def last_update_findings(
         if resource.errors and not resource.to_delete:
             message = f"{resource.title} did not get ready: {'; '.join(resource.errors)}"
             yield Finding("stack", State.WRONG, message)
-    creates = [one for one in state.unfinished if one.operation == "creating"]
-    for one in state.unfinished:
-        yield _interrupted(one, state, stack, project)
-    if creates:
+    interrupted = [_interrupted(one, state, stack, project) for one in state.unfinished]
+    yield from interrupted
+    if any(one.operation == "creating" for one in state.unfinished):
         command = f"pulumi refresh --clear-pending-creates --yes --non-interactive --stack {stack}"
         message = f"forget the unfinished creations, when nothing is left of them, with `{command}`"
-        yield Finding("stack", State.WAIT, message)
+        matters = any(finding.state is not State.OK for finding in interrupted)
+        yield Finding("stack", State.WAIT if matters else State.OK, message)
 
 
 def _unfinished_up(state: StackState, make_up: str) -> Finding:

@@ -89,7 +89,8 @@ def event_lines(events: Sequence[object]) -> tuple[str, ...]:
         event for event in events if at(event, "type") == "Warning" or _reason(event) in _SCALING
     ]
     telling.sort(key=lambda event: text_at(event, "lastTimestamp") or text_at(event, "eventTime"))
-    return tuple(f"{_reason(event)}: {text_at(event, 'message')}" for event in telling[-_EVENTS:])
+    lines = dict.fromkeys(f"{_reason(one)}: {text_at(one, 'message')}" for one in telling)
+    return tuple(lines)[-_EVENTS:]
 
 
 def _reason(event: object) -> str:

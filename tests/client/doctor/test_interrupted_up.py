@@ -79,6 +79,7 @@ def test_a_deployment_whose_creation_was_killed_is_taken_over(
         "ok",
         "creating Deployment model-server has no recorded end, but a later update has made it",
     )
+    assert exported[1][0] == "ok" and FORGET in exported[1][1]
 
 
 @pytest.mark.parametrize("operation", ["updating", "deleting"])
