@@ -76,10 +76,10 @@ examples:
 
 Prints a line for each check: ok, wait, wrong or unknown, its name, what it found and what to do.
 For a stack on GKE it reads the stack's state (how far did the last update come), runs gcloud and
-kubectl with your own credentials, and checks the tools, the bucket (can the pods read it), the model
-files, the cluster, the rollout, the pods (are they scheduled, did the model load), their log, the
-quota and the service. It changes nothing, and leaves your kubeconfig alone. Exits with 0 if all is
-well, with 5 if something is in progress, and with 4 if a check failed or could not run.
+kubectl with your own credentials, and checks the tools, the bucket (can the pods read it), the
+model files, the cluster, the rollout, the pods (are they scheduled, did the model load), their log,
+the quota and the service. It changes nothing, and leaves your kubeconfig alone. Exits with 0 if all
+is well, with 5 if something is in progress, and with 4 if a check failed or could not run.
 
 """
 

@@ -73,11 +73,14 @@ def _outputs(stack: str, root: Path) -> tuple[StackOutputs | None, str]:
 def _on_this_machine(
     stack: str, outputs: StackOutputs | None, problem: str, root: Path
 ) -> Iterator[Finding]:
+    folder = root / _STATE_FOLDER
     if outputs is None:
         yield Finding("stack", State.WRONG, problem)
+        if folder.is_dir():  # the first `up` has come as far as the server
+            yield from local_findings("", folder)
         return
     yield _serves(stack, outputs)
-    yield from local_findings(outputs.endpoint, root / _STATE_FOLDER)
+    yield from local_findings(outputs.endpoint, folder)
     yield service_finding(outputs.endpoint, outputs.model_name, outputs.fingerprint)
 
 

@@ -16,7 +16,10 @@ _CONNECT_SECONDS = 3.0
 
 
 def local_findings(endpoint: str, state_folder: Path) -> Iterator[Finding]:
-    """state_folder: where the server keeps its log and the record of its process."""
+    """state_folder: where the server keeps its log and the record of its process.
+
+    endpoint: empty as long as no `up` has finished.
+    """
     server = running_server(state_folder)
     if server is None:
         yield Finding(
@@ -26,7 +29,8 @@ def local_findings(endpoint: str, state_folder: Path) -> Iterator[Finding]:
         yield Finding("server", State.UNKNOWN, f"running as {server}: run doctor there")
     else:
         yield Finding("server", State.OK, f"running as {server}")
-    yield _port(endpoint, server is not None)
+    if endpoint:
+        yield _port(endpoint, server is not None)
     yield _log(state_folder / "server.log")
 
 

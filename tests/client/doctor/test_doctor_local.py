@@ -106,6 +106,17 @@ def test_a_closed_port_is_wait_while_the_server_process_runs(
     assert found["service"].state is State.WRONG
 
 
+def test_a_first_up_that_failed_shows_the_servers_log(checkout: Checkout) -> None:
+    """It stored no outputs."""
+    checkout.deploys("")
+    (checkout.state / "server.json").unlink()
+    found = checkout.findings()
+    assert list(found) == ["stack", "server", "log"]
+    assert "has no output `endpoint`: deploy it with `make up`" in found["stack"].message
+    assert found["server"].state is State.WRONG
+    assert found["log"].lines == ("loading", "ready")
+
+
 def test_a_missing_log_is_a_one_line_finding(checkout: Checkout) -> None:
     (checkout.state / "server.log").unlink()
     found = checkout.findings()["log"]
