@@ -9,6 +9,7 @@ import pulumi
 from infra import outputs
 from infra.backend import refuse_new_cloud_state
 from infra.gke.credentials import require_credentials
+from infra.gke.interruption import end_quietly_when_interrupted
 from infra.gke.sdk_imports import cloud_sdks
 from infra.settings import stack as settings
 from model_export.resource import ModelExport
@@ -36,6 +37,7 @@ if configured.gke is None:
     )
     outputs.export(endpoint=server.endpoint, grpcEndpoint=server.grpcEndpoint)
 else:
+    end_quietly_when_interrupted()
     refuse_new_cloud_state(STATE_FOLDER)
     require_credentials(configured.gke.project)
     with cloud_sdks():

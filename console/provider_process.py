@@ -1,19 +1,25 @@
-"""What Pulumi's process for Python's dynamic providers lacks: errors in one line, and Ctrl-C.
+"""What Pulumi's process for Python's dynamic providers lacks: errors in one line, and an end.
 
-That process (`pulumi.dynamic`) sends the traceback of every exception, and ignores the engine's
-request to cancel, so that the first Ctrl-C would wait for a provider that waits for an hour. Both
-are mended from within: where it is not as expected, Pulumi's own behaviour remains.
+That process (`pulumi.dynamic`) sends the traceback of every exception. It ignores the engine's
+request to cancel, so that the first Ctrl-C would wait for a provider that waits for an hour; and it
+outlives an engine that is killed. All is mended from within: where it is not as expected, Pulumi's
+own behaviour remains.
 """
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 import threading
+import time
 import traceback
 from types import ModuleType
 from typing import Any
 
 from google.protobuf import empty_pb2
+
+ENGINE_CHECK_SECONDS = 2.0
 
 cancelled = threading.Event()
 """Set once the engine asks the provider's process to stop what it does."""
@@ -25,13 +31,17 @@ class ExpectedError(RuntimeError):
 
 def adapt() -> None:
     """Called by a provider in its process, as often as it likes."""
-    _adapt(sys.modules["__main__"])
-
-
-def _adapt(process: ModuleType) -> None:
+    process = sys.modules["__main__"]
     servicer = getattr(process, "DynamicResourceProviderServicer", None)
     if servicer is None or not hasattr(process, "empty_pb2"):
         return
+    if not hasattr(process, "cancelled"):
+        _adapt(process, servicer)
+        if len(sys.argv) > 1:
+            threading.Thread(target=_end_with, args=(sys.argv[1],), daemon=True).start()
+
+
+def _adapt(process: ModuleType, servicer: Any) -> None:
     # The server holds the method since its start: only its code can be replaced.
     servicer.Cancel.__code__ = _cancel.__code__
     vars(process).update(cancelled=cancelled, traceback=_OneLine)
@@ -50,3 +60,16 @@ def _cancel(_servicer: Any, _request: Any, _context: Any) -> Any:
     """Runs with the names of `pulumi.dynamic`, which must have those that it uses."""
     cancelled.set()
     return empty_pb2.Empty()
+
+
+def _end_with(engine: str) -> None:
+    """Ends the process once nothing listens at the engine's address."""
+    host, _, port = engine.rpartition(":")
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=ENGINE_CHECK_SECONDS).close()
+        except ConnectionRefusedError:
+            os._exit(1)
+        except (OSError, ValueError):
+            return
+        time.sleep(ENGINE_CHECK_SECONDS)
