@@ -98,23 +98,34 @@ def run_program(
     outputs: Mapping[str, Any] | None = None,
     fill_in: bool = True,
     first_preview: bool = False,
-    program: Callable[[], None] | None = None,
     **changes: str,
 ) -> Run:
-    """Run `__main__.py`, or another program, with a stack's config and some changed keys.
+    """Run `__main__.py` with a stack's config and some changed keys.
 
     outputs: what a provider would add to a resource's state, by resource type.
     fill_in: use placeholders for settings that the user must set.
     first_preview: nothing exists yet, so everything that a provider would add is unknown.
     """
-    run = Run()
     config = stack_config(stack) | {f"{PROJECT}:{key}": value for key, value in changes.items()}
     if fill_in:
         config |= placeholders.missing_settings(config, PROJECT)
+    return record(_program, stack, config, outputs or {}, first_preview=first_preview)
+
+
+def record(
+    program: Callable[[], None],
+    stack: str,
+    config: dict[str, str],
+    outputs: Mapping[str, Any],
+    *,
+    first_preview: bool = False,
+) -> Run:
+    """Run any program with this config."""
+    run = Run()
     imported = _take_fresh_packages()
     try:
-        mocked = _Mocks(outputs or {}, run, first_preview)
-        contextvars.Context().run(_run, run, config, stack, mocked, program or _program)
+        mocked = _Mocks(outputs, run, first_preview)
+        contextvars.Context().run(_run, run, config, stack, mocked, program)
     finally:
         # Restore the modules: importers keep their classes, which a second copy would not match.
         _take_fresh_packages()

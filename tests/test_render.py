@@ -12,7 +12,7 @@ import yaml
 from render import manifests, table
 from render.__main__ import main, write
 from render.placeholders import PROJECT_ID, SOURCE_RANGES
-from render.recorder import Run, run_program
+from render.recorder import Run, record, run_program
 from tests.stacks import GKE_STACKS, kubernetes_objects, run_of
 
 SUPPORTED_MINORS = ("1.33", "1.34", "1.35", "1.36")
@@ -95,7 +95,7 @@ def several() -> None:
 
 @pytest.fixture(scope="module")
 def several_objects() -> Run:
-    return run_program("local", program=several)
+    return record(several, "local", {}, {})
 
 
 def test_no_two_objects_share_a_file(several_objects: Run, tmp_path: Path) -> None:

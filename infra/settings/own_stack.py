@@ -24,12 +24,6 @@ _NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]*/)*[A-Za-z0-9][A-Za-z0-9_.-]*")
 _OF_ANOTHER_STACK = ("encryptionsalt", "encryptedkey", "secretsprovider")
 """What belongs to the secrets of the stack whose file is copied."""
 _PLAIN = re.compile(r"0|[1-9][0-9]*|true|false")
-_MAKE_VARIABLES = {
-    "gcp:project": "PROJECT=your-project-id",
-    "allowedSourceRanges": "RANGES=203.0.113.7/32",
-    "acceptLicence": f'LICENCE="{stack.WEIGHTS_LICENCE}"',
-}
-"""How make is told the settings that have no default."""
 
 
 class OwnStackError(Exception):
@@ -155,7 +149,7 @@ def _check(content: str, chosen: Mapping[str, str], project: str) -> None:
     try:
         stack.parse(project_file.defaults() | own, said.get("gcp:project"))
     except SettingsError as error:
-        add = _MAKE_VARIABLES.get(error.key, "")
+        add = project_file.MAKE_VARIABLES.get(error.key, "")
         raise OwnStackError(
             f"{error.key}: {error.problem}" + (f"; give make {add}" if add else "")
         ) from None

@@ -8,7 +8,16 @@ from typing import Any, cast
 
 import yaml
 
+from model_export.spec import WEIGHTS_LICENCE
+
 ROOT = Path(__file__).resolve().parents[2]
+
+MAKE_VARIABLES = {
+    "gcp:project": "PROJECT=your-project-id",
+    "allowedSourceRanges": "RANGES=203.0.113.7/32",
+    "acceptLicence": f'LICENCE="{WEIGHTS_LICENCE}"',
+}
+"""How `make stack` is told the settings that have no default."""
 
 
 def project_name() -> str:
@@ -44,6 +53,15 @@ def stack_config(stack: str) -> dict[str, Any]:
 def target(stack: str) -> str:
     """Where a stack serves; the default is that in Pulumi.yaml."""
     return str(stack_config(stack).get(f"{project_name()}:target") or "local")
+
+
+def is_to_copy(stack: str) -> bool:
+    """Whether a stack is one to make one's own stack from: git has its file, and it is for GKE."""
+    try:
+        lines = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    return f"!{stack_file(stack).name}" in lines and target(stack) != "local"
 
 
 def full_key(key: str, project: str) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import pulumi
 
+from infra.settings import project_file
+
 
 class SettingsError(pulumi.RunError):
     """A missing or invalid setting. Pulumi shows the message without a traceback."""
@@ -15,11 +17,15 @@ class SettingsError(pulumi.RunError):
         self.key = key
         self.problem = problem
         # A line of the file, since `pulumi config set` needs the CLI and the stack's backend.
-        file = f"Pulumi.{pulumi.get_stack()}.yaml"
+        stack = pulumi.get_stack()
+        file = f"Pulumi.{stack}.yaml"
         full_key = key if ":" in key else f"{pulumi.get_project()}:{key}"
         remedy = f"In {file}, under `config:`, put `{full_key}: {example}`"
         if example is None:
             remedy = f"Remove `{full_key}` from {file}"
+        elif key in project_file.MAKE_VARIABLES and project_file.is_to_copy(stack):
+            given = " ".join(project_file.MAKE_VARIABLES.values())
+            remedy = f"Make a stack of your own: `make stack STACK=mine FROM={stack} {given}`"
         super().__init__(f"{key}: {problem}. {remedy}")
 
 

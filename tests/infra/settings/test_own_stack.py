@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +13,7 @@ import yaml
 
 from infra.settings import own_stack, project_file
 from infra.settings.own_stack import OwnStackError, changed
+from infra.settings.values import SettingsError
 from model_export.spec import WEIGHTS_LICENCE
 from render.recorder import PROJECT, ROOT
 from tests.stacks import STACKS
@@ -25,7 +28,7 @@ NEEDED = (
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout with the project's and the stacks' files."""
-    for name in ("Pulumi.yaml", *(f"Pulumi.{stack}.yaml" for stack in STACKS)):
+    for name in (".gitignore", "Pulumi.yaml", *(f"Pulumi.{stack}.yaml" for stack in STACKS)):
         shutil.copy2(ROOT / name, tmp_path / name)
     monkeypatch.setattr(project_file, "ROOT", tmp_path)
     return tmp_path
@@ -105,6 +108,31 @@ def test_what_a_setting_misses_is_named_as_make_takes_it(folder: Path) -> None:
         settings = NEEDED[1:] if left else NEEDED[:2]
         with pytest.raises(OwnStackError, match=f"; give make {variable}"):
             own_stack.write("mine", "dev", settings)
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+@pytest.mark.parametrize("key", ["gcp:project", "allowedSourceRanges", "acceptLicence"])
+def test_a_committed_stack_without_ones_own_settings_says_how_to_make_ones_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, stack: str, key: str
+) -> None:
+    monkeypatch.setattr("pulumi.get_stack", lambda: stack)
+    said = str(SettingsError(key, "is missing", "x"))
+    (command,) = re.findall(r"Make a stack of your own: `make stack (.*)`$", said)
+    assert "\n" not in said
+    name, source, *variables = shlex.split(command)
+    assert (name, source) == ("STACK=mine", f"FROM={stack}")
+    values = [variable.partition("=")[2] for variable in variables]
+    given = [f"{k}={v}" for k, v in zip(project_file.MAKE_VARIABLES, values, strict=True)]
+    assert own_stack.write("mine", stack, given) == "Pulumi.mine.yaml"
+    monkeypatch.setattr("pulumi.get_stack", lambda: "mine")
+    assert "In Pulumi.mine.yaml, under" in str(SettingsError(key, "is missing", "x"))
+
+
+def test_the_stack_on_this_machine_accepts_a_licence_in_its_own_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pulumi.get_stack", lambda: "local")
+    assert "In Pulumi.local.yaml, under" in str(SettingsError("acceptLicence", "is not x", "x"))
 
 
 SETTINGS = {"gcp:project": "p", f"{PROJECT}:spot": "false", f"{PROJECT}:zones": "yes"}
