@@ -27,7 +27,7 @@ status_of() { # ANSWER: sets $status to its status line without the protocol, em
 }
 
 has_token() {
-  local answer
+  local answer body words=''
   answer=$(get 10 "${metadata%:*}" "$metadata_port" \
     /computeMetadata/v1/instance/service-accounts/default/token 'Metadata-Flavor: Google')
   if [[ $answer =~ \"access_token\"[[:space:]]*:[[:space:]]*\"([^\"]+)\" ]]; then
@@ -35,9 +35,13 @@ has_token() {
     return
   fi
   status_of "$answer"
-  missing "no token: the metadata server $metadata answers '${status:-nothing}'. It takes some seconds\
- in a new pod; if it lasts, see whether workload identity is on for the cluster and the node pool, and\
- whether the network policy lets pods reach it"
+  if [[ $status && $status != 2* && $answer == *$'\r\n\r\n'* ]]; then
+    body=${answer#*$'\r\n\r\n'}
+    words=": ${body//[$'\r\n']/ }"
+  fi
+  missing "no token: the metadata server $metadata answers '${status:-nothing}${words:0:300}'. It takes\
+ some seconds in a new pod; if it lasts, see whether workload identity is on for the cluster and the\
+ node pool, and whether the network policy lets pods reach it"
 }
 
 ask_storage() { # the token goes through a pipe: arguments are visible to other processes
@@ -54,7 +58,7 @@ has_object() {
   [[ $answer =~ \"message\":\ *\"([^\"]*)\" ]] && words=" (${BASH_REMATCH[1]})"
   case $status in
     200*) return 0 ;;
-    401* | 403*)
+    403*)
       missing "$status for $file$words: $reader lacks $role on gs://$bucket, or got it just now, which\
  takes effect within minutes; \`make up\` grants it" ;;
     404*)
@@ -75,7 +79,7 @@ is_there() {
   has_token || return
   if ! type -P openssl >/dev/null; then
     echo "$SECONDS s: the image has no openssl, so only the login was checked, not $file"
-    return 0
+    exit 0
   fi
   has_object
 }

@@ -52,7 +52,9 @@ class Google:
         path = handler.path
         self.requests.append(path)
         if path == TOKEN_PATH and handler.headers["Metadata-Flavor"] == "Google":
-            return _next(self.token_statuses), {"access_token": TOKEN, "expires_in": 3599}
+            status = _next(self.token_statuses)
+            token = {"access_token": TOKEN, "expires_in": 3599}
+            return status, token if status == 200 else "IAM returned 404\nno such account"
         if path == OBJECT_PATH and handler.headers["Authorization"] == f"Bearer {TOKEN}":
             message = "caller does not have storage.objects.get access"
             status = _next(self.object_statuses)
@@ -73,7 +75,8 @@ def listening(google: Google, certificate: Path | None) -> Iterator[int]:
             if status:
                 self.send_response(status)
                 self.end_headers()
-                self.wfile.write(json.dumps(body, indent=2).encode())
+                text = body if isinstance(body, str) else json.dumps(body, indent=2)
+                self.wfile.write(text.encode())
 
         def log_message(self, *_: object) -> None:
             pass
@@ -173,12 +176,14 @@ def test_the_file_that_is_waited_for_is_uploaded_last() -> None:
 
 
 def test_what_is_missing_is_waited_for_and_said_once(google: Google, localhost: Path) -> None:
-    google.token_statuses = [0, 0, 200]
+    google.token_statuses = [0, 0, 500, 200]
     google.object_statuses = [403, 403, 404, 503, 200]
-    code, (no_token, forbidden, missing, busy, ready) = run(start(google, localhost))
+    code, (no_token, no_account, forbidden, missing, busy, ready) = run(start(google, localhost))
     assert code == 0
     assert no_token.startswith("no token: the metadata server 127.0.0.1:")
-    assert "workload identity" in no_token
+    assert "workload identity" in no_token and "answers 'nothing'" in no_token
+    said = "'500 Internal Server Error: IAM returned 404 no such account'"
+    assert f"answers {said}" in no_account
     assert forbidden.startswith(f"403 Forbidden for {FILE} (caller does not have storage.objects")
     assert f"{READER} lacks {ROLE} on gs://models-1" in forbidden and "minutes" in forbidden
     assert missing.startswith(f"404 Not Found for {FILE} (Not found): ")
@@ -235,9 +240,9 @@ def test_without_openssl_only_the_login_is_waited_for(
     for path in image_programs.iterdir():
         if path.name != "openssl":
             (tmp_path / path.name).symlink_to(path)
-    code, lines = run(start(google, localhost, PATH=str(tmp_path)))
+    code, (said,) = run(start(google, localhost, PATH=str(tmp_path)))
     assert code == 0
-    assert lines[0].startswith("the image has no openssl, so only the login was checked")
+    assert said.startswith("the image has no openssl, so only the login was checked")
     assert google.requests == [TOKEN_PATH]
 
 
