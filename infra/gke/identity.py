@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_gcp import projects, serviceaccount, storage
 
+from infra.settings.gke import READER_ROLE
+
 NODE_ROLE = "roles/container.defaultNodeServiceAccount"
 """The role that GKE's agents on a node need: only logs and metrics."""
-READER_ROLE = "roles/storage.objectViewer"
 
 
 @dataclass(frozen=True)
