@@ -61,7 +61,7 @@ export no_grpc_proxy := $(LOOPBACK)$(if $(DIRECT),$(COMMA)$(DIRECT))
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev stack up preview refresh render down unlock generate load status doctor logs env \
         test test-quick test-long setup-bench bench bench-quick bench-engine bench-servers protos lint clean \
-        _ready _engine _rebuild _stack _destroy _down_local
+        _ready _engine _rebuild _file _stack _destroy _down_local
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -123,11 +123,16 @@ _stack: _ready
 	else $(PYTHON) -m infra.gke.credentials --stack "$$STACK"; fi
 	@$(PULUMI) stack select --create --stack "$$STACK"
 
-up: _stack ## deploy the stack, then draw a first picture
+# A stack without a file would have the defaults, and serve on this machine.
+_file: _engine
+	@name="$${STACK##*/}"; if [ "$$name" != local ] && [ ! -f "Pulumi.$$name.yaml" ]; then \
+	  echo "error: there is no Pulumi.$$name.yaml; make it with your settings: make stack STACK=$$STACK FROM=dev PROJECT=... RANGES=... LICENCE=..."; exit 1; fi
+
+up: _file _stack ## deploy the stack, then draw a first picture
 	@$(PULUMI) up --yes --refresh --stack "$$STACK"
 	@$(PYTHON) -m client first-picture --stack "$$STACK" --prompt="$$PROMPT"
 
-preview: _stack ## show what `make up` would change
+preview: _file _stack ## show what `make up` would change
 	@$(PULUMI) preview --refresh --stack "$$STACK"
 
 render: $(VENV)/.installed ## show what STACK would create, without a cloud; OUT=folder writes manifests

@@ -172,6 +172,20 @@ def test_the_settings_of_a_stack_of_ones_own_are_text_too(folder: Folder, text: 
     assert not (folder.path / "touched").exists()
 
 
+@pytest.mark.parametrize("target", ["up", "preview"])
+@pytest.mark.parametrize("stack", ["mine", "ada/mine"])
+def test_a_stack_without_a_file_is_not_deployed(folder: Folder, target: str, stack: str) -> None:
+    folder.stub("bin/pulumi")
+    result = folder.run(target, f"STACK={stack}")
+    assert result.returncode != 0
+    (line,) = result.stdout.splitlines()
+    assert line.startswith("error: there is no Pulumi.mine.yaml; make it with your settings: ")
+    assert f"make stack STACK={stack} FROM=dev " in line
+    assert not (folder.path / "calls").exists()
+    (folder.path / "Pulumi.mine.yaml").touch()
+    assert folder.calls(target, f"STACK={stack}")[0][0] == "python"
+
+
 @pytest.mark.parametrize("target", ["generate", "status", "up", "down", "preview", "doctor"])
 def test_a_stack_that_is_no_name_is_refused_in_one_line(folder: Folder, target: str) -> None:
     for text in TEXTS:

@@ -190,3 +190,9 @@ def test_git_ignores_a_stack_of_ones_own_and_no_committed_one() -> None:
     command = ["git", "check-ignore", "--no-index", *names]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["Pulumi.mine.yaml"]
+
+
+def test_no_document_puts_settings_into_a_committed_file() -> None:
+    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for line in re.findall(r"pulumi config set .*", document.read_text(encoding="utf-8")):
+            assert "--stack mine" in line, f"{document.name}: {line}"
