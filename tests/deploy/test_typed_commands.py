@@ -17,6 +17,10 @@ from tests.google_credentials import signed_in, token_server
 
 pytestmark = pytest.mark.slow
 
+OFFICIAL = pytest.mark.skipif(
+    shutil.which("pulumi") is None, reason="the official CLI is not on PATH"
+)
+
 
 def lock_from_elsewhere(checkout: Checkout) -> Path:
     folder = checkout.folder / ".state/.pulumi/locks/organization/diffusion-serving/local"
@@ -42,7 +46,7 @@ def test_make_unlock_is_what_the_embedded_engine_says_to_type(tmp_path: Path) ->
     assert not (checkout.folder / ".state").exists()
 
 
-@pytest.mark.skipif(shutil.which("pulumi") is None, reason="the official CLI is not on PATH")
+@OFFICIAL
 def test_make_unlock_with_the_official_cli(tmp_path: Path) -> None:
     checkout = copy_checkout(tmp_path / "checkout", "pulumi")
     checkout.make("refresh")
@@ -117,9 +121,6 @@ def test_the_documented_command_makes_a_stack_of_ones_own(tmp_path: Path) -> Non
     assert "Pulumi.mine.yaml exists" in checkout.make("stack", *shlex.split(typed), code=2)
 
 
-OFFICIAL = pytest.mark.skipif(shutil.which("pulumi") is None, reason="the CLI is not on PATH")
-
-
 @pytest.mark.parametrize("engine", ["embedded", pytest.param("pulumi", marks=OFFICIAL)])
 def test_keys_that_nothing_reads_are_warnings_of_make_preview(tmp_path: Path, engine: str) -> None:
     checkout = copy_checkout(tmp_path / "checkout", engine)
@@ -133,3 +134,37 @@ def test_keys_that_nothing_reads_are_warnings_of_make_preview(tmp_path: Path, en
         ("machineType", "has no effect with target local"),
         ("spot", "has no effect with target local"),
     ]
+
+
+@OFFICIAL
+def test_the_official_cli_changes_ones_own_stack_and_no_committed_file(tmp_path: Path) -> None:
+    checkout = copy_checkout(tmp_path / "checkout", "pulumi")
+    settings = ("PROJECT=my-project", "RANGES=203.0.113.7/32", "LICENCE=CreativeML Open RAIL-M")
+    checkout.make("stack", "STACK=mine", "FROM=dev", *settings)
+    (tmp_path / "backend").mkdir()
+    environment = os.environ | {
+        "PULUMI_HOME": str(tmp_path / "home"),
+        "PULUMI_BACKEND_URL": f"file://{tmp_path}/backend",
+        "PULUMI_CONFIG_PASSPHRASE": "",
+    }
+
+    def pulumi(*arguments: str) -> str:
+        command = ["pulumi", *arguments, "--stack", "mine"]
+        return subprocess.run(
+            command,
+            cwd=checkout.folder,
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    before = {file: file.read_bytes() for file in checkout.folder.glob("Pulumi.[!m]*.yaml")}
+    pulumi("stack", "select", "--create")
+    pulumi("config", "set", "maxNodes", "3")
+    assert {file: file.read_bytes() for file in before} == before
+    found = {key: one["value"] for key, one in json.loads(pulumi("config", "--json")).items()}
+    assert found["gcp:project"] == "my-project"
+    assert found["diffusion-serving:allowedSourceRanges"] == "203.0.113.7/32"
+    assert found["diffusion-serving:acceptLicence"] == "CreativeML Open RAIL-M"
+    assert (found["diffusion-serving:maxNodes"], found["diffusion-serving:steps"]) == ("3", "30")
