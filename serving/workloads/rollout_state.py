@@ -18,7 +18,7 @@ REVISION = "deployment.kubernetes.io/revision"
 
 @dataclass(frozen=True)
 class Container:
-    """`ends` counts how often it ended, with success or not; exit_* are of the last time.
+    """`ends` counts how often it ended, with success or not; exit_* and ended_at are of the last.
 
     reason and message: why it waits, such as CrashLoopBackOff; empty if it does not.
     """
@@ -30,6 +30,7 @@ class Container:
     ends: int
     exit_code: int | None
     exit_reason: str
+    ended_at: datetime | None
     reason: str
     message: str
 
@@ -48,6 +49,7 @@ class Container:
             ends=restarts + (1 if ended and not running else 0),
             exit_code=ended.get("exitCode"),
             exit_reason=str(ended.get("reason", "")),
+            ended_at=_moment(ended.get("finishedAt")),
             reason=str(waiting.get("reason", "")),
             message=_one_line(waiting.get("message")),
         )
@@ -209,7 +211,7 @@ def _events(uid: str, events: Sequence[Json]) -> tuple[Event, ...]:
 
 
 def _time(event: Json) -> datetime:
-    """When it was last seen: the two generations of events say so in different places."""
+    """When it was last said: the two generations of events have different places for that."""
     text = (
         _part(event, "series").get("lastObservedTime")
         or event.get("lastTimestamp")
@@ -217,6 +219,10 @@ def _time(event: Json) -> datetime:
         or event["metadata"]["creationTimestamp"]
     )
     return datetime.fromisoformat(text)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _one_line(text: object) -> str:

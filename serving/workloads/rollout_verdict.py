@@ -49,7 +49,8 @@ TroubleKey = tuple[str, str]
 class Trouble:
     """What is in the way of a pod, or of all pods (`pod` is empty).
 
-    excused_since: the patience begins again at this time.
+    excused_since: the patience begins again at this time; at: when it happened, for what happens
+    and does not last.
     """
 
     pod: str
@@ -57,6 +58,7 @@ class Trouble:
     text: str
     patience: timedelta
     excused_since: datetime | None = None
+    at: datetime | None = None
 
     @property
     def key(self) -> TroubleKey:
@@ -72,12 +74,21 @@ class Verdict:
     progress: str
 
 
-def verdict(state: RolloutState, first_seen: Mapping[TroubleKey, datetime]) -> Verdict:
-    """Judge a rollout by what is seen and since when; see `remember`."""
+def verdict(
+    state: RolloutState, first_seen: Mapping[TroubleKey, datetime], began: datetime
+) -> Verdict:
+    """Judge a rollout by what is seen and since when (see `remember`), in a wait that began then.
+
+    What a pod suffered before does not count: its cause may be mended.
+    """
     if state.is_complete:
         return Verdict(done=True, failure="", progress=_count(state))
     found = list(troubles(state))
-    lasting = [one for one in found if _has_lasted(one, state.now, first_seen)]
+    lasting = [
+        one
+        for one in found
+        if _has_lasted(one, state.now, first_seen) and (one.at is None or one.at >= began)
+    ]
     # A pod's own trouble says more than what keeps all pods from being made.
     lasting.sort(key=lambda one: one.pod == "")
     return Verdict(
@@ -119,7 +130,8 @@ def _pod_troubles(pod: Pod, state: RolloutState) -> Iterator[Trouble]:
 
 def _no_node(pod: Pod) -> Trouble:
     said = pod.event(_SCALES_UP, _DOES_NOT_SCALE)
-    text = f"{pod.name}: no node has room: {_short(pod.unschedulable)}"
+    # The scheduler's second sentence is on preemption.
+    text = f"{pod.name}: no node has room: {_short(pod.unschedulable.partition('. ')[0])}"
     if said is not None and said.reason == _DOES_NOT_SCALE:
         text += f" (cluster autoscaler: {_short(said.message)})"
         return Trouble(pod.name, "node", text, _NO_NODE)
@@ -127,8 +139,9 @@ def _no_node(pod: Pod) -> Trouble:
 
 
 def _container_troubles(pod: Pod, container: Container) -> Iterator[Trouble]:
-    def trouble(kind: str, text: str, patience: timedelta) -> Trouble:
-        return Trouble(pod.name, f"{kind} {container.name}", f"{pod.name}: {text}", patience)
+    def trouble(kind: str, text: str, patience: timedelta, at: datetime | None = None) -> Trouble:
+        text = f"{pod.name}: {text}"
+        return Trouble(pod.name, f"{kind} {container.name}", text, patience, at=at)
 
     name, reason = _named(container), container.reason
     if reason in _BROKEN_IMAGES:
@@ -142,7 +155,7 @@ def _container_troubles(pod: Pod, container: Container) -> Iterator[Trouble]:
         yield trouble("configuration", text, _CONFIGURATION)
     elif not container.running and not container.ready and _ends_too_often(container):
         text = f"{name} ended {container.ends} times, the last time with {_exit(container)}"
-        yield trouble("ends", text, _AT_ONCE)
+        yield trouble("ends", text, _AT_ONCE, container.ended_at)
 
 
 def _ends_too_often(container: Container) -> bool:
@@ -159,6 +172,8 @@ def _has_lasted(trouble: Trouble, now: datetime, first_seen: Mapping[TroubleKey,
 
 def _count(state: RolloutState) -> str:
     ready = sum(pod.ready for pod in state.new_pods)
+    if state.desired == 0:
+        return "no pods are wanted"
     pods = "pod" if state.desired == 1 else "pods"
     return f"{ready} of {state.desired} new {pods} ready"
 

@@ -42,6 +42,7 @@ def wait_until_served(
     """Says one line for each change. Raises RolloutError."""
     started = time.monotonic()
     answered = started
+    began: datetime | None = None
     first_seen: dict[TroubleKey, datetime] = {}
     shown = ""
     with KubernetesApi(Kubeconfig.parse(wait.kubeconfig)) as api:
@@ -50,8 +51,9 @@ def wait_until_served(
             try:
                 state = _look(api, wait)
                 answered = time.monotonic()
+                began = began or state.now
                 first_seen = remember(state, first_seen)
-                judged = verdict(state, first_seen)
+                judged = verdict(state, first_seen, began)
                 progress = judged.progress
                 if judged.failure:
                     raise RolloutError(_failure(judged.failure, state, wait))
@@ -86,7 +88,7 @@ def _look(api: KubernetesApi, wait: RolloutWait) -> RolloutState:
     deployment = api.get(f"{apps}/deployments/{wait.deployment}")
     if deployment is None or "deletionTimestamp" in deployment["metadata"]:
         again = f"run `make up STACK={wait.stack}` again"
-        raise ApiError(f"the Deployment {wait.deployment} was deleted meanwhile: {again}")
+        raise RolloutError(f"the Deployment {wait.deployment} was deleted meanwhile: {again}")
     labels = deployment["spec"]["selector"]["matchLabels"]
     selector = ",".join(f"{key}={value}" for key, value in labels.items())
     return rollout_state(

@@ -22,13 +22,19 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
     return {"waiting": {"reason": reason, **({"message": message} if message else {})}}
 
 
-def terminated(code: int, reason: str = "Error") -> dict[str, Any]:
-    times = {"startedAt": stamp(START), "finishedAt": stamp(START)}
+def terminated(code: int, reason: str = "Error", at: datetime = START) -> dict[str, Any]:
+    times = {"startedAt": stamp(at), "finishedAt": stamp(at)}
     return {"terminated": {"exitCode": code, "reason": reason, **times}}
 
 
 RUNNING = {"running": {"startedAt": stamp(START)}}
 COMPLETED = terminated(0, "Completed")
+
+
+def crashed_in_a_minute() -> dict[str, Any]:
+    """A container whose third end counts for a wait that begins when this test runs."""
+    last = terminated(1, at=datetime.now(UTC) + timedelta(minutes=1))
+    return container(waiting("CrashLoopBackOff"), last=last, restarts=2)
 
 
 def container(

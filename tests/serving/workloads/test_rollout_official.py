@@ -24,10 +24,9 @@ from tests.serving.workloads.cluster_objects import (
     SERVING,
     Cluster,
     container,
+    crashed_in_a_minute,
     deployment,
     pod,
-    terminated,
-    waiting,
 )
 
 pytestmark = [
@@ -57,7 +56,6 @@ Placement("service", "a", "a", pulumi.ResourceOptions(depends_on=[rollout]))
 """
 SERVED = Cluster(deployment(available=1), pods=[pod(SERVING)])
 STARTING = Cluster(pods=[pod(container(RUNNING))])
-CRASHED = container(waiting("CrashLoopBackOff"), last=terminated(1), restarts=2)
 UP = ("up", "--yes", "--skip-preview", "--refresh")
 
 
@@ -145,7 +143,7 @@ def test_an_update_without_another_pod_template_asks_nobody(project: Project) ->
 def test_an_update_fails_early_in_one_line_and_a_restored_setting_is_waited_for(
     project: Project,
 ) -> None:
-    project.show(Cluster(pods=[pod(CRASHED)]))
+    project.show(Cluster(pods=[pod(crashed_in_a_minute())]))
     shown = project.run("r2", *UP, code=1)
     (line,) = (one for one in shown.splitlines() if one.startswith("    error: the new pods"))
     assert "container model-server ended 3 times, the last time with exit code 1" in line

@@ -31,7 +31,7 @@ NO_ROOM = "0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes ar
 def judged(cluster: Cluster, **after: float) -> Verdict:
     """The verdict on a cluster that has looked like this since START."""
     first = remember(cluster.state(), {})
-    return verdict(cluster.state(**after), first)
+    return verdict(cluster.state(**after), first, START)
 
 
 def fails(cluster: Cluster, **after: float) -> str:
@@ -85,6 +85,14 @@ def test_a_container_that_runs_again_is_not_given_up() -> None:
     assert goes_on(Cluster(pods=[pod(again)])) == (
         f"0 of 1 new pod ready; {POD}: model-server starts"
     )
+
+
+def test_a_pod_that_crashed_before_the_wait_gets_another_chance() -> None:
+    """Its cause may be mended, such as a missing permission, and it restarts every five minutes."""
+    crashed = Cluster(pods=[pod(container(BACK_OFF, last=terminated(1), restarts=9))])
+    later = START + timedelta(seconds=1)
+    assert not verdict(crashed.state(minutes=5), {}, began=later).failure
+    assert verdict(crashed.state(minutes=5), {}, began=START).failure
 
 
 def test_out_of_memory_is_named() -> None:
@@ -155,15 +163,16 @@ def test_a_trouble_that_passes_begins_its_patience_again() -> None:
     seen = remember(pulls.state(), {})
     seen = remember(starts.state(minutes=2), seen)
     seen = remember(pulls.state(minutes=4), seen)
-    assert not verdict(pulls.state(minutes=6), seen).failure
-    assert verdict(pulls.state(minutes=7), seen).failure
+    assert not verdict(pulls.state(minutes=6), seen, START).failure
+    assert verdict(pulls.state(minutes=7), seen, START).failure
 
 
 def test_both_names_of_a_failed_pull_are_one_trouble() -> None:
     first = Cluster(pods=[pod(container(waiting("ErrImagePull")))])
     then = Cluster(pods=[pod(container(waiting("ImagePullBackOff")))])
     seen = remember(first.state(), {})
-    assert verdict(then.state(minutes=3), remember(then.state(minutes=2), seen)).failure
+    seen = remember(then.state(minutes=2), seen)
+    assert verdict(then.state(minutes=3), seen, START).failure
 
 
 def test_a_node_that_is_being_added_prolongs_the_wait() -> None:
@@ -178,7 +187,10 @@ def test_the_autoscalers_refusal_shortens_the_wait() -> None:
     cluster = Cluster(pods=[pod(unschedulable=NO_ROOM)], events=[refused])
     assert goes_on(cluster, minutes=4, seconds=59)
     failure = fails(cluster, minutes=5)
-    assert "2 Insufficient cpu" in failure and "max node group size" in failure
+    assert failure == (
+        f"{POD}: no node has room: 0/2 nodes are available: 2 Insufficient cpu "
+        "(cluster autoscaler: pod didn't trigger scale-up: 1 max node group size)"
+    )
 
 
 def test_a_pod_may_wait_as_long_as_an_old_one_finishes_its_requests() -> None:

@@ -21,15 +21,13 @@ from tests.serving.workloads.cluster_objects import (
     SERVING,
     Cluster,
     container,
+    crashed_in_a_minute,
     deployment,
     pod,
-    terminated,
-    waiting,
 )
 
 SERVED = Cluster(deployment(available=1), pods=[pod(SERVING)])
 STARTING = Cluster(pods=[pod(container(RUNNING))])
-CRASHED = container(waiting("CrashLoopBackOff"), last=terminated(1), restarts=2)
 
 
 @pytest.fixture
@@ -82,7 +80,7 @@ def test_it_asks_for_the_deployments_own_pods_only(stub: ApiStub) -> None:
 
 
 def test_a_first_rollout_that_cannot_succeed_names_the_doctor(stub: ApiStub) -> None:
-    show(stub, Cluster(replica_sets=[NEW], pods=[pod(CRASHED)]))
+    show(stub, Cluster(replica_sets=[NEW], pods=[pod(crashed_in_a_minute())]))
     assert failure(stub) == (
         f"the pods do not serve: {POD}: container model-server ended 3 times, the last time with "
         "exit code 1; run `make doctor STACK=dev`"
@@ -97,7 +95,7 @@ def test_a_later_one_says_which_old_pods_serve_and_how_to_go_back(
     stub: ApiStub, serving: int, text: str
 ) -> None:
     old = [pod(SERVING, name=f"model-server-{n}", owner="old") for n in range(serving)]
-    show(stub, Cluster(replica_sets=[OLD, NEW], pods=[pod(CRASHED), *old]))
+    show(stub, Cluster(replica_sets=[OLD, NEW], pods=[pod(crashed_in_a_minute()), *old]))
     assert failure(stub).endswith(
         f"; {text}, and nothing was rolled back: run `make doctor STACK=dev`, or restore the "
         "setting and run `make up STACK=dev`"
