@@ -5,6 +5,7 @@ Reads the JSON of the API into the few facts that a verdict needs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ Json = Mapping[str, Any]
 
 REVISION = "deployment.kubernetes.io/revision"
 """On the Deployment, and on the ReplicaSet of its current pod template."""
+_POD_NAME = re.compile(r'^pods? "[^"]*" is (?:forbidden|invalid): ', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,8 @@ def _has_ended(pod: Json) -> bool:
 def _failure(status: Json) -> str:
     for condition in _parts(status, "conditions"):
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            return _one_line(condition.get("message")) or "pods cannot be made"
+            # Each attempt is for a pod of another name.
+            return _POD_NAME.sub("", _one_line(condition.get("message"))) or "no reason is given"
     return ""
 
 

@@ -219,9 +219,7 @@ def test_pods_that_may_not_be_made_fail_after_a_minute() -> None:
     }
     cluster = Cluster(deployment(updated=0, total=1, conditions=(refused,)))
     assert goes_on(cluster, seconds=59)
-    assert fails(cluster, seconds=60) == (
-        'no pod can be made: pods "x" is forbidden: exceeded quota: compute'
-    )
+    assert fails(cluster, seconds=60) == "no pod can be made: exceeded quota: compute"
 
 
 def test_the_controllers_own_deadline_is_no_failure() -> None:
