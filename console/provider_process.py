@@ -19,26 +19,21 @@ from typing import Any
 
 from google.protobuf import empty_pb2
 
-ENGINE_CHECK_SECONDS = 2.0
+_ENGINE_CHECK_SECONDS = 2.0
 
 cancelled = threading.Event()
 """Set once the engine asks the provider's process to stop what it does."""
 
 
-class ExpectedError(RuntimeError):
-    """A failure with a message for the user: one line, shown without a traceback."""
-
-
 def adapt() -> None:
-    """Called by a provider in its process, as often as it likes."""
+    """Called by a provider's `configure`. A RuntimeError is then shown as its message alone."""
     process = sys.modules["__main__"]
     servicer = getattr(process, "DynamicResourceProviderServicer", None)
     if servicer is None or not hasattr(process, "empty_pb2"):
         return
     if not hasattr(process, "cancelled"):
         _adapt(process, servicer)
-        if len(sys.argv) > 1:
-            threading.Thread(target=_end_with, args=(sys.argv[1],), daemon=True).start()
+        threading.Thread(target=_end_with_engine, args=sys.argv[1:2], daemon=True).start()
 
 
 def _adapt(process: ModuleType, servicer: Any) -> None:
@@ -53,7 +48,7 @@ class _OneLine:
     @staticmethod
     def format_exc() -> str:
         error = sys.exception()
-        return str(error) if isinstance(error, ExpectedError) else traceback.format_exc()
+        return str(error) if type(error) is RuntimeError else traceback.format_exc()
 
 
 def _cancel(_servicer: Any, _request: Any, _context: Any) -> Any:
@@ -62,14 +57,18 @@ def _cancel(_servicer: Any, _request: Any, _context: Any) -> Any:
     return empty_pb2.Empty()
 
 
-def _end_with(engine: str) -> None:
-    """Ends the process once nothing listens at the engine's address."""
-    host, _, port = engine.rpartition(":")
+def _end_with_engine(address: str = "") -> None:
+    """Ends the process once the engine does not listen any more, if it ever did."""
+    listened = False
     while True:
         try:
-            socket.create_connection((host, int(port)), timeout=ENGINE_CHECK_SECONDS).close()
+            host, port = address.rsplit(":", 1)
+            socket.create_connection((host, int(port)), timeout=_ENGINE_CHECK_SECONDS).close()
+            listened = True
         except ConnectionRefusedError:
-            os._exit(1)
+            if listened:
+                os._exit(1)
+            return
         except (OSError, ValueError):
             return
-        time.sleep(ENGINE_CHECK_SECONDS)
+        time.sleep(_ENGINE_CHECK_SECONDS)

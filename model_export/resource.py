@@ -17,6 +17,7 @@ import pulumi
 from pulumi.dynamic import (
     CheckFailure,
     CheckResult,
+    ConfigureRequest,
     CreateResult,
     DiffResult,
     ReadResult,
@@ -27,7 +28,7 @@ from pulumi.dynamic import (
 from pulumi.output import Unknown
 from pulumi.runtime.rpc import UNKNOWN
 
-from console import say
+from console import provider_process, say
 from model_export import owners, publish
 from model_export.checkout import lies_in_another_checkout
 from model_export.exporter_process import run_exporter
@@ -91,6 +92,9 @@ class ModelExportProvider(ResourceProvider):
     """Creates, checks and deletes published models. Has no state of its own."""
 
     serialize_as_secret_always = False
+
+    def configure(self, req: ConfigureRequest) -> None:
+        provider_process.adapt()
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         failures = [*_spec_failures(news.get("spec")), *_fingerprint_failures(news)]
@@ -181,7 +185,7 @@ def _problem(
 
 @contextlib.contextmanager
 def _in_one_line() -> Iterator[None]:
-    """The embedded engine shows a RuntimeError's message alone, and others with a traceback."""
+    """A RuntimeError is shown as its message alone, and others with a traceback."""
     try:
         yield
     except OSError as error:

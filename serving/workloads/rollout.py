@@ -15,6 +15,7 @@ from typing import Any
 
 import pulumi
 from pulumi.dynamic import (
+    ConfigureRequest,
     CreateResult,
     DiffResult,
     ReadResult,
@@ -22,6 +23,8 @@ from pulumi.dynamic import (
     ResourceProvider,
     UpdateResult,
 )
+
+from console import provider_process, say
 
 _IDENTITY = ("namespace", "deployment", "revision")
 
@@ -59,6 +62,9 @@ class RolloutProvider(ResourceProvider):
 
     serialize_as_secret_always = False
 
+    def configure(self, req: ConfigureRequest) -> None:
+        provider_process.adapt()
+
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         # Another pod template is another rollout, and the one before is forgotten first: whatever
         # ends the wait, even a kill, the next update waits again, also if the setting is restored.
@@ -66,10 +72,8 @@ class RolloutProvider(ResourceProvider):
         return DiffResult(changes=bool(changed), replaces=changed, delete_before_replace=True)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        from console import provider_process, say
         from serving.workloads.rollout_wait import RolloutError, RolloutWait, wait_until_served
 
-        provider_process.adapt()
         wait = RolloutWait(
             kubeconfig=str(props["kubeconfig"]),
             namespace=str(props["namespace"]),
@@ -80,7 +84,7 @@ class RolloutProvider(ResourceProvider):
         try:
             wait_until_served(wait, say, provider_process.cancelled)
         except RolloutError as error:
-            raise provider_process.ExpectedError(str(error)) from None
+            raise RuntimeError(str(error)) from None
         return CreateResult(
             f"{wait.namespace}/{wait.deployment}", {key: props[key] for key in _IDENTITY}
         )
