@@ -73,10 +73,8 @@ def deployed(state: StackState, outputs: StackOutputs | None) -> Deployed:
 
 def _cluster(state: StackState, outputs: StackOutputs | None) -> ClusterName | None:
     for cluster in state.of_type(CLUSTER):
-        location, project = (
-            text_at(cluster.outputs, key) or text_at(cluster.inputs, key)
-            for key in ("location", "project")
-        )
+        location = text_at(cluster.outputs, "location") or text_at(cluster.inputs, "location")
+        project = text_at(cluster.outputs, "project") or state.project
         if location and project and cluster.real_name:
             return ClusterName(project, location, cluster.real_name)
     return cluster_of(outputs.kubeconfig_command) if outputs else None

@@ -41,8 +41,9 @@ class StackOutputs:
         """The service's endpoint for `protocol`."""
         if not self.endpoint and not self.grpc_endpoint:
             raise NotExposedError(
-                f"the stack exposes no model server (exposeModelServer): type `{PORT_FORWARD}`, "
-                f"before it `{self.kubeconfig_command}`, and give --endpoint {REST_EXAMPLE}"
+                "the stack exposes no model server (exposeModelServer): type "
+                f"`{self.kubeconfig_command}`, then `{PORT_FORWARD}`, and give --endpoint "
+                f"{REST_EXAMPLE}"
             )
         if protocol is Protocol.REST:
             return self.endpoint

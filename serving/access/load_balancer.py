@@ -71,7 +71,7 @@ class Access(pulumi.ComponentResource):
                 parent=self,
                 depends_on=list(args.after),
                 # An existing load balancer does not change from public to internal.
-                replace_on_changes=[f'metadata.annotations["{INTERNAL_ANNOTATION}"]', "spec.type"],
+                replace_on_changes=[f'metadata.annotations["{INTERNAL_ANNOTATION}"]'],
                 delete_before_replace=True,
                 custom_timeouts=pulumi.CustomTimeouts(
                     create=_LOAD_BALANCER_TIMEOUT, delete=_LOAD_BALANCER_TIMEOUT
@@ -83,8 +83,11 @@ class Access(pulumi.ComponentResource):
 
 
 def _annotations(exposure: Exposure) -> dict[str, pulumi.Input[str]]:
-    if not exposure.apis:
-        return {}
+    """Those of a load balancer, without one too: then it comes and goes by an update in place.
+
+    A preview of a replacement would be applied to the existing Service, whose ranges are allowed
+    to load balancers only.
+    """
     if exposure.internal:
         return {INTERNAL_ANNOTATION: "Internal"}
     return {"cloud.google.com/l4-rbs": "enabled"}

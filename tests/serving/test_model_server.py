@@ -263,6 +263,17 @@ def test_a_model_server_that_is_not_exposed_has_no_load_balancer() -> None:
     assert not {"endpoint", "grpcEndpoint", "curl"} & run.outputs.keys()
 
 
+@pytest.mark.parametrize("internal", ["true", "false"])
+def test_a_load_balancer_comes_and_goes_without_replacing_the_service(internal: str) -> None:
+    """A preview of a replacement is refused: it is applied to the existing Service."""
+    exposed, hidden = (
+        run_of("dev", internal=internal, exposeModelServer=way).one("kubernetes:core/v1:Service")
+        for way in ("true", "false")
+    )
+    assert exposed.inputs["metadata"] == hidden.inputs["metadata"]
+    assert "spec.type" not in exposed.replace_on_changes
+
+
 def test_changing_internal_replaces_the_service(run: Run) -> None:
     service = run.one("kubernetes:core/v1:Service")
     assert 'metadata.annotations["networking.gke.io/load-balancer-type"]' in (

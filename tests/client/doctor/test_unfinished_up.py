@@ -53,6 +53,17 @@ def test_it_says_what_was_made_last_and_what_is_missing(run: CommandLine, tools:
     assert one(ran, "files") == ("wrong", "no model has been exported: `make up STACK=dev` does it")
 
 
+def test_a_cluster_whose_own_project_is_not_recorded_is_reached(
+    run: CommandLine, tools: StubTools
+) -> None:
+    where = {"name": "diffusion-1a2b3c4", "location": "us-central1-c"}
+    cluster = {**stub_tools.cluster(), "inputs": where, "outputs": where}
+    has(tools, cluster, *stub_tools.made_up_to("Deployment")[1:])
+    ran = run("doctor", "--stack", "dev")
+    assert one(ran, "cluster")[0] == "ok"
+    assert f"--project {stub_tools.PROJECT} " in one(ran, "cluster")[1]
+
+
 def test_without_a_cluster_the_rest_is_still_checked(run: CommandLine, tools: StubTools) -> None:
     has(tools, *stub_tools.made_up_to("ModelExport")[2:])
     ran = run("doctor", "--stack", "dev")
