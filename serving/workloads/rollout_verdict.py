@@ -145,16 +145,17 @@ def _container_troubles(pod: Pod, container: Container) -> Iterator[Trouble]:
 
     name, reason = _named(container), container.reason
     if reason in _BROKEN_IMAGES:
-        text = f"the image of {name} cannot be used: {reason}, {_short(container.message)}"
+        text = f"the image of {name} cannot be used ({reason}): {_short(container.message)}"
         yield trouble("image", text, _AT_ONCE)
     elif reason in _FAILED_PULLS:
-        text = f"the image of {name} cannot be pulled: {_pull_failure(pod, container)}"
+        text = f"the image of {name} cannot be pulled ({reason}): {_pull_failure(pod, container)}"
         yield trouble("image", text, _IMAGE)
     elif reason in _FAILED_CONFIGURATIONS:
-        text = f"{name} cannot be started: {_short(container.message) or reason}"
+        text = f"{name} cannot be started ({reason}): {_short(container.message)}"
         yield trouble("configuration", text, _CONFIGURATION)
     elif not container.running and not container.ready and _ends_too_often(container):
-        text = f"{name} ended {container.ends} times, the last time with {_exit(container)}"
+        why = f" ({reason})" if reason else ""
+        text = f"{name} ended {container.ends} times{why}, the last time with {_exit(container)}"
         yield trouble("ends", text, _AT_ONCE, container.ended_at)
 
 
@@ -222,7 +223,7 @@ def _exit(container: Container) -> str:
 def _pull_failure(pod: Pod, container: Container) -> str:
     """The registry's answer, which Kubernetes' waiting message often leaves out."""
     said = (event.message for event in pod.events if event.message.startswith("Failed to pull"))
-    return _short(next(said, container.message)) or container.reason
+    return _short(next(said, container.message))
 
 
 def _short(text: str) -> str:

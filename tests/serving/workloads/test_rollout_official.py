@@ -146,7 +146,10 @@ def test_an_update_fails_early_in_one_line_and_a_restored_setting_is_waited_for(
     project.show(Cluster(pods=[pod(crashed_in_a_minute())]))
     shown = project.run("r2", *UP, code=1)
     (line,) = (one for one in shown.splitlines() if one.startswith("    error: the new pods"))
-    assert "container model-server ended 3 times, the last time with exit code 1" in line
+    assert (
+        "container model-server ended 3 times (CrashLoopBackOff), the last time with exit code 1"
+        in line
+    )
     assert "make doctor STACK=dev" in line
     assert "Traceback" not in shown
     assert project.pending("r2") == []

@@ -76,7 +76,8 @@ def test_a_crash_loop_fails_at_its_third_end_and_names_the_exit_code() -> None:
     assert goes_on(Cluster(pods=[pod(once)]), hours=1).endswith("with exit code 1")
     failure = fails(Cluster(pods=[pod(thrice)]))
     assert failure == (
-        f"{POD}: container model-server ended 3 times, the last time with exit code 1"
+        f"{POD}: container model-server ended 3 times (CrashLoopBackOff), the last time "
+        "with exit code 1"
     )
 
 
@@ -106,7 +107,7 @@ def test_the_init_container_fails_the_rollout_at_its_second_end() -> None:
         return Cluster(pods=[pod(container(waiting("PodInitializing")), init=init)])
 
     assert goes_on(ends(0), hours=1)
-    assert "init container wait-for-model ended 2 times" in fails(ends(1))
+    assert "init container wait-for-model ended 2 times (CrashLoopBackOff)," in fails(ends(1))
 
 
 def test_an_init_container_that_succeeded_is_no_failure() -> None:
@@ -153,7 +154,7 @@ def test_a_failed_pull_is_explained_by_the_registry() -> None:
         event("BackOff", "Back-off pulling image", START + timedelta(seconds=9)),
     ]
     assert fails(Cluster(pods=[pod(pulling)], events=events), minutes=3).endswith(
-        'cannot be pulled: Failed to pull image "x:1": not found'
+        'cannot be pulled (ImagePullBackOff): Failed to pull image "x:1": not found'
     )
 
 

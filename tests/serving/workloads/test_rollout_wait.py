@@ -82,8 +82,8 @@ def test_it_asks_for_the_deployments_own_pods_only(stub: ApiStub) -> None:
 def test_a_first_rollout_that_cannot_succeed_names_the_doctor(stub: ApiStub) -> None:
     show(stub, Cluster(replica_sets=[NEW], pods=[pod(crashed_in_a_minute())]))
     assert failure(stub) == (
-        f"the pods do not serve: {POD}: container model-server ended 3 times, the last time with "
-        "exit code 1; run `make doctor STACK=dev`"
+        f"the pods do not serve: {POD}: container model-server ended 3 times (CrashLoopBackOff), "
+        "the last time with exit code 1; run `make doctor STACK=dev`"
     )
 
 
