@@ -31,10 +31,10 @@ class LoadBalancers:
             return  # the controller is a part of the cluster
         (cluster,) = clusters.values()
         for service in self._client.get("/api/v1/services").raise_for_status().json()["items"]:
-            if service["spec"]["type"] != "LoadBalancer":
-                continue
-            if "deletionTimestamp" in service["metadata"]:
-                self._remove(service)
+            metadata, is_balanced = service["metadata"], service["spec"]["type"] == "LoadBalancer"
+            if "deletionTimestamp" in metadata or not is_balanced:
+                if FINALIZER in metadata.get("finalizers", []):
+                    self._remove(service)
             elif not service["status"]["loadBalancer"].get("ingress"):
                 self._add(service, cluster)
 
