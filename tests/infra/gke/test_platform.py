@@ -37,7 +37,7 @@ def test_the_local_stack_makes_no_cloud_calls() -> None:
 
 
 def test_a_stack_without_a_project_is_refused_in_one_line() -> None:
-    with pytest.raises(pulumi.RunError, match=r"^gcp:project: is missing. In Pulumi\."):
+    with pytest.raises(pulumi.RunError, match=r"^gcp:project: is missing. Make a stack of your own: `make"):
         run_program("dev", fill_in=False, allowedSourceRanges="203.0.113.0/24")
 
 
