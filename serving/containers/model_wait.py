@@ -25,6 +25,7 @@ def model_wait(
         command=wait_command(
             reader=f"{NAMESPACE}/{SERVICE_ACCOUNT}",
             role=READER_ROLE,
+            up=f"make up STACK={pulumi.get_stack()}",
             patience_seconds=MODEL_WAIT_SECONDS,
         ),
         env=[from_config("MODEL_PATH", config_name)],

@@ -1,11 +1,11 @@
 # Waits until the server can read its model, and says what is missing. Arguments: in seconds, how long
 # to wait, how long between attempts and between reports; the storage service's host and port; the
-# reader's name, and the role that lets it read.
+# reader's name, the role that lets it read, and the command that grants the role and uploads the model.
 #
 # The server itself looks once: it remembers a login that failed, and never looks again for a model
 # that it did not find. $MODEL_PATH is the model's folder, in a bucket or mounted.
 . "${BASH_SOURCE%/*}/get.sh"
-patience=$1 pause=$2 every=$3 storage=$4 port=$5 reader=$6 role=$7
+patience=$1 pause=$2 every=$3 storage=$4 port=$5 reader=$6 role=$7 up=$8
 
 file=$MODEL_PATH/1/saved_model.pb # uploaded after all that it needs
 location=${MODEL_PATH#gs://}/1/saved_model.pb
@@ -60,9 +60,9 @@ has_object() {
     200*) return 0 ;;
     403*)
       missing "$status for $file$words: $reader lacks $role on gs://$bucket, or got it just now, which\
- takes effect within minutes; \`make up\` grants it" ;;
+ takes effect within minutes; \`$up\` grants it" ;;
     404*)
-      missing "$status for $file$words: the model is not in the bucket; \`make up\` uploads it" ;;
+      missing "$status for $file$words: the model is not in the bucket; \`$up\` uploads it" ;;
     ?*) missing "$status for $file$words: asking $storage again" ;;
     *)
       [[ $answer =~ (verify error:[^$'\r\n']*) ]] && words=" (${BASH_REMATCH[1]})"
@@ -73,7 +73,7 @@ has_object() {
 
 is_there() {
   if [[ $MODEL_PATH != gs://* ]]; then
-    [[ -s $file ]] || missing "$file is not in the mounted bucket; \`make up\` uploads it"
+    [[ -s $file ]] || missing "$file is not in the mounted bucket; \`$up\` uploads it"
     return
   fi
   has_token || return

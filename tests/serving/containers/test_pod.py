@@ -46,9 +46,11 @@ def test_a_pod_waits_until_it_can_read_the_model(run: Run) -> None:
     (waiting,) = pod_spec(run)["initContainers"]
     reader = run.one("gcp:storage/bucketIAMMember:BucketIAMMember").inputs
     _, _, namespace, _, account = reader["member"].rsplit("/", 4)
+    stack = run.one("Deployment").urn.split(":")[2]
     assert waiting["command"] == wait_command(
         reader=f"{namespace}/{account}",
         role=reader["role"],
+        up=f"make up STACK={stack}",
         patience_seconds=timing.MODEL_WAIT_SECONDS,
     )
     own = container(run)

@@ -31,6 +31,7 @@ MODEL_PATH = "gs://models-1/models/0a1b"
 FILE = f"{MODEL_PATH}/1/saved_model.pb"
 OBJECT_PATH = "/storage/v1/b/models-1/o/models%2F0a1b%2F1%2Fsaved_model.pb?fields=size"
 READER, ROLE = "diffusion-serving/model-server", "roles/storage.objectViewer"
+UP = "make up STACK=mine"
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not on PATH")
 
@@ -131,6 +132,7 @@ def start(
     command = wait_command(
         reader=READER,
         role=ROLE,
+        up=UP,
         patience_seconds=patience_seconds,
         pause_seconds=0.2,
         report_seconds=report_seconds,
@@ -187,7 +189,8 @@ def test_what_is_missing_is_waited_for_and_said_once(google: Google, localhost: 
     assert forbidden.startswith(f"403 Forbidden for {FILE} (caller does not have storage.objects")
     assert f"{READER} lacks {ROLE} on gs://models-1" in forbidden and "minutes" in forbidden
     assert missing.startswith(f"404 Not Found for {FILE} (Not found): ")
-    assert "`make up` uploads it" in missing
+    assert "`make up STACK=mine` grants it" in forbidden
+    assert "`make up STACK=mine` uploads it" in missing
     assert busy.startswith("503 Service Unavailable")
     assert ready == f"ready to read {FILE}"
 
@@ -211,7 +214,7 @@ def test_patience_ends_with_the_last_reason(google: Google, localhost: Path) -> 
 
 
 def test_the_last_attempt_has_time_after_the_patience() -> None:
-    command = wait_command(reader=READER, role=ROLE, patience_seconds=600)
+    command = wait_command(reader=READER, role=ROLE, up=UP, patience_seconds=600)
     assert command[:2] == ["timeout", "660"]
 
 
