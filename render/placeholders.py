@@ -16,6 +16,7 @@ SOURCE_RANGES = "203.0.113.0/24"
 ADDRESS = "203.0.113.1"
 AUTO_NAME_SUFFIX = "-0000000"
 """Pulumi appends seven random hexadecimal digits."""
+UID = "00000000-0000-0000-0000-000000000000"
 MODEL_BYTES = 20_000_000
 
 
@@ -42,7 +43,7 @@ def outputs(resource: mocks.MockResourceArgs) -> dict[str, Any]:
     kind, inputs = resource.typ, resource.inputs
     name = f"{resource.name}{AUTO_NAME_SUFFIX}"
     if kind.startswith("kubernetes:"):
-        metadata = {"name": name, **inputs.get("metadata", {})}
+        metadata = {"name": name, "uid": UID, **inputs.get("metadata", {})}
         status = {"loadBalancer": {"ingress": [{"ip": ADDRESS}]}}
         is_service = kind == "kubernetes:core/v1:Service"
         return {"metadata": metadata, **({"status": status} if is_service else {})}

@@ -54,7 +54,10 @@ class AutoscaledDeployment(pulumi.ComponentResource):
             name,
             metadata=metadata,
             spec=policy.v1.PodDisruptionBudgetSpecArgs(
-                max_unavailable=1, selector=meta.v1.LabelSelectorArgs(match_labels=LABELS)
+                max_unavailable=1,
+                # A pod that crashes or loads its model would keep its node from being drained.
+                unhealthy_pod_eviction_policy="AlwaysAllow",
+                selector=meta.v1.LabelSelectorArgs(match_labels=LABELS),
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -75,6 +78,7 @@ class AutoscaledDeployment(pulumi.ComponentResource):
                 kubeconfig=args.kubeconfig,
                 namespace=args.namespace,
                 deployment=NAME,
+                uid=deployment.metadata.uid,
                 revision=revision_of(args.template),
                 deadline_seconds=rollout_seconds(args.replicas.most, args.request_timeout_seconds),
             ),

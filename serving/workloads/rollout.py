@@ -26,16 +26,20 @@ from pulumi.dynamic import (
 
 from console import provider_process, say
 
-_IDENTITY = ("namespace", "deployment", "revision")
+_IDENTITY = ("namespace", "deployment", "uid", "revision")
 
 
 @dataclass(frozen=True)
 class RolloutArgs:
-    """revision: changes with the pod template, see `revision_of`; deadline_seconds: of the wait."""
+    """uid: the Deployment's; another one is another Deployment of the same name.
+
+    revision: changes with the pod template, see `revision_of`; deadline_seconds: of the wait.
+    """
 
     kubeconfig: pulumi.Input[str]
     namespace: pulumi.Input[str]
     deployment: pulumi.Input[str]
+    uid: pulumi.Input[str]
     revision: pulumi.Input[str]
     deadline_seconds: int
 
@@ -50,6 +54,7 @@ class Rollout(Resource, module="diffusion", name="Rollout"):
             "kubeconfig": args.kubeconfig,
             "namespace": args.namespace,
             "deployment": args.deployment,
+            "uid": args.uid,
             "revision": args.revision,
             "deadlineSeconds": args.deadline_seconds,
             "stack": pulumi.get_stack(),
@@ -66,8 +71,8 @@ class RolloutProvider(ResourceProvider):
         provider_process.adapt()
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        # Another pod template is another rollout, and the one before is forgotten first: whatever
-        # ends the wait, even a kill, the next update waits again, also if the setting is restored.
+        # The rollout before is forgotten first: whatever ends the wait, even a kill, the next
+        # update waits again, also if the setting is restored.
         changed = [key for key in _IDENTITY if _olds.get(key) != _news.get(key)]
         return DiffResult(changes=bool(changed), replaces=changed, delete_before_replace=True)
 

@@ -15,6 +15,7 @@ import pytest
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import provider_pb2
 
+from render import placeholders
 from render.recorder import Run
 from serving.workloads.rollout import RolloutProvider
 from tests.model_export.dynamic_server import DynamicServer, dynamic_server
@@ -64,6 +65,7 @@ def inputs(stub: ApiStub, revision: str = "r1") -> dict[str, Any]:
         "kubeconfig": stub.kubeconfig(),
         "namespace": "diffusion-serving",
         "deployment": "model-server",
+        "uid": "deployment-1",
         "revision": revision,
         "deadlineSeconds": 60.0,
         "stack": "dev",
@@ -74,9 +76,10 @@ def test_serving_pods_make_a_rollout(stub: ApiStub, provider: DynamicServer) -> 
     show(stub, Cluster(deployment(available=1), pods=[pod(SERVING)]))
     name, state = provider.create(inputs(stub))
     assert name == "diffusion-serving/model-server"
-    assert {key: state[key] for key in ("namespace", "deployment", "revision")} == {
+    assert {key: value for key, value in state.items() if key != "__provider"} == {
         "namespace": "diffusion-serving",
         "deployment": "model-server",
+        "uid": "deployment-1",
         "revision": "r1",
     }
     assert provider.lines[-1] == "1 of 1 new pod ready (0 s)"
@@ -115,15 +118,16 @@ def test_the_engines_request_to_cancel_ends_the_wait_at_once(stub: ApiStub) -> N
     ("changes", "replaced"),
     [
         ({"revision": "r2"}, ["revision"]),
+        ({"uid": "deployment-2"}, ["uid"]),
         ({"kubeconfig": "another", "deadlineSeconds": 5, "stack": "other"}, []),
         ({}, []),
     ],
 )
-def test_only_another_pod_template_is_waited_for(
+def test_only_another_pod_template_or_deployment_is_waited_for(
     stub: ApiStub, provider: DynamicServer, changes: dict[str, Any], replaced: list[str]
 ) -> None:
     old = inputs(stub)
-    kept = {key: old[key] for key in ("__provider", "namespace", "deployment", "revision")}
+    kept = {key: old[key] for key in ("__provider", "namespace", "deployment", "uid", "revision")}
     found = provider.diff("id", kept, {**old, **changes})
     assert list(found.replaces) == replaced
     changed = (
@@ -181,3 +185,4 @@ def test_a_rollout_reaches_the_cluster_with_its_kubeconfig(run: Run) -> None:
     assert found["kubeconfig"] == run.one("pulumi:providers:kubernetes").inputs["kubeconfig"]
     metadata = run.one("Deployment").inputs["metadata"]
     assert (found["namespace"], found["deployment"]) == (metadata["namespace"], metadata["name"])
+    assert found["uid"] == placeholders.UID

@@ -48,6 +48,7 @@ rollout = Rollout("pods", RolloutArgs(
     kubeconfig=config.require("kubeconfig"),
     namespace="diffusion-serving",
     deployment="model-server",
+    uid="deployment-1",
     revision=config.require("revision"),
     deadline_seconds=60,
 ))
