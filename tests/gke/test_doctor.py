@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.gke.control_plane import ControlPlane
-from tests.gke.lab import MISSING, STACK, Lab
+from tests.gke.lab import MISSING, PROJECT, STACK, Lab
 from tests.processes import wait_until
 
 pytestmark = [
@@ -124,3 +125,24 @@ def test_a_server_that_is_not_exposed_any_more_is_said_to_be(dev: Lab) -> None:
     (again,) = dev.get("v1/services")
     assert again["status"]["loadBalancer"]["ingress"]
     assert len(dev.google.resources("ForwardingRule")) == 1
+
+
+def test_it_names_the_cluster_that_a_killed_up_left_outside_the_state(dev: Lab) -> None:
+    dev.google.order("create", "Cluster", "hang after")
+    process = dev.start("up", "--yes", "--refresh")
+    dev.wait_for_call("hanging")
+    dev.kill(process)
+    (left,) = (cluster["name"] for cluster in dev.google.resources("Cluster").values())
+    output, _ = client(dev, "doctor")
+    assert f"creating Cluster {left} has no recorded end" in output
+    assert f"gcloud container clusters list --filter=name={left} --project {PROJECT}" in output
+    (advised,) = re.findall(r"`pulumi (refresh --clear-pending-creates [^`]*)`", output)
+    # Each later update fails as long as it is there.
+    assert "already used by another cluster" in dev.up(code=1)
+    assert f"creating Cluster {left} has no recorded end" in client(dev, "doctor")[0]
+    with dev.google.changing() as resources:
+        for id_ in [id_ for id_, one in resources.items() if one.get("name") == left]:
+            del resources[id_]
+    dev.pulumi(*[word for word in advised.split() if word not in ("--stack", STACK)])
+    assert "has no recorded end" not in client(dev, "doctor")[0]
+    dev.up()
