@@ -21,7 +21,8 @@ from client.stacks.tools import at, text_at
 
 LOG_LINES = 8
 
-_WAIT_LINE = re.compile(r"(?:gave up after \d+ s|\d+ s): (?!ready)(?P<missing>.+)")
+_WAIT_LINE = re.compile(r"(?:gave up after \d+ s|\d+ s): (?P<reason>.+)")
+_READY = "ready to read"
 _LOG_CAUSES = (
     (
         re.compile(r"HTTP response code 40[13]|storage\.objects\.\w+ access|PERMISSION_DENIED"),
@@ -33,7 +34,7 @@ _LOG_CAUSES = (
         "DNS lookups fail in the pod: check that the NetworkPolicy allows the cluster's DNS",
     ),
     (
-        re.compile(r"Could not find base path|No versions of servable"),
+        re.compile(r"Could not find base path|No versions of servable|server found no model"),
         "the model's folder is missing or unreadable: see the checks `bucket` and `files`",
     ),
     (
@@ -89,8 +90,8 @@ def log_finding(pod: Pod, source: LogSource, text: str, make_up: str) -> Finding
 
 def _wait_finding(pod: Pod, status: object, lines: tuple[str, ...]) -> Finding:
     """Its log names what is missing, and what to do."""
-    found = [match["missing"] for line in lines if (match := _WAIT_LINE.match(line))]
-    if not found:
+    found = [match["reason"] for line in lines if (match := _WAIT_LINE.match(line))]
+    if not found or found[-1].startswith(_READY):
         return Finding("log", State.OK, f"the last lines of {pod.title}'s {WAIT_FOR_MODEL}", lines)
     gave_up = last_end(status) is not None
     verb = "gave up waiting for the model" if gave_up else "waits for the model"

@@ -20,7 +20,7 @@ from tests.client.commands import CommandLine
 from tests.client.doctor.findings import findings, one
 from tests.client.fake_serving import FakeServing
 from tests.client.stub_tools import POD, WORKLOAD, StubTools
-from tests.stacks import container, run_of
+from tests.stacks import container, pod_spec, run_of
 
 
 def test_a_healthy_stack_is_0_and_every_check_is_ok(run: CommandLine, tools: StubTools) -> None:
@@ -162,6 +162,8 @@ def test_no_pods_at_all_is_wrong(run: CommandLine, tools: StubTools) -> None:
         ("Anonymous caller does not have storage.objects.get access", "cannot read the bucket"),
         ("FileSystemStoragePathSource encountered a filesystem access error: Could not find "
          "base path gs://b/models/x for servable stable-diffusion",
+         "see the checks `bucket` and `files`"),
+        ("start: the server found no model, as logged above; ending the container to look again",
          "see the checks `bucket` and `files`"),
         ("libcurl code 6 meaning 'Couldn't resolve host name'", "cluster's DNS"),
         ("terminate called after throwing an instance of 'std::bad_alloc'", "ran out of memory"),
@@ -320,6 +322,7 @@ def test_its_names_are_those_of_the_program() -> None:
     assert f"service/{NAME} {REST_PORT}" in discovery.PORT_FORWARD
     run = run_of("dev")
     assert container(run)["name"] == pods.SERVER
+    assert [one["name"] for one in pod_spec(run)["initContainers"]] == [pods.WAIT_FOR_MODEL]
     assert "MODEL_PATH" in {variable["name"] for variable in container(run)["env"]}
     name, _, value = cluster.POD_LABEL.partition("=")
     template = run.one("Deployment").inputs["spec"]["template"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from client.stacks.discovery import PROJECT_ROOT
 from tests.client import stub_tools
 from tests.client.commands import CommandLine
 from tests.client.doctor.findings import findings, one
@@ -154,6 +155,31 @@ def test_a_bucket_that_answers_403(run: CommandLine, tools: StubTools) -> None:
         "grants it"
     )
     assert any("kubectl logs" in asked and "-c wait-for-model" in asked for asked in tools.asked)
+
+
+def test_a_model_that_can_be_read_is_not_waited_for_any_more(
+    run: CommandLine, tools: StubTools
+) -> None:
+    tools.answer("kubectl", WORKLOAD, stub_tools.workload(stub_tools.pod(init=stub_tools.STARTED)))
+    log = f"0 s: no token: nothing\n9 s: ready to read {MODEL_URI}/1/saved_model.pb\n"
+    tools.answer("kubectl", "logs", log)
+    state, message = one(run("doctor", "--stack", "dev"), "log")
+    assert (state, message) == ("ok", f"the last lines of {POD}'s wait-for-model")
+
+
+@pytest.mark.parametrize("script", ["wait_for_model", "start"])
+def test_what_it_looks_for_in_a_log_is_what_the_pods_scripts_say(script: str) -> None:
+    folder = PROJECT_ROOT / "serving" / "tensorflow_serving" / "scripts"
+    text = (folder / f"{script}.sh").read_text()
+    says = {
+        "start": ["start: the server found no model"],
+        "wait_for_model": [
+            '"$SECONDS s: $reason"',
+            '"$SECONDS s: ready to read $file"',
+            '"gave up after $SECONDS s: $reason"',
+        ],
+    }
+    assert [words for words in says[script] if words not in text] == []
 
 
 @pytest.mark.parametrize(
