@@ -116,7 +116,7 @@ def _address(
     after: list[Apis],
     opts: pulumi.ResourceOptions,
 ) -> pulumi.Output[str] | None:
-    if settings.access.address == EPHEMERAL or not settings.access.exposed:
+    if settings.access.address == EPHEMERAL:
         return None
     args = StaticAddressArgs(
         project=settings.project,
@@ -138,7 +138,9 @@ def _provider(
         cluster_identifier=cluster.id,
         enable_server_side_apply=True,
         # A killed update leaves objects that no state knows. Their names are fixed, so that the
-        # next one finds and adopts them.
+        # next one finds and adopts them. It has another field manager, which may change a setting
+        # of theirs only by force.
         upsert_existing_objects=True,
+        enable_patch_force=True,
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[pools])),
     )

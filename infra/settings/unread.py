@@ -87,7 +87,8 @@ def without_effect(given: Iterable[str], values: Mapping[str, str]) -> list[str]
         if values.get("minReplicas") == values.get("maxReplicas"):
             reasons["cpuTargetPercent"] = "while minReplicas equals maxReplicas"
         if values.get("exposeModelServer") == "false":
-            of_load_balancer = access.KEYS - {"exposeModelServer"}
+            # A static address stays reserved.
+            of_load_balancer = access.KEYS - {"exposeModelServer", "loadBalancerAddress"}
             reasons |= dict.fromkeys(of_load_balancer, "while exposeModelServer is false")
     return [f"{key}: has no effect {reasons[key]}" for key in sorted(given) if key in reasons]
 

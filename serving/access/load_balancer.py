@@ -66,15 +66,21 @@ class Access(pulumi.ComponentResource):
             metadata=meta.v1.ObjectMetaArgs(
                 name=NAME, namespace=args.namespace, annotations=_annotations(exposure)
             ),
-            spec=_balanced(exposure) if exposure.apis else _in_cluster(),
+            spec=_balanced(exposure) if exposure.apis else _in_cluster(exposure),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=list(args.after),
-                # An existing load balancer does not change from public to internal.
-                replace_on_changes=[f'metadata.annotations["{INTERNAL_ANNOTATION}"]'],
+                # An existing load balancer does not change from public to internal, and keeps its
+                # address when that is taken out, so that it could not be released.
+                replace_on_changes=[
+                    f'metadata.annotations["{INTERNAL_ANNOTATION}"]',
+                    "spec.loadBalancerIP",
+                ],
                 delete_before_replace=True,
                 custom_timeouts=pulumi.CustomTimeouts(
-                    create=_LOAD_BALANCER_TIMEOUT, delete=_LOAD_BALANCER_TIMEOUT
+                    create=_LOAD_BALANCER_TIMEOUT,
+                    update=_LOAD_BALANCER_TIMEOUT,
+                    delete=_LOAD_BALANCER_TIMEOUT,
                 ),
             ),
         )
@@ -105,8 +111,13 @@ def _balanced(exposure: Exposure) -> core.v1.ServiceSpecArgs:
     )
 
 
-def _in_cluster() -> core.v1.ServiceSpecArgs:
-    return core.v1.ServiceSpecArgs(type="ClusterIP", selector=LABELS, ports=_ports(tuple(PORTS)))
+def _in_cluster(exposure: Exposure) -> core.v1.ServiceSpecArgs:
+    return core.v1.ServiceSpecArgs(
+        type="ClusterIP",
+        selector=LABELS,
+        load_balancer_ip=exposure.address,  # for a load balancer that comes later
+        ports=_ports(tuple(PORTS)),
+    )
 
 
 def _ports(names: Sequence[str]) -> list[core.v1.ServicePortArgs]:

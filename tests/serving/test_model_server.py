@@ -185,6 +185,11 @@ def test_one_pod_at_a_time_may_be_evicted(run: Run) -> None:
     assert spec["selector"] == run.one("Deployment").inputs["spec"]["selector"]
 
 
+def test_a_pod_that_does_not_serve_never_blocks_the_drain_of_its_node(run: Run) -> None:
+    spec = run.one("PodDisruptionBudget").inputs["spec"]
+    assert spec["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
 def test_pods_spread_over_zones_and_nodes(run: Run) -> None:
     keys = [c["topologyKey"] for c in pod_spec(run)["topologySpreadConstraints"]]
     assert keys == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
@@ -274,6 +279,11 @@ def test_a_load_balancer_comes_and_goes_without_replacing_the_service(internal: 
     assert "spec.type" not in exposed.replace_on_changes
 
 
+def test_a_load_balancer_that_comes_later_has_as_long_as_the_first(run: Run) -> None:
+    timeouts = run.one("kubernetes:core/v1:Service").custom_timeouts
+    assert timeouts["update"] == timeouts["create"]
+
+
 def test_changing_internal_replaces_the_service(run: Run) -> None:
     service = run.one("kubernetes:core/v1:Service")
     assert 'metadata.annotations["networking.gke.io/load-balancer-type"]' in (
@@ -288,6 +298,11 @@ def test_what_exists_once_has_a_fixed_name_so_that_leftovers_are_adopted(run: Ru
     assert run.one("kubernetes:core/v1:Service").inputs["metadata"]["name"] == "model-server"
     provider = run.one("pulumi:providers:kubernetes").inputs
     assert provider["upsertExistingObjects"] == "true"
+
+
+def test_leftovers_are_adopted_with_changed_settings_too(run: Run) -> None:
+    """Each object has a field manager of its own, whose fields another cannot change unforced."""
+    assert run.one("pulumi:providers:kubernetes").inputs["enablePatchForce"] == "true"
 
 
 def test_no_revision_stays_that_has_lost_its_model_or_configuration(run: Run) -> None:

@@ -16,6 +16,7 @@ from render.recorder import Run, run_program
 from tests.stacks import GKE_STACKS, STACKS, goes_before, kubernetes_objects, needs, run_of
 
 OUTPUTS = {"endpoint", "grpcEndpoint", "modelName", "modelUri", "fingerprint", "limits"}
+EXPOSED = ("true", "rest", "false")
 GKE_OUTPUTS = OUTPUTS | {"bucket", "kubeconfigCommand", "curl"}
 
 
@@ -37,7 +38,8 @@ def test_the_local_stack_makes_no_cloud_calls() -> None:
 
 
 def test_a_stack_without_a_project_is_refused_in_one_line() -> None:
-    with pytest.raises(pulumi.RunError, match=r"^gcp:project: is missing. Make a stack of your own: `make"):
+    advice = r"^gcp:project: is missing\. Make a stack of your own: `make stack [^\n]*`$"
+    with pytest.raises(pulumi.RunError, match=advice):
         run_program("dev", fill_in=False, allowedSourceRanges="203.0.113.0/24")
 
 
@@ -246,6 +248,21 @@ def test_the_address_of_the_load_balancer_is_ephemeral_reserved_or_the_users_own
         "gcp:compute/getAddress:getAddress"
         in run_of("dev", loadBalancerAddress="my-address").invoked
     )
+
+
+def test_a_reserved_address_stays_while_nothing_is_exposed() -> None:
+    """Released in the same update, it would still be in use by the load balancer."""
+    hidden = run_of("dev", loadBalancerAddress="static", exposeModelServer="false")
+    exposed = run_of("dev", loadBalancerAddress="static")
+    assert hidden.one("Address").inputs == exposed.one("Address").inputs
+
+
+def test_another_address_replaces_the_load_balancer_which_would_keep_the_old_one() -> None:
+    runs = [run_of("dev", exposeModelServer=way, loadBalancerAddress="static") for way in EXPOSED]
+    services = [run.one("kubernetes:core/v1:Service") for run in runs]
+    assert all("spec.loadBalancerIP" in one.replace_on_changes for one in services)
+    # So that a load balancer can come and go without that.
+    assert {one.inputs["spec"]["loadBalancerIP"] for one in services} == {"203.0.113.1"}
 
 
 def test_the_bucket_is_private_and_in_the_clusters_region(run: Run) -> None:
