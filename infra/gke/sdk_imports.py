@@ -20,7 +20,6 @@ from typing import Any
 SDK_PACKAGES = (
     "pulumi_gcp.compute",
     "pulumi_gcp.container",
-    "pulumi_gcp.organizations",
     "pulumi_gcp.projects",
     "pulumi_gcp.serviceaccount",
     "pulumi_gcp.storage",
