@@ -53,13 +53,13 @@ def _findings(stack: str, root: Path) -> Iterator[Finding]:
             yield Finding("stack", State.WRONG, str(error))
             return
         yield Finding("stack", State.UNKNOWN, str(error))
-        state = StackState((), ())
+        state = StackState()
     if outputs is None and state.of_type(LOCAL_SERVER):
         yield from _on_this_machine(stack, outputs, problem, root)
     elif outputs is None and state.is_empty:
         yield Finding("stack", State.WRONG, f"stack {stack} is empty: deploy it with `make up`")
     else:
-        yield from _on_gke(stack, outputs, state)
+        yield from _on_gke(stack, outputs, problem, state)
 
 
 def _outputs(stack: str, root: Path) -> tuple[StackOutputs | None, str]:
@@ -84,7 +84,9 @@ def _on_this_machine(
     yield service_finding(outputs.endpoint, outputs.model_name, outputs.fingerprint)
 
 
-def _on_gke(stack: str, outputs: StackOutputs | None, state: StackState) -> Iterator[Finding]:
+def _on_gke(
+    stack: str, outputs: StackOutputs | None, problem: str, state: StackState
+) -> Iterator[Finding]:
     known = deployed(state, outputs)
     if outputs is not None:
         serves = _serves(stack, outputs)
@@ -92,7 +94,11 @@ def _on_gke(stack: str, outputs: StackOutputs | None, state: StackState) -> Iter
             made = f"an `up` that did not finish made model {known.fingerprint}"
             serves = Finding("stack", State.WRONG, f"{serves.message}; {made}: run `make up`")
         yield serves
-    yield from last_update_findings(state, stack, known.project, has_outputs=outputs is not None)
+    elif state.has_outputs:
+        yield Finding("stack", State.UNKNOWN, problem)
+    yield from last_update_findings(
+        state, stack, known.project, has_outputs=outputs is not None or state.has_outputs
+    )
     yield from cluster_findings(known, make_command("up", stack))
     yield cluster_service(known)
 

@@ -22,6 +22,7 @@ MODEL_EXPORT = "pulumi-python:dynamic/diffusion:ModelExport"
 LOCAL_SERVER = "pulumi-python:dynamic/diffusion:LocalModelServer"
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 SERVICE = "kubernetes:core/v1:Service"
+_STACK = "pulumi:pulumi:Stack"
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,14 @@ class Unfinished:
 
 @dataclass(frozen=True)
 class StackState:
-    """The custom resources in a stack's state, in the order in which they were recorded."""
+    """The custom resources in a stack's state, in the order in which they were recorded.
 
-    resources: tuple[Resource, ...]
-    unfinished: tuple[Unfinished, ...]
+    has_outputs: whether an `up` has finished.
+    """
+
+    resources: tuple[Resource, ...] = ()
+    unfinished: tuple[Unfinished, ...] = ()
+    has_outputs: bool = False
 
     def of_type(self, type_: str) -> Sequence[Resource]:
         """Those of a type: what `up` keeps, then what it will delete."""
@@ -105,6 +110,7 @@ def read_state(stack: str, root: Path = PROJECT_ROOT) -> StackState:
             Unfinished(text_at(operation, "type"), _resource(at(operation, "resource")))
             for operation in pending
         ),
+        any(at(one, "type") == _STACK and bool(at(one, "outputs")) for one in entries),
     )
 
 

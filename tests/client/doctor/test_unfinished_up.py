@@ -81,6 +81,20 @@ def test_an_empty_stack_is_one_finding(run: CommandLine, tools: StubTools) -> No
     assert len(ran.out.splitlines()) == 1
 
 
+def test_outputs_that_cannot_be_read_are_not_taken_for_none(
+    run: CommandLine, tools: StubTools, server: FakeServing
+) -> None:
+    """As without the passphrase, which the state's own values do not need."""
+    tools.fails("pulumi", "stack output --json --stack dev", "error: incorrect passphrase")
+    exported = stub_tools.export(stub_tools.made_up_to("Service", server.endpoint))
+    exported["deployment"]["resources"][0]["outputs"] = {"modelUri": MODEL_URI}  # type: ignore[index]
+    tools.answer("pulumi", "stack export --stack dev", exported)
+    ran = run("doctor", "--stack", "dev")
+    state, message = one(ran, "stack")
+    assert (state, "(incorrect passphrase)" in message) == ("unknown", True)
+    assert one(ran, "service")[0] == "ok"
+
+
 def test_a_resource_that_did_not_get_ready_is_named_with_its_error(
     run: CommandLine, tools: StubTools
 ) -> None:
