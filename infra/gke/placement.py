@@ -1,8 +1,8 @@
 """`Placement`: where the stack's cluster stands, remembered, so that a changed setting is refused.
 
-A cluster cannot move: it would be replaced together with everything in it, whose resources cannot
-be deleted through an API server that is gone. Whatever stands in the location takes it from here,
-so that a refusal comes before anything is touched.
+A cluster cannot move to another project or location: it would be replaced together with everything
+in it, whose resources cannot be deleted through an API server that is gone. Whatever stands in the
+location takes it from here, so that a refusal comes before anything is touched.
 
 The stack's state names the provider by this module and class: do not move or rename either.
 """
@@ -28,35 +28,39 @@ _EXPORT_SECONDS = 120
 
 
 class Placement(Resource, module="diffusion", name="Placement"):
-    """The location of the stack's cluster, as long as it has one."""
+    """The project and location of the stack's cluster, as long as it has one."""
 
     recorded: pulumi.Output[str]
-    """Where the cluster stands: an earlier setting, if that has been changed since."""
+    """PROJECT/LOCATION of the cluster: earlier settings, if they have been changed since."""
     location: pulumi.Output[str]
     """The setting. Ends the program if the cluster stands elsewhere."""
     region: pulumi.Output[str]
     """The same for its region."""
 
     def __init__(
-        self, name: str, location: str, region: str, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        project: str,
+        location: str,
+        region: str,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """location: a zone, or the region itself."""
-        stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-        super().__init__(PlacementProvider(), name, {"recorded": location, "stack": stack}, opts)
-        stack_name = pulumi.get_stack()
-        self.location = self.recorded.apply(
-            lambda recorded: require_same(recorded, location, stack_name)
-        )
-        self.region = self.location.apply(lambda _: region)
+        """project: Google's, not Pulumi's; location: a zone, or the region itself."""
+        place, stack_name = f"{project}/{location}", pulumi.get_stack()
+        stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{stack_name}"
+        super().__init__(PlacementProvider(), name, {"recorded": place, "stack": stack}, opts)
+        same = self.recorded.apply(lambda recorded: require_same(recorded, place, stack_name))
+        self.location = same.apply(lambda _: location)
+        self.region = same.apply(lambda _: region)
 
 
 class PlacementProvider(ResourceProvider):
-    """Keeps the location of its creation. Has no fields, since it is pickled into the state."""
+    """Keeps the place of its creation. Has no fields, since it is pickled into the state."""
 
     serialize_as_secret_always = False
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        # "No changes" keeps the recorded location, which the program compares with the setting. A
+        # "No changes" keeps the recorded place, which the program compares with the settings. A
         # refusal by `check` would be shown below a traceback of the interrupted program.
         moves = _olds["recorded"] != _news["recorded"]
         return DiffResult(changes=moves and not _has_cluster(str(_news["stack"])))
@@ -74,13 +78,13 @@ class PlacementProvider(ResourceProvider):
         """Only a record."""
 
 
-def require_same(recorded: str, location: str, stack: str) -> str:
-    """The location. Raises RunError, shown as one line, if the cluster stands elsewhere."""
-    if recorded == location:
-        return location
+def require_same(recorded: str, place: str, stack: str) -> str:
+    """The place. Raises RunError, shown as one line, if the cluster stands elsewhere."""
+    if recorded == place:
+        return place
     raise pulumi.RunError(
-        f"location cannot be changed from {recorded} to {location} while the stack is up: set it "
-        f"back, or run `make down STACK={stack}` and then `make up STACK={stack}`"
+        f"gcp:project or location cannot be changed, from {recorded} to {place}, while the stack "
+        f"is up: set it back, or run `make down STACK={stack}` and then `make up STACK={stack}`"
     )
 
 

@@ -49,7 +49,7 @@ class Platform(pulumi.ComponentResource):
         project = settings.project
         child = pulumi.ResourceOptions(parent=self)
         after = [Apis(name, ApisArgs(project=project), child)]
-        placement = Placement(name, settings.location, settings.region, child)
+        placement = Placement(name, project, settings.location, settings.region, child)
         network = Network(name, NetworkArgs(region=placement.region, after=after), child)
         self.bucket = ModelBucket(
             f"{name}-models",

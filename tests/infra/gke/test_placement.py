@@ -1,4 +1,4 @@
-"""A cluster stays where it is: a changed location is refused before anything is touched."""
+"""A cluster stays where it is: a changed place is refused before anything is touched."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pulumi
 import pytest
 
 from infra.gke.placement import CLUSTER_TYPE, PlacementProvider, cluster_in, require_same
+from render.placeholders import PROJECT_ID
 from render.recorder import ROOT, Registered, Run
 from tests.stacks import GKE_STACKS, needs, run_of
 
@@ -48,16 +49,19 @@ def test_whatever_stands_in_the_location_comes_after_the_refusal(stack: str, kin
     placement = run.one(PLACEMENT)
     found: Registered = run.one(kind)
     assert placement.urn in needs(run, found)
-    assert placement.inputs["recorded"] == run.one(CLUSTER_TYPE).inputs["location"]
+    location = run.one(CLUSTER_TYPE).inputs["location"]
+    assert placement.inputs["recorded"] == f"{PROJECT_ID}/{location}"
 
 
-def test_the_refusal_is_one_line_with_the_way() -> None:
-    assert require_same("us-central1-c", "us-central1-c", "dev") == "us-central1-c"
+@pytest.mark.parametrize("place", ["my-project/europe-west1-b", "another-project/us-central1-c"])
+def test_another_project_or_location_is_refused_in_one_line_with_the_way(place: str) -> None:
+    here = "my-project/us-central1-c"
+    assert require_same(here, here, "dev") == here
     with pytest.raises(pulumi.RunError) as caught:
-        require_same("us-central1-c", "europe-west1-b", "dev")
+        require_same(here, place, "dev")
     assert str(caught.value) == (
-        "location cannot be changed from us-central1-c to europe-west1-b while the stack is up: "
-        "set it back, or run `make down STACK=dev` and then `make up STACK=dev`"
+        f"gcp:project or location cannot be changed, from {here} to {place}, while the stack is "
+        "up: set it back, or run `make down STACK=dev` and then `make up STACK=dev`"
     )
 
 
@@ -132,7 +136,7 @@ class Regional(Resource, module="test", name="Regional"):
         super().__init__(Provider(), name, {{"location": location}})
 
 config = pulumi.Config()
-placement = Placement("place", config.require("location"), "region")
+placement = Placement("place", "p", config.require("location"), "region")
 Regional("network", placement.location)
 if config.get_bool("cluster"):
     after = pulumi.ResourceOptions(depends_on=[placement])
@@ -203,7 +207,7 @@ def test_with_the_official_cli_a_location_changes_only_without_a_cluster(cli: Pu
     code, shown = cli("b", "up", "--yes", "--refresh")
     assert code == 0 and "+-1 replaced" in shown and "Cluster cluster created" in shown
 
-    refusal = "    error: location cannot be changed from b to c while the stack is up: set it back"
+    refusal = "    error: gcp:project or location cannot be changed, from p/b to p/c, while the"
     for command in (("up", "--yes", "--refresh"), at_once):
         code, shown = cli("c", *command)
         assert code != 0 and refusal in shown

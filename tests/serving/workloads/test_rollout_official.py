@@ -53,7 +53,7 @@ rollout = Rollout("pods", RolloutArgs(
     deadline_seconds=60,
 ))
 # Any other resource that comes after the pods.
-Placement("service", "a", "a", pulumi.ResourceOptions(depends_on=[rollout]))
+Placement("service", "a", "a", "a", pulumi.ResourceOptions(depends_on=[rollout]))
 """
 SERVED = Cluster(deployment(available=1), pods=[pod(SERVING)])
 STARTING = Cluster(pods=[pod(container(RUNNING))])
