@@ -151,6 +151,9 @@ else
 endif
 
 _destroy: _stack
+ifneq ($(STACK),local)
+	@$(PYTHON) -m client.doctor.orphans --stack "$$STACK"
+endif
 	@$(PULUMI) destroy --yes --refresh --stack "$$STACK"
 	@$(PULUMI) stack rm --yes --preserve-config --stack "$$STACK"
 

@@ -48,11 +48,10 @@ def last_update_findings(
         if resource.errors and not resource.to_delete:
             message = f"{resource.title} did not get ready: {'; '.join(resource.errors)}"
             yield Finding("stack", State.WRONG, message)
-    interrupted = [_interrupted(one, state, stack, project) for one in state.unfinished]
+    interrupted = [interrupted_finding(one, state, stack, project) for one in state.unfinished]
     yield from interrupted
     if any(one.operation == "creating" for one in state.unfinished):
-        command = f"pulumi refresh --clear-pending-creates --yes --non-interactive --stack {stack}"
-        message = f"forget the unfinished creations, when nothing is left of them, with `{command}`"
+        message = forget_advice(stack)
         matters = any(finding.state is not State.OK for finding in interrupted)
         yield Finding("stack", State.WAIT if matters else State.OK, message)
 
@@ -75,7 +74,13 @@ def _dated(resource: Resource) -> str:
     return f"{resource.title}, at {minute} UTC" if minute else resource.title
 
 
-def _interrupted(one: Unfinished, state: StackState, stack: str, project: str) -> Finding:
+def forget_advice(stack: str) -> str:
+    """What to do once nothing is left of the unfinished creations."""
+    command = f"pulumi refresh --clear-pending-creates --yes --non-interactive --stack {stack}"
+    return f"forget the unfinished creations, when nothing is left of them, with `{command}`"
+
+
+def interrupted_finding(one: Unfinished, state: StackState, stack: str, project: str) -> Finding:
     """What an operation that was cut off, or still runs, may have left outside the state."""
     resource, make_up = one.resource, f"`{make_command('up', stack)}`"
     begun = f"{one.operation} {resource.title} has no recorded end"

@@ -80,6 +80,15 @@ class StackState:
         return sorted(found, key=lambda resource: resource.to_delete)
 
     @property
+    def orphans(self) -> Sequence[Unfinished]:
+        """Creations in Google Cloud that were cut off: what they made may be in no state."""
+        return [
+            one
+            for one in self.unfinished
+            if one.operation == "creating" and one.resource.type.startswith("gcp:")
+        ]
+
+    @property
     def is_empty(self) -> bool:
         return not self.resources and not self.unfinished
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from client.doctor import orphans
 from client.stacks.state import read_state
 from tests.client import stub_tools
 from tests.client.commands import CommandLine
@@ -51,6 +52,35 @@ def test_a_cluster_whose_creation_was_killed_is_named_with_the_command_that_find
     )
     assert forget[0] == "wait"
     assert FORGET in forget[1]
+
+
+@pytest.mark.parametrize(
+    ("type_", "operation", "code"),
+    [
+        ("gcp:container/cluster:Cluster", "creating", 4),
+        ("gcp:container/cluster:Cluster", "deleting", 0),
+        ("kubernetes:apps/v1:Deployment", "creating", 0),
+    ],
+)
+def test_the_only_record_of_what_was_left_in_the_cloud_is_not_taken_down(
+    tools: StubTools,
+    server: FakeServing,
+    capsys: pytest.CaptureFixture[str],
+    type_: str,
+    operation: str,
+    code: int,
+) -> None:
+    killed = stub_tools.resource(type_, "diffusion", inputs={"name": "diffusion-7654321"})
+    state = stub_tools.made_up_to("Service", server.endpoint)
+    exported = stub_tools.export(state, [(operation, killed)])
+    tools.answer("pulumi", "stack export --stack dev", exported)
+    assert orphans.main(["--stack", "dev"]) == code
+    lines = capsys.readouterr().err.splitlines()
+    if code == 0:
+        assert lines == []
+    else:
+        assert lines[0].startswith("error: creating Cluster diffusion-7654321 has no recorded end")
+        assert lines[1].endswith(f"{FORGET}, and run `make down STACK=dev` again")
 
 
 def test_a_cloud_resource_of_another_type_is_looked_for_in_the_console(
