@@ -39,7 +39,6 @@ pytestmark = [
 PROGRAM = """
 import pulumi
 from infra.gke.interruption import end_quietly_when_interrupted
-from infra.gke.placement import Placement
 from serving.workloads.rollout import Rollout, RolloutArgs
 
 end_quietly_when_interrupted()
@@ -52,8 +51,8 @@ rollout = Rollout("pods", RolloutArgs(
     revision=config.require("revision"),
     deadline_seconds=60,
 ))
-# Any other resource that comes after the pods.
-Placement("service", "a", "a", "a", pulumi.ResourceOptions(depends_on=[rollout]))
+after = pulumi.ResourceOptions(depends_on=[rollout])
+pulumi.ComponentResource("test:index:Service", "service", {}, after)
 """
 SERVED = Cluster(deployment(available=1), pods=[pod(SERVING)])
 STARTING = Cluster(pods=[pod(container(RUNNING))])
