@@ -20,6 +20,7 @@ MODEL_WAIT_SECONDS = 600
 effect within two minutes, but can take seven or more."""
 NODE_START_SECONDS = 900
 """A new node, once the autoscaler has decided on it, and the image on it: a few minutes usually."""
+_LONGEST_ROLLOUT_SECONDS = 24 * 3600
 _LARGEST_MODEL_BYTES = 8_000_000_000
 """For deadlines that are needed before the model is exported; sd14 in float32 has 4.3 GB."""
 
@@ -63,4 +64,4 @@ def replace_seconds(request_timeout: int) -> int:
 
 def rollout_seconds(most_pods: int, request_timeout: int) -> int:
     """The longest time of a rollout, which replaces one pod after another."""
-    return most_pods * replace_seconds(request_timeout)
+    return min(most_pods * replace_seconds(request_timeout), _LONGEST_ROLLOUT_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Generator
@@ -11,12 +12,14 @@ from typing import Any, TypeVar
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 
 from client.description import Answers
 from client.errors import ClientError
 from client.limits import PictureRequest
 from client.transports.endpoints import Protocol, is_loopback, normalize_endpoint, not_an_endpoint
 from client.transports.failures import Failures, NotServedError, causes_of, reason_in
+from client.transports.keep_alive import KEEP_ALIVE
 from client.transports.rest_messages import (
     CONNECT_TIMEOUT_SECONDS,
     MAX_ANSWER_BYTES,
@@ -30,6 +33,12 @@ from client.transports.transport import STATUS_TIMEOUT_SECONDS, Answer, ModelSta
 T = TypeVar("T")
 
 READ_BYTES = 64 * 2**10
+
+
+class _KeepAliveAdapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *KEEP_ALIVE]
+        super().init_poolmanager(*args, socket_options=options, **kwargs)
 
 
 class RestTransport:
@@ -146,6 +155,8 @@ class RestTransport:
             session = self._idle_sessions.pop()
         except IndexError:
             session = requests.Session()
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, _KeepAliveAdapter())
             # A proxy from the environment cannot reach this machine's loopback.
             session.trust_env = not is_loopback(self.endpoint)
         try:

@@ -13,6 +13,7 @@ from client.errors import ClientError
 from client.limits import PictureRequest
 from client.transports.endpoints import Protocol, is_loopback, normalize_endpoint, not_an_endpoint
 from client.transports.failures import Failures, NotServedError, causes_of, reason_in
+from client.transports.keep_alive import KEEP_ALIVE
 from client.transports.rest_messages import (
     CONNECT_TIMEOUT_SECONDS,
     MAX_ANSWER_BYTES,
@@ -33,12 +34,18 @@ class AsyncRestTransport:
         self.endpoint = normalize_endpoint(endpoint, Protocol.REST)
         self._fail = Failures(self.endpoint, model_name)
         self._messages = RestMessages(self.endpoint, model_name)
+        verify = trusted() if self.endpoint.startswith("https:") else False
+        # How many requests are in flight is the caller's business.
+        limits = httpx.Limits(max_connections=None)
         self._http = httpx.AsyncClient(
             # A proxy from the environment cannot reach this machine's loopback.
             trust_env=not is_loopback(self.endpoint),
-            verify=trusted() if self.endpoint.startswith("https:") else False,
-            # How many requests are in flight is the caller's business.
-            limits=httpx.Limits(max_connections=None),
+            # For a proxy, if there is one; the transport is for direct connections.
+            verify=verify,
+            limits=limits,
+            transport=httpx.AsyncHTTPTransport(
+                verify=verify, limits=limits, socket_options=KEEP_ALIVE
+            ),
         )
 
     async def predict(self, request: PictureRequest, timeout_seconds: float) -> Answer:

@@ -21,6 +21,7 @@ _SYSTEM_DISK_GIB = 50
 _LONGEST_PDB_TIMEOUT_SECONDS = 3600
 """GKE's own limit for a node ("Manage node pools")."""
 _OPERATION_MINUTES = 40
+_LONGEST_DRAIN_MINUTES = 24 * 60
 
 
 @dataclass(frozen=True)
@@ -152,4 +153,5 @@ def _pdb_timeout_seconds(args: NodePoolsArgs) -> int:
 
 def _drain_timeout(args: NodePoolsArgs) -> str:
     """Covers draining all pods one after another, and then deleting the nodes."""
-    return f"{_OPERATION_MINUTES + math.ceil(args.most_pods * args.replace_seconds / 60)}m"
+    drain = math.ceil(args.most_pods * args.replace_seconds / 60)
+    return f"{_OPERATION_MINUTES + min(drain, _LONGEST_DRAIN_MINUTES)}m"

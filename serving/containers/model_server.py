@@ -20,6 +20,8 @@ from serving.timing import PROBE_PERIOD_SECONDS, startup_failure_threshold
 _PROBE_TIMEOUT_SECONDS = 20
 """A probe ends by itself before; Kubernetes counts one that it has to stop as failed."""
 _READINESS_FAILURES = 3
+_FAILED_GRACE_SECONDS = 30
+"""A server without its model draws nothing that is worth waiting for."""
 _LIVENESS_PERIOD_SECONDS = 30
 _LIVENESS_FAILURES = 10
 
@@ -66,9 +68,15 @@ def model_server(
             pulumi.Output.from_input(model.size_bytes).apply(
                 lambda size: startup_failure_threshold(size, timeout)
             ),
+            grace=_FAILED_GRACE_SECONDS,
         ),
         readiness_probe=_probe(ready_command(), PROBE_PERIOD_SECONDS, _READINESS_FAILURES),
-        liveness_probe=_probe(alive_command(), _LIVENESS_PERIOD_SECONDS, _LIVENESS_FAILURES),
+        liveness_probe=_probe(
+            alive_command(),
+            _LIVENESS_PERIOD_SECONDS,
+            _LIVENESS_FAILURES,
+            grace=_FAILED_GRACE_SECONDS,
+        ),
         lifecycle=core.v1.LifecycleArgs(
             pre_stop=core.v1.LifecycleHandlerArgs(
                 exec_=core.v1.ExecActionArgs(command=drain_command())
@@ -104,10 +112,14 @@ def from_config(name: str, config_name: pulumi.Input[str]) -> core.v1.EnvVarArgs
     )
 
 
-def _probe(command: list[str], period: int, failures: pulumi.Input[int]) -> core.v1.ProbeArgs:
+def _probe(
+    command: list[str], period: int, failures: pulumi.Input[int], grace: int | None = None
+) -> core.v1.ProbeArgs:
+    """grace: seconds until a container whose probe failed is killed; None is the pod's own."""
     return core.v1.ProbeArgs(
         exec_=core.v1.ExecActionArgs(command=command),
         period_seconds=period,
         timeout_seconds=_PROBE_TIMEOUT_SECONDS,
         failure_threshold=failures,
+        termination_grace_period_seconds=grace,
     )

@@ -93,7 +93,7 @@ class AutoscaledDeployment(pulumi.ComponentResource):
                 name=NAME,
                 namespace=args.namespace,
                 labels=LABELS,
-                # `Rollout` waits for the pods. For their end the deletion of the namespace waits.
+                # `Rollout` waits for the pods.
                 annotations={"pulumi.com/skipAwait": "true"},
             ),
             spec=apps.v1.DeploymentSpecArgs(

@@ -317,6 +317,7 @@ def test_a_rollout_may_take_as_long_as_replacing_all_pods_one_by_one() -> None:
     one, two = timing.rollout_seconds(1, 60), timing.rollout_seconds(2, 60)
     assert two == 2 * one
     assert one > timing.grace_period_seconds(60) + timing.startup_seconds(4.3e9, 60)
+    assert timing.rollout_seconds(1000, 60) == 24 * 3600
 
 
 def test_pods_run_on_the_pool_for_serving_even_if_it_is_reserved(run: Run) -> None:

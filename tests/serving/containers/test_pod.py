@@ -89,3 +89,9 @@ def test_a_pod_is_restarted_only_if_its_model_is_gone(run: Run) -> None:
 def test_a_probe_ends_before_kubernetes_ends_it_and_counts_it_as_failed(run: Run) -> None:
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert container(run)[probe]["timeoutSeconds"] >= 2 * ANSWER_SECONDS
+
+
+def test_a_server_without_its_model_is_not_drained_for_minutes(run: Run) -> None:
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container(run)[probe]["terminationGracePeriodSeconds"] == 30
+    assert "terminationGracePeriodSeconds" not in container(run)["readinessProbe"]
