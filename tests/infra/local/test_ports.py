@@ -16,8 +16,8 @@ import yaml
 
 from infra.local import ports
 from infra.local import resource as local
-from infra.settings.stack import LocalSettings
 from infra.local.server_record import RECORD_FILE, ServerRecord
+from infra.settings.stack import LocalSettings
 from render.recorder import run_program
 from tests.processes import free_ports
 
