@@ -22,7 +22,7 @@ APIS = (
 class ApisArgs:
     """project: the project's ID."""
 
-    project: str
+    project: pulumi.Input[str]
 
 
 class Apis(pulumi.ComponentResource):

@@ -1,8 +1,9 @@
 """`Placement`: where the stack's cluster stands, remembered, so that a changed setting is refused.
 
 A cluster cannot move to another project or location: it would be replaced together with everything
-in it, whose resources cannot be deleted through an API server that is gone. Whatever stands in the
-location takes it from here, so that a refusal comes before anything is touched.
+in it, whose resources cannot be deleted through an API server that is gone. The project's APIs, for
+which everything waits, take the project from here, so that a refusal comes before anything is
+touched.
 
 The stack's state names the provider by this module and class: do not move or rename either.
 """
@@ -32,10 +33,11 @@ class Placement(Resource, module="diffusion", name="Placement"):
 
     recorded: pulumi.Output[str]
     """PROJECT/LOCATION of the cluster: earlier settings, if they have been changed since."""
-    location: pulumi.Output[str]
+    project: pulumi.Output[str]
     """The setting. Ends the program if the cluster stands elsewhere."""
+    location: pulumi.Output[str]
     region: pulumi.Output[str]
-    """The same for its region."""
+    """The same for the location and its region."""
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class Placement(Resource, module="diffusion", name="Placement"):
         stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{stack_name}"
         super().__init__(PlacementProvider(), name, {"recorded": place, "stack": stack}, opts)
         same = self.recorded.apply(lambda recorded: require_same(recorded, place, stack_name))
+        self.project = same.apply(lambda _: project)
         self.location = same.apply(lambda _: location)
         self.region = same.apply(lambda _: region)
 

@@ -48,8 +48,8 @@ class Platform(pulumi.ComponentResource):
         settings = args.settings
         project = settings.project
         child = pulumi.ResourceOptions(parent=self)
-        after = [Apis(name, ApisArgs(project=project), child)]
         placement = Placement(name, project, settings.location, settings.region, child)
+        after = [Apis(name, ApisArgs(project=placement.project), child)]
         network = Network(name, NetworkArgs(region=placement.region, after=after), child)
         self.bucket = ModelBucket(
             f"{name}-models",
