@@ -19,13 +19,6 @@ from render.recorder import ROOT, Run
 from tests.stacks import GKE_STACKS, needs, run_of
 
 PLACEMENT = "pulumi-python:dynamic/diffusion:Placement"
-REGIONAL = (
-    CLUSTER_TYPE,
-    "gcp:compute/subnetwork:Subnetwork",
-    "gcp:compute/router:Router",
-    "gcp:compute/routerNat:RouterNat",
-    "gcp:storage/bucket:Bucket",
-)
 
 
 def exported(*types: str, pending: tuple[str, ...] = ()) -> str:
