@@ -11,7 +11,7 @@ from tests.gke.control_plane import ControlPlane, control_plane
 from tests.gke.lab import Lab, lab
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Generator[ControlPlane]:
     with control_plane(tmp_path_factory.mktemp("kubernetes") / "plane") as running:
         yield running
@@ -21,3 +21,4 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Generator[ControlPlane]:
 def dev(plane: ControlPlane, tmp_path: Path) -> Generator[Lab]:
     with lab(tmp_path / "lab", plane) as running:
         yield running
+        print(f"\nseconds: {running.seconds}")

@@ -22,7 +22,13 @@ from pulumi.runtime.rpc import UNKNOWN
 
 from tests.gke.gcp_diff import changes, replaces
 from tests.gke.google_cloud import GoogleCloud
-from tests.gke.google_kinds import PROJECT_NUMBER, Properties, RefusedError, api_of, not_enabled
+from tests.gke.google_kinds import (
+    PROJECT_NUMBER,
+    Properties,
+    RefusedError,
+    api_of,
+    not_enabled,
+)
 
 KINDS = {
     "gcp:projects/service:Service": "Api",
@@ -81,7 +87,6 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.ConfigureResponse(supportsPreview=True)
 
     def Cancel(self, request: Any, context: Any) -> Any:
-        self._google.note("cancel")
         self._cancelled.set()
         return empty_pb2.Empty()
 

@@ -22,11 +22,11 @@ class RefusedError(Exception):
 
 
 def api_of(kind: str) -> str:
-    return _API.get(kind, "cloudresourcemanager.googleapis.com")
+    return API.get(kind, "cloudresourcemanager.googleapis.com")
 
 
 def require_api(all_: Resources, kind: str, project: str) -> None:
-    api = _API.get(kind)
+    api = API.get(kind)
     if api is not None and f"{project}/{api}" not in all_:
         raise not_enabled(api)
 
@@ -187,7 +187,7 @@ CREATE: dict[str, Callable[[Resources, str, Properties], tuple[str, Properties]]
 }
 SHARED = ("Api", "IAMMember", "BucketIAMMember")
 """Kinds of which a second, equal one is the first."""
-_API = {
+API = {
     "Network": "compute.googleapis.com",
     "Subnetwork": "compute.googleapis.com",
     "Router": "compute.googleapis.com",

@@ -72,9 +72,23 @@ class Lab:
         self.storage.publish({**stack_config(STACK), **texts})
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """`pulumi …` on the stack, in its own process group."""
+        """`pulumi …` on the stack."""
+        options = ("--stack", STACK, "--non-interactive", "--color", "never")
+        return self._started("pulumi", *arguments, *options)
+
+    def pulumi(self, *arguments: str, code: int = 0, step: str = "") -> str:
+        """The output of `pulumi …`; fails the test unless it exits with `code` (1: any error)."""
+        return self._timed(self.start(*arguments), code, step or " ".join(arguments))
+
+    def make(self, target: str, code: int = 0) -> str:
+        """The output of `make … STACK=dev`, likewise."""
+        process = self._started("make", target, f"STACK={STACK}", "ENGINE=pulumi")
+        return self._timed(process, code, f"make {target}")
+
+    def _started(self, *command: str) -> subprocess.Popen[str]:
+        """A command in its own process group."""
         return subprocess.Popen(
-            ["pulumi", *arguments, "--stack", STACK, "--non-interactive", "--color", "never"],
+            command,
             cwd=self.checkout.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -84,11 +98,10 @@ class Lab:
             start_new_session=True,
         )
 
-    def pulumi(self, *arguments: str, code: int = 0, step: str = "") -> str:
-        """The output of `pulumi …`; fails the test unless it exits with `code` (1: any error)."""
+    def _timed(self, process: subprocess.Popen[str], code: int, step: str) -> str:
         began = time.monotonic()
-        output, returned = self.finish(self.start(*arguments))
-        self.seconds[step or " ".join(arguments)] = round(time.monotonic() - began, 1)
+        output, returned = self.finish(process)
+        self.seconds[step] = round(time.monotonic() - began, 1)
         assert (returned == 0) == (code == 0), output
         return output
 
@@ -109,10 +122,14 @@ class Lab:
         """As `make down STACK=dev` destroys."""
         return self.pulumi("destroy", "--yes", "--refresh", code=code, step=step)
 
-    def interrupt(self, process: subprocess.Popen[str]) -> str:
+    def interrupt(self, process: subprocess.Popen[str], step: str) -> str:
         """Ctrl-C: once, to every process of the terminal."""
+        began = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)
-        return self.finish(process)[0]
+        output, code = self.finish(process)
+        self.seconds[step] = round(time.monotonic() - began, 1)
+        assert code != 0, output
+        return output
 
     def kill(self, process: subprocess.Popen[str]) -> None:
         """Kill the CLI alone, and remove its lock; its plugins finish what they do."""
@@ -142,10 +159,9 @@ class Lab:
             if condition["type"] == "Ready" and condition["status"] == "True"
         ]
 
-    def resources(self) -> list[dict[str, Any]]:
-        """The resources in the stack's state."""
-        deployment = json.loads(self.pulumi("stack", "export", step="export"))["deployment"]
-        return list(deployment.get("resources") or [])
+    def state(self) -> dict[str, Any]:
+        """The stack's state: resources and pending operations."""
+        return json.loads(self.pulumi("stack", "export", step="export"))["deployment"]
 
 
 @contextlib.contextmanager
