@@ -117,11 +117,16 @@ _engine:
 up preview refresh _stack _destroy: export ENGINE_HINT_CANCEL := make unlock
 _destroy: export ENGINE_HINT_STACK_RM :=
 
+# On a cluster, only what deploys makes a stack: to take down a mistyped name is an error.
+CREATE := $(if $(filter local,$(STACK)),--create)
+up preview: CREATE := --create
+
 _stack: _ready
 	@$(PYTHON) -m infra.local.state prepare --stack "$$STACK"
 	@if [ "$$STACK" = local ]; then $(PYTHON) -m engine unlock-stale --stack local; \
 	else $(PYTHON) -m infra.gke.credentials --stack "$$STACK"; fi
-	@$(PULUMI) stack select --create --stack "$$STACK"
+	@$(PULUMI) stack select $(CREATE) --stack "$$STACK" || { [ -n "$(CREATE)" ] || \
+	  echo "error: stack \"$$STACK\" cannot be selected: \`pulumi stack ls\` lists those of the backend that you are logged in to"; exit 1; }
 
 # A stack without a file would have the defaults, and serve on this machine.
 _file: _engine

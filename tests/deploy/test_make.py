@@ -186,6 +186,25 @@ def test_a_stack_without_a_file_is_not_deployed(folder: Folder, target: str, sta
     assert folder.calls(target, f"STACK={stack}")[0][0] == "python"
 
 
+@pytest.mark.parametrize("target", ["down", "refresh"])
+def test_a_mistyped_stack_is_not_made_to_be_taken_down(folder: Folder, target: str) -> None:
+    pulumi = folder.stub("bin/pulumi")
+    missing = """[ "$*" = 'stack select --stack mien' ] && echo "error: no stack" >&2 && exit 6\n"""
+    pulumi.write_text(STUB.replace("printf", missing + "printf"), encoding="utf-8")
+    result = folder.run(target, "STACK=mien")
+    assert result.returncode != 0
+    assert "`pulumi stack ls` lists those of the backend" in result.stdout
+    assert "pulumi" not in (folder.path / "calls").read_text(encoding="utf-8").split("\0")
+
+
+@pytest.mark.parametrize("target", ["up", "preview"])
+def test_a_deployment_makes_its_stack(folder: Folder, target: str) -> None:
+    folder.stub("bin/pulumi")
+    (folder.path / "Pulumi.mine.yaml").touch()
+    calls = [call[:-1] for call in folder.calls(target, "STACK=mine")]
+    assert ["pulumi", "stack", "select", "--create", "--stack", "mine"] in calls
+
+
 @pytest.mark.parametrize("target", ["generate", "status", "up", "down", "preview", "doctor"])
 def test_a_stack_that_is_no_name_is_refused_in_one_line(folder: Folder, target: str) -> None:
     for text in TEXTS:
