@@ -12,6 +12,7 @@ import pulumi
 
 from console import run_command
 from console.invocation import started_as
+from engine.errors import ConfigurationError
 from render import manifests, placeholders, table
 from render.recorder import PROJECT, ROOT, Run, run_program, stack_config
 
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.simplefilter("ignore", DeprecationWarning)
     try:
         run = run_program(stack)
-    except pulumi.RunError as error:
+    except (pulumi.RunError, ConfigurationError) as error:
         return _complain(str(error))
     print(table.as_text(table.rows(run)))
     for line in _notes(stack):

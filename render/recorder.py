@@ -22,7 +22,8 @@ import pulumi
 from pulumi.runtime import mocks, rpc, settings
 from pulumi.runtime.proto import resource_pb2
 
-from engine.project import yaml_values
+from engine.project.project_file import find_project, read_yaml
+from engine.project.yaml_values import as_string, key_text
 from render import placeholders
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,19 +78,21 @@ class Run:
 
 
 def stack_config(stack: str) -> dict[str, str]:
-    """A committed stack's config with the project's defaults, as the program gets it."""
-    project = _mapping("Pulumi.yaml")
+    """A stack's config with the project's defaults, as the program gets it.
+
+    Raises ConfigurationError where the stack's file cannot be read.
+    """
+    project = find_project(ROOT)
     values = {
-        f"{PROJECT}:{key}": declared["default"]
-        for key, declared in project["config"].items()
-        if "default" in declared
+        project.full_key(key): declared.default
+        for key, declared in project.config.items()
+        if declared.has_default
     }
-    values |= _mapping(f"Pulumi.{stack}.yaml").get("config") or {}
-    return {key: yaml_values.as_string(value) for key, value in values.items()}
-
-
-def _mapping(file: str) -> dict[str, Any]:
-    return cast("dict[str, Any]", yaml_values.load((ROOT / file).read_text(encoding="utf-8")))
+    given: object = read_yaml(ROOT / f"Pulumi.{stack}.yaml").get("config")
+    if isinstance(given, dict):
+        own = cast("dict[object, object]", given)
+        values |= {project.full_key(key_text(key)): value for key, value in own.items()}
+    return {key: as_string(value) for key, value in values.items()}
 
 
 def run_program(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from render import manifests, table
+from render import __main__ as render_main
+from render import manifests, recorder, table
 from render.__main__ import main, write
 from render.placeholders import PROJECT_ID, SOURCE_RANGES
 from render.recorder import Run, record, run_program
@@ -167,3 +169,36 @@ def test_an_unknown_stack_is_reported_in_one_line(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == (
         "error: there is no stack moon: Pulumi.moon.yaml does not exist\n"
     )
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a stack of one's own, beside a copy of Pulumi.yaml."""
+    shutil.copy(recorder.ROOT / "Pulumi.yaml", tmp_path)
+    for module in (recorder, render_main):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    return tmp_path / "Pulumi.mine.yaml"
+
+
+@pytest.mark.parametrize("content", [b"config: [a", b"[]", b"a: 1\na: 2", b"\xff\xfea\x00"])
+def test_a_file_that_is_no_stacks_is_reported_in_one_line(
+    mine: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine.write_bytes(content)
+    assert main(["--stack", "mine"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and str(mine) in line
+
+
+@pytest.mark.parametrize("content", ["", "# nothing yet\n", "config:\n"])
+def test_an_empty_file_has_the_defaults(mine: Path, content: str) -> None:
+    mine.write_text(content)
+    assert recorder.stack_config("mine")["diffusion-serving:target"] == "local"
+
+
+def test_a_key_without_a_namespace_is_the_projects(mine: Path) -> None:
+    mine.write_text("config:\n  spot: true\n  gcp:project: my-project-1\n")
+    config = recorder.stack_config("mine")
+    assert config["diffusion-serving:spot"] == "true"
+    assert config["gcp:project"] == "my-project-1"
+    assert "spot" not in config
