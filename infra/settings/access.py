@@ -75,7 +75,8 @@ def _source_ranges(values: Mapping[str, str], internal: bool) -> tuple[str, ...]
         try:
             network = ipaddress.ip_network(text)
         except ValueError:
-            raise SettingsError(key, f"{text!r} is not an address range", example) from None
+            problem = f"{text!r} is not an address range{_meant(text)}"
+            raise SettingsError(key, problem, example) from None
         if network.version != 4:
             raise SettingsError(key, f"{text} is not IPv4, the load balancer's only kind", example)
         if network.prefixlen < WIDEST_PREFIX_BITS:
@@ -86,3 +87,13 @@ def _source_ranges(values: Mapping[str, str], internal: bool) -> tuple[str, ...]
                 example,
             )
     return tuple(dict.fromkeys(str(ipaddress.ip_network(text)) for text in texts))
+
+
+def _meant(text: str) -> str:
+    """What may be meant by an address inside of a range, such as 203.0.113.7/24."""
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return ""
+    address = text.partition("/")[0]
+    return f"; did you mean {network}, or {address}/{network.max_prefixlen} alone?"

@@ -16,7 +16,7 @@ from pulumi.runtime import config as runtime_config
 
 from infra.settings import gke as gke_settings
 from infra.settings import local as local_settings
-from infra.settings import unread
+from infra.settings import project_file, unread
 from infra.settings.gke import GkeSettings
 from infra.settings.local import LocalSettings
 from infra.settings.values import SettingsError, boolean, choice, integer, number, required
@@ -147,7 +147,8 @@ def parse(values: Mapping[str, str], gcp_project: str | None = None) -> Settings
 def _target(values: Mapping[str, str]) -> Target:
     target = required(values, "target", "local")
     if target not in get_args(Target):
-        raise SettingsError("target", f"must be local or gke, not {target!r}", "local")
+        meant = "gke" if target.lower() == "gke" else "local"
+        raise SettingsError("target", f"must be local or gke, not {target!r}", meant)
     return cast(Target, target)
 
 
@@ -177,8 +178,10 @@ def _model(values: Mapping[str, str]) -> ModelSpec:
             **chosen,
         )
     except SpecError as error:
-        example = f'"{WEIGHTS_LICENCE}"' if error.key == "accept_licence" else "VALUE"
-        raise SettingsError(_SPEC_KEYS[error.key], error.reason, example) from None
+        key = _SPEC_KEYS[error.key]
+        of_licence = error.key == "accept_licence"
+        example = f'"{WEIGHTS_LICENCE}"' if of_licence else project_file.defaults()[key]
+        raise SettingsError(key, error.reason, example) from None
 
 
 def _check_memory(model: ModelSpec, gke: GkeSettings) -> None:

@@ -38,14 +38,16 @@ def required(values: Mapping[str, str], key: str, example: str) -> str:
 def choice(values: Mapping[str, str], key: str, allowed: tuple[str, ...]) -> str:
     value = required(values, key, allowed[0])
     if value not in allowed:
-        raise SettingsError(key, f"must be one of {', '.join(allowed)}, not {value!r}", allowed[0])
+        meant = value.lower() if value.lower() in allowed else allowed[0]
+        raise SettingsError(key, f"must be one of {', '.join(allowed)}, not {value!r}", meant)
     return value
 
 
 def boolean(values: Mapping[str, str], key: str) -> bool:
     value = required(values, key, "false")
     if value not in ("true", "false"):
-        raise SettingsError(key, f"must be true or false, not {value!r}", "false")
+        meant = "true" if value.lower() == "true" else "false"
+        raise SettingsError(key, f"must be true or false, not {value!r}", meant)
     return value == "true"
 
 

@@ -210,6 +210,28 @@ def test_an_invalid_value_is_reported_with_its_key_and_the_remedy(
     assert "\n" not in text
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "meant"),
+    [
+        ("internal", "True", "true"),
+        ("exposeModelServer", "False", "false"),
+        ("modelAccess", "FUSE", "fuse"),
+        ("target", "GKE", "gke"),
+    ],
+)
+def test_the_remedy_for_capital_letters_is_the_value_that_is_meant(
+    key: str, value: str, meant: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"put `[^`]*:{key}: {meant}`$"):
+        parsed(**{key: value})
+
+
+def test_an_address_inside_of_a_range_is_answered_with_the_range_and_the_address() -> None:
+    meant = "did you mean 203.0.113.0/24, or 203.0.113.7/32 alone?"
+    with pytest.raises(SettingsError, match=re.escape(meant)):
+        parsed(allowedSourceRanges="203.0.113.7/24")
+
+
 @pytest.mark.parametrize("project", ["", "My Project", "x", "-abcdef", "a" * 31])
 def test_an_invalid_project_id_is_refused(project: str) -> None:
     with pytest.raises(SettingsError, match="gcp:project: "):

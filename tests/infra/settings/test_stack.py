@@ -77,7 +77,16 @@ def test_an_invalid_value_is_reported_with_its_key_and_the_remedy(
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("steps", "99"), ("sampler", "x"), ("precision", "8"), ("restPort", "80")]
+    ("key", "value"),
+    [
+        ("steps", "99"),
+        ("sampler", "x"),
+        ("precision", "8"),
+        ("precision", "bfloat16"),
+        ("weights", "official"),
+        ("imageSize", "512"),
+        ("restPort", "80"),
+    ],
 )
 def test_the_line_of_the_remedy_works_in_the_stacks_file(key: str, value: str) -> None:
     with pytest.raises(SettingsError) as error:
