@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from client.errors import InputRefusedError, StackOutputError, one_line
 
 LOCAL_STACK = "local"
 ENGINE_TIMEOUT_SECONDS = 60.0
+_NOT_LOGGED_IN = re.compile(r"PULUMI_ACCESS_TOKEN|\blogin\b")
+"""In what the official CLI says where nobody can be asked."""
 
 
 def ask_engine(stack: str, root: Path, *question: str, what: str, remedy: str) -> object:
@@ -50,9 +53,10 @@ def ask_engine(stack: str, root: Path, *question: str, what: str, remedy: str) -
             f"{ENGINE_TIMEOUT_SECONDS:g} s: give --endpoint instead"
         ) from None
     if result.returncode != 0:
-        raise StackOutputError(
-            f"cannot read the {what} of stack {stack} ({_error_line(result.stderr)}): {remedy}"
-        )
+        reason = _error_line(result.stderr)
+        if _NOT_LOGGED_IN.search(reason):
+            remedy = "log in to the backend that has its state, with `pulumi login`"
+        raise StackOutputError(f"cannot read the {what} of stack {stack} ({reason}): {remedy}")
     try:
         return json.loads(result.stdout)
     except ValueError:

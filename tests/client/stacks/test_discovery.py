@@ -311,6 +311,16 @@ def test_a_missing_stack_exits_with_4_and_says_what_to_do(
         assert "--endpoint" in ran.error_line
 
 
+def test_someone_who_is_not_logged_in_is_told_to_log_in(
+    run: CommandLine, pulumi_on_path: FakeEngine
+) -> None:
+    reason = "PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions"
+    pulumi_on_path.answers("", stderr=f"error: {reason}", code=1)
+    for command in (["generate", "x"], ["status"]):
+        line = run(*command, "--stack", "dev").error_line
+        assert "`pulumi login`" in line and "make up" not in line
+
+
 @pytest.mark.parametrize("stack", ["local", "dev"])
 @pytest.mark.parametrize("command", [["status"], ["generate", "x", "--no-retry"]])
 def test_advice_names_the_stack(
