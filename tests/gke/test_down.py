@@ -6,6 +6,7 @@ import pytest
 
 from tests.gke.checks import IN_THE_LAB, assert_nothing_left, assert_serving, assert_unchanged
 from tests.gke.lab import Lab
+from tests.processes import wait_until
 
 pytestmark = IN_THE_LAB
 
@@ -69,3 +70,19 @@ def test_make_brings_it_up_and_takes_it_down_with_its_state(dev: Lab) -> None:
     dev.make("down")
     assert dev.google.left() == []
     assert "no stack named 'dev' found" in dev.pulumi("stack", "output", code=1)
+
+
+def test_a_stack_whose_cluster_was_deleted_by_hand_is_taken_down(dev: Lab) -> None:
+    dev.up(step="first up")
+    (cluster,) = dev.google.resources("Cluster")
+    dev.google.delete(cluster, lambda _bucket: True)
+    wait_until(dev.is_empty, "the end of what the cluster held")
+    assert "unreachable" in dev.down(code=1, step="unreachable")
+    dev.environment["PULUMI_K8S_DELETE_UNREACHABLE"] = "true"
+    # Nobody was left to delete the load balancer's rules at Google.
+    assert "already being used by" in dev.down(code=1, step="rules left")
+    with dev.google.changing() as resources:
+        for id_ in [id_ for id_ in resources if id_.startswith(("firewalls/", "forwardingRules/"))]:
+            del resources[id_]
+    dev.down(step="rules deleted by hand")
+    assert_nothing_left(dev)
