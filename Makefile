@@ -124,7 +124,8 @@ up preview: CREATE := --create
 _stack: _ready
 	@$(PYTHON) -m infra.local.state prepare --stack "$$STACK"
 	@if [ "$$STACK" = local ]; then $(PYTHON) -m engine unlock-stale --stack local; \
-	else $(PYTHON) -m infra.gke.credentials --stack "$$STACK"; fi
+	else $(PYTHON) -m infra.gke.credentials --stack "$$STACK" && \
+	  { [ -z "$(CREATE)" ] || $(PYTHON) -m infra.settings.committed --stack "$$STACK"; }; fi
 	@$(PULUMI) stack select $(CREATE) --stack "$$STACK" || { [ -n "$(CREATE)" ] || \
 	  echo "error: stack \"$$STACK\" cannot be selected: \`pulumi stack ls\` lists those of the backend that you are logged in to"; exit 1; }
 

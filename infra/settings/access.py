@@ -96,4 +96,4 @@ def _meant(text: str) -> str:
     except ValueError:
         return ""
     address = text.partition("/")[0]
-    return f"; did you mean {network}, or {address}/{network.max_prefixlen} alone?"
+    return f" (the range is {network}, the address alone {address}/{network.max_prefixlen})"

@@ -64,6 +64,12 @@ def is_to_copy(stack: str) -> bool:
     return f"!{stack_file(stack).name}" in lines and target(stack) != "local"
 
 
+def advice_to_copy(stack: str) -> str:
+    """How to make one's own stack from this one."""
+    given = " ".join(MAKE_VARIABLES.values())
+    return f"`make stack STACK=mine FROM={stack} {given}`"
+
+
 def full_key(key: str, project: str) -> str:
     """A key without a namespace is the project's, as Pulumi reads it."""
     return key if ":" in key else f"{project}:{key}"

@@ -24,8 +24,7 @@ class SettingsError(pulumi.RunError):
         if example is None:
             remedy = f"Remove `{full_key}` from {file}"
         elif key in project_file.MAKE_VARIABLES and project_file.is_to_copy(stack):
-            given = " ".join(project_file.MAKE_VARIABLES.values())
-            remedy = f"Make a stack of your own: `make stack STACK=mine FROM={stack} {given}`"
+            remedy = f"Make a stack of your own: {project_file.advice_to_copy(stack)}"
         super().__init__(f"{key}: {problem}. {remedy}")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.deploy.checkout import Checkout, copy_checkout
+from tests.deploy.checkout import ROOT, Checkout, copy_checkout
 from tests.google_credentials import ACCOUNT, signed_in, token_server
 
 pytestmark = pytest.mark.slow
@@ -53,6 +53,22 @@ def test_make_goes_on_with_usable_credentials(
         assert google.asked == ["/token"]
     calls = (checkout.folder.parent / "calls").read_text()
     assert "refresh --yes --stack dev" in calls
+
+
+@pytest.mark.parametrize("target", ["up", "preview"])
+def test_a_committed_stack_is_to_be_copied_before_pulumi_rewrites_its_file(
+    checkout: Checkout, target: str
+) -> None:
+    shutil.copy(ROOT / ".gitignore", checkout.folder)
+    with token_server() as google:
+        user = signed_in(checkout.folder.parent, google.key())
+        (line,) = make(checkout, target, user, 2)
+        assert line.startswith("error: Pulumi.dev.yaml has no gcp:project")
+        assert "`make stack STACK=mine FROM=dev PROJECT=" in line
+        assert not (checkout.folder.parent / "calls").exists()
+        with (checkout.folder / "Pulumi.dev.yaml").open("a") as file:
+            file.write("  gcp:project: my-project-1\n")
+        assert make(checkout, "preview", user, 0) == []
 
 
 def test_a_setting_of_the_provider_in_the_stacks_file_is_refused(checkout: Checkout) -> None:

@@ -227,7 +227,7 @@ def test_the_remedy_for_capital_letters_is_the_value_that_is_meant(
 
 
 def test_an_address_inside_of_a_range_is_answered_with_the_range_and_the_address() -> None:
-    meant = "did you mean 203.0.113.0/24, or 203.0.113.7/32 alone?"
+    meant = "(the range is 203.0.113.0/24, the address alone 203.0.113.7/32)"
     with pytest.raises(SettingsError, match=re.escape(meant)):
         parsed(allowedSourceRanges="203.0.113.7/24")
 
