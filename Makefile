@@ -1,6 +1,6 @@
 # The commands of this project. `make` alone lists them.
 #   make up                        set up, deploy, draw a picture (stack "local")
-#   make up STACK=dev              the same on GKE, with the official Pulumi CLI
+#   make up STACK=mine             the same on GKE, with the official Pulumi CLI
 #   make generate PROMPT="..."     draw what you say
 
 # The settings count only on make's command line: an exported PROMPT is often the shell's own, and
