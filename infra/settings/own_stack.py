@@ -167,7 +167,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         file = write(options.stack, options.source, options.settings)
-    except (OwnStackError, OSError, yaml.YAMLError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        file = project_file.stack_file(options.source).name
+        print(f"error: {file} cannot be read: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except (OwnStackError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"wrote {file}: edit it whenever you like; git ignores it")

@@ -33,6 +33,10 @@ def lines(config: Mapping[str, str], project: str, own: Iterable[str]) -> list[s
     found = in_another_namespace(config, own, project)
     if values.get("target") == "gke":
         found += places(config, project)
+    elif "gcp:project" in config:
+        found.append(
+            f"gcp:project: has no effect with target local; a cluster is {prefix}target: gke"
+        )
     return found + without_effect(given(values, pulumi.get_stack(), project), values)
 
 

@@ -103,6 +103,16 @@ def test_what_would_not_work_is_refused_in_one_line_and_nothing_is_written(
     assert sorted(folder.iterdir()) == before
 
 
+@pytest.mark.parametrize("content", [b"config: [a", b"\xff\xfea\x00"])
+def test_a_file_that_cannot_be_copied_is_named_in_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    (folder / "Pulumi.other.yaml").write_bytes(content)
+    assert own_stack.main(["--stack", "mine", "--from", "other", *NEEDED]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: Pulumi.other.yaml cannot be read: ")
+
+
 def test_what_a_setting_misses_is_named_as_make_takes_it(folder: Path) -> None:
     for left, variable in ((1, "PROJECT="), (0, 'LICENCE="CreativeML Open RAIL-M"')):
         settings = NEEDED[1:] if left else NEEDED[:2]

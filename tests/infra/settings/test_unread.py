@@ -47,6 +47,12 @@ def test_a_key_without_effect_is_a_warning_of_the_program(
     assert said_by(monkeypatch, stack, **changes) == [line]
 
 
+def test_a_project_of_google_cloud_without_a_cluster_is_a_warning() -> None:
+    config = stack_config("local") | {"gcp:project": "my-project-1"}
+    (line,) = unread.lines(config, PROJECT, KEYS)
+    assert line.startswith("gcp:project: has no effect with target local")
+
+
 def values(stack: str, **changes: str) -> dict[str, str]:
     config = stack_config(stack) | {f"{PROJECT}:{key}": value for key, value in changes.items()}
     return {key.removeprefix(f"{PROJECT}:"): value for key, value in config.items()}
