@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--out", type=Path, metavar="FOLDER", help="also write the table and the manifests there"
     )
     options = parser.parse_args(arguments)
-    stack: str = options.stack
+    stack: str = options.stack.rpartition("/")[2]  # without its organization
     if not (ROOT / f"Pulumi.{stack}.yaml").is_file():
         return _complain(f"there is no stack {stack}: Pulumi.{stack}.yaml does not exist")
     # From parts of the cloud SDKs that this program does not use.

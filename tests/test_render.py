@@ -202,3 +202,8 @@ def test_a_key_without_a_namespace_is_the_projects(mine: Path) -> None:
     assert config["diffusion-serving:spot"] == "true"
     assert config["gcp:project"] == "my-project-1"
     assert "spot" not in config
+
+
+def test_a_stack_may_be_named_with_its_organization(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--stack", "ada/diffusion-serving/local"]) == 0
+    assert "LocalModelServer" in capsys.readouterr().out
