@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from client.errors import one_line
+from client.errors import StackOutputError, one_line
 from client.stacks.discovery import PROJECT_ROOT, make_command
-from client.stacks.engine import ask_engine
+from client.stacks.engine import ask_engine, engine_command
 from client.stacks.tools import at, list_at, text_at
 
 CLUSTER = "gcp:container/cluster:Cluster"
@@ -109,6 +109,11 @@ class StackState:
 
 def read_state(stack: str, root: Path = PROJECT_ROOT) -> StackState:
     """The state of `stack`. Raises StackOutputError, whose message says what to do."""
+    if engine_command() != ["pulumi"]:
+        raise StackOutputError(
+            f"the state of stack {stack} needs the Pulumi CLI: install it from "
+            "https://www.pulumi.com/docs/install/, and type `unset ENGINE`"
+        )
     remedy = f"deploy it with `{make_command('up', stack)}`"
     document = ask_engine(stack, root, "export", what="state", remedy=remedy)
     entries = list_at(document, "deployment", "resources")

@@ -305,6 +305,16 @@ def test_a_stack_that_was_not_deployed_is_one_finding(run: CommandLine, tools: S
     assert "deploy it with `make up STACK=dev`" in one(ran, "stack")[1]
 
 
+def test_the_embedded_engine_is_no_use_to_diagnose_a_cluster(
+    run: CommandLine, tools: StubTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGINE", "embedded")
+    ran = run("doctor", "--stack", "mine")
+    assert ran.code == 4
+    assert len(ran.out.splitlines()) == 1
+    assert "the state of stack mine needs the Pulumi CLI" in one(ran, "stack")[1]
+
+
 def test_the_cluster_is_read_from_the_command_that_the_stack_exports() -> None:
     command = kubeconfig_command("diffusion-1a2b3c4", "us-central1", "my-project-1")
     cluster = cluster_of(command)
