@@ -110,7 +110,8 @@ def _has_cluster(stack: str) -> bool:
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=_EXPORT_SECONDS,
             check=True,
         )

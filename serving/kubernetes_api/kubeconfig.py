@@ -57,7 +57,8 @@ class Kubeconfig:
                 env=self._plugin_environment(),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 timeout=_PLUGIN_SECONDS,
                 check=False,
             )
