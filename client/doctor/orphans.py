@@ -26,17 +26,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--stack", required=True, help="the stack to look at")
     stack: str = parser.parse_args(argv).stack
+    again = f"run `{make_command('down', stack)}` again"
     try:
-        state = read_state(stack)
-    except StackOutputError:
-        return EXIT_DONE  # nothing was deployed; the engine says what is wrong
+        state = read_state(stack, remedy=f"{again} when it can be read")
+    except StackOutputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_CODES[UnreachableError]
     if not state.orphans:
         return EXIT_DONE
     for one in state.orphans:
         finding = interrupted_finding(one, state, stack, state.project)
         print(f"error: {finding.message}", file=sys.stderr)
-    again = make_command("down", stack)
-    print(f"{forget_advice(stack)}, and run `{again}` again", file=sys.stderr)
+    print(f"{forget_advice(stack)}, and {again}", file=sys.stderr)
     return EXIT_CODES[UnreachableError]
 
 

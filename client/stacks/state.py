@@ -107,14 +107,14 @@ class StackState:
         return next(filter(None, found), "")
 
 
-def read_state(stack: str, root: Path = PROJECT_ROOT) -> StackState:
+def read_state(stack: str, root: Path = PROJECT_ROOT, remedy: str = "") -> StackState:
     """The state of `stack`. Raises StackOutputError, whose message says what to do."""
     if engine_command() != ["pulumi"]:
         raise StackOutputError(
             f"the state of stack {stack} needs the Pulumi CLI: install it from "
             "https://www.pulumi.com/docs/install/, and type `unset ENGINE`"
         )
-    remedy = f"deploy it with `{make_command('up', stack)}`"
+    remedy = remedy or f"deploy it with `{make_command('up', stack)}`"
     document = ask_engine(stack, root, "export", what="state", remedy=remedy)
     entries = list_at(document, "deployment", "resources")
     pending = list_at(document, "deployment", "pending_operations")

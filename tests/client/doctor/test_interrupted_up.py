@@ -83,6 +83,22 @@ def test_the_only_record_of_what_was_left_in_the_cloud_is_not_taken_down(
         assert lines[1].endswith(f"{FORGET}, and run `make down STACK=dev` again")
 
 
+def test_a_state_that_cannot_be_read_is_not_taken_for_one_without_records(
+    tools: StubTools, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tools.fails("pulumi", "stack export --stack dev", "error: the backend does not answer")
+    assert orphans.main(["--stack", "dev"]) == 4
+    assert capsys.readouterr().err == (
+        "error: cannot read the state of stack dev (the backend does not answer): run "
+        "`make down STACK=dev` again when it can be read\n"
+    )
+
+
+def test_a_stack_without_resources_has_no_records(tools: StubTools) -> None:
+    tools.answer("pulumi", "stack export --stack dev", {"version": 3, "deployment": {}})
+    assert orphans.main(["--stack", "dev"]) == 0
+
+
 def test_a_cloud_resource_of_another_type_is_looked_for_in_the_console(
     run: CommandLine, tools: StubTools, server: FakeServing
 ) -> None:
