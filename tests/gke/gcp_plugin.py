@@ -11,24 +11,18 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any
 
 import grpc
 import requests
-from google.protobuf import any_pb2, empty_pb2, json_format, struct_pb2
-from google.rpc import status_pb2
+from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 from pulumi.runtime.rpc import UNKNOWN
 
 from tests.gke.gcp_diff import changes, replaces
 from tests.gke.google_cloud import GoogleCloud
-from tests.gke.google_kinds import (
-    PROJECT_NUMBER,
-    Properties,
-    RefusedError,
-    api_of,
-    not_enabled,
-)
+from tests.gke.google_kinds import PROJECT_NUMBER, Properties, RefusedError, api_of, not_enabled
+from tests.gke.plugin_answers import abort, abort_initialising, as_dict, as_struct
 
 KINDS = {
     "gcp:projects/service:Service": "Api",
@@ -91,25 +85,31 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def Invoke(self, request: Any, context: Any) -> Any:
-        if request.tok != "gcp:organizations/getProject:getProject":
-            context.abort(grpc.StatusCode.UNIMPLEMENTED, f"the stand-in has no {request.tok}")
-        found = {"number": PROJECT_NUMBER, "projectId": self._project, "id": self._project}
+        args = as_dict(request.args)
+        found: Properties = {}
+        if request.tok == "gcp:organizations/getProject:getProject":
+            found = {"number": PROJECT_NUMBER, "projectId": self._project, "id": self._project}
+        elif request.tok == "gcp:compute/getAddress:getAddress":
+            place = f"projects/{self._project}/regions/{args['region']}"
+            found = self._google.read(f"{place}/addresses/{args['name']}") or {}
+        if not found:
+            abort(context, f"the stand-in has no {request.tok} for {args}")
         response = provider_pb2.InvokeResponse()
         getattr(response, "return").update(found)
         return response
 
     def Check(self, request: Any, context: Any) -> Any:
         kind = self._kind(request.urn, context)
-        olds, news = _dict(request.olds), _dict(request.news)
+        olds, news = as_dict(request.olds), as_dict(request.news)
         key = NAME_PROPERTY.get(kind, "name")
         if kind not in UNNAMED and key not in news:
             made = f"{request.name}-{request.randomSeed.hex()[:7]}"
             news |= {key: olds.get(key) or made, "__autonamed": True}
-        return provider_pb2.CheckResponse(inputs=_struct(news))
+        return provider_pb2.CheckResponse(inputs=as_struct(news))
 
     def Diff(self, request: Any, context: Any) -> Any:
         kind = self._kind(request.urn, context)
-        old, new = _dict(request.old_inputs), _dict(request.news)
+        old, new = as_dict(request.old_inputs), as_dict(request.news)
         paths = list(changes(old, new))
         replacing = [path for path in paths if replaces(kind, path)]
         kinds = provider_pb2.PropertyDiff
@@ -131,25 +131,25 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         )
 
     def Create(self, request: Any, context: Any) -> Any:
-        kind, props = self._kind(request.urn, context), _dict(request.properties)
+        kind, props = self._kind(request.urn, context), as_dict(request.properties)
         if request.preview:
             unknown = dict.fromkeys(COMPUTED.get(kind, ()), UNKNOWN)
             outputs = {**props, **unknown, **self._endpoint(kind, props, UNKNOWN)}
-            return provider_pb2.CreateResponse(properties=_struct(outputs))
+            return provider_pb2.CreateResponse(properties=as_struct(outputs))
         project = str(props.get("project") or self._project)
         name = props.get(NAME_PROPERTY.get(kind, "name"), props.get("service", ""))
         how = self._begin("create", kind, str(name), context)
         try:
             id_, computed = self._google.create(kind, project, props)
         except RefusedError as refusal:
-            _abort(context, f"error creating {kind}: {refusal}")
+            abort(context, f"error creating {kind}: {refusal}")
         endpoint = (self._folder / API_SERVER_FILE).read_text() if kind == "Cluster" else ""
         outputs = {**props, **computed, **self._endpoint(kind, props, endpoint)}
         if how == "hang after":
             self._hang()
-            _abort_initialising(context, id_, outputs, props)
+            abort_initialising(context, id_, outputs, props)
         self._google.note(f"created {kind} {name}")
-        return provider_pb2.CreateResponse(id=id_, properties=_struct(outputs))
+        return provider_pb2.CreateResponse(id=id_, properties=as_struct(outputs))
 
     def Read(self, request: Any, context: Any) -> Any:
         own = self._google.read(request.id)
@@ -161,7 +161,7 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
 
     def Update(self, request: Any, context: Any) -> Any:
         kind = self._kind(request.urn, context)
-        old, new = _dict(request.olds), _dict(request.news)
+        old, new = as_dict(request.olds), as_dict(request.news)
         outputs = {**{key: old[key] for key in COMPUTED.get(kind, ()) if key in old}, **new}
         if kind == "Cluster":
             dns = old["controlPlaneEndpointsConfig"]["dnsEndpointConfig"]
@@ -171,13 +171,13 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
             try:
                 self._google.update(request.id, new)
             except RefusedError as refusal:
-                _abort(context, f"error updating {kind}: {refusal}")
-        return provider_pb2.UpdateResponse(properties=_struct(outputs))
+                abort(context, f"error updating {kind}: {refusal}")
+        return provider_pb2.UpdateResponse(properties=as_struct(outputs))
 
     def Delete(self, request: Any, context: Any) -> Any:
-        kind, props = self._kind(request.urn, context), _dict(request.properties)
+        kind, props = self._kind(request.urn, context), as_dict(request.properties)
         if kind == "Cluster" and props.get("deletionProtection"):
-            _abort(
+            abort(
                 context,
                 "Cannot destroy cluster because deletion_protection is set to true. Set it"
                 " to false to proceed with cluster deletion.",
@@ -186,10 +186,10 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         try:
             self._google.delete(request.id, self._is_empty)
         except RefusedError as refusal:
-            _abort(context, f"error deleting {kind}: {refusal}")
+            abort(context, f"error deleting {kind}: {refusal}")
         if how == "hang after":
             self._hang()
-            _abort(context, f"error deleting {kind}: the wait for it was cancelled")
+            abort(context, f"error deleting {kind}: the wait for it was cancelled")
         self._google.note(f"deleted {kind} {request.id}")
         return empty_pb2.Empty()
 
@@ -212,15 +212,15 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         time.sleep(SECONDS.get(kind, 0.0) if verb != "update" else 0.0)
         how = self._google.fault(verb, kind)
         if how == "forbidden":
-            _abort(context, str(RefusedError(403, "forbidden", f"no permission to {verb} {name}")))
+            abort(context, str(RefusedError(403, "forbidden", f"no permission to {verb} {name}")))
         if how == "not enabled":
-            _abort(context, str(not_enabled(api_of(kind))))
+            abort(context, str(not_enabled(api_of(kind))))
         if how == "in use":
             message = f"The resource '{name}' is already being used by 'another'"
-            _abort(context, str(RefusedError(400, "resourceInUseByAnotherResource", message)))
+            abort(context, str(RefusedError(400, "resourceInUseByAnotherResource", message)))
         if how == "hang":
             self._hang()
-            _abort(context, f"error: the {verb} of {name} was cancelled")
+            abort(context, f"error: the {verb} of {name} was cancelled")
         return how
 
     def _hang(self) -> None:
@@ -231,37 +231,6 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         service = (self._folder / OBJECTS_FILE).read_text()
         answer = requests.get(f"{service}/storage/v1/b/{bucket}/o", timeout=10)
         return not answer.json().get("items")
-
-
-def _dict(struct: struct_pb2.Struct) -> Properties:
-    return cast(Properties, json_format.MessageToDict(struct))
-
-
-def _struct(values: Properties) -> struct_pb2.Struct:
-    return json_format.ParseDict(values, struct_pb2.Struct())
-
-
-def _abort(context: Any, message: str) -> NoReturn:
-    context.abort(grpc.StatusCode.UNKNOWN, message)
-    raise AssertionError  # abort raises
-
-
-def _abort_initialising(
-    context: Any, id_: str, outputs: Properties, inputs: Properties
-) -> NoReturn:
-    """The resource exists, and goes into the state as not yet initialised."""
-    failure = provider_pb2.ErrorResourceInitFailed(
-        id=id_,
-        properties=_struct(outputs),
-        reasons=["the wait for it was cancelled"],
-        inputs=_struct(inputs),
-    )
-    detail = any_pb2.Any()
-    detail.Pack(failure)
-    code = grpc.StatusCode.UNKNOWN
-    status = status_pb2.Status(code=code.value[0], message="cancelled", details=[detail])
-    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-    _abort(context, "cancelled")
 
 
 def main() -> None:

@@ -60,7 +60,9 @@ class LoadBalancers:
         with self._google.changing() as resources:
             resources.pop(f"forwardingRules/{uid}", None)
             resources.pop(f"firewalls/{uid}", None)
-        self._patch(_path(service), {"metadata": {"finalizers": None}})
+        path = _path(service)
+        self._patch(f"{path}/status", {"status": {"loadBalancer": {"ingress": None}}})
+        self._patch(path, {"metadata": {"finalizers": None}})
 
     def _static_address(self, ip: str) -> str | None:
         found = self._google.resources("Address").items()

@@ -18,7 +18,7 @@ from tests.gke.checks import (
     deployment,
     only,
 )
-from tests.gke.lab import Lab
+from tests.gke.lab import PROJECT, Lab
 from tests.processes import wait_until
 
 pytestmark = IN_THE_LAB
@@ -34,6 +34,12 @@ def uids(dev: Lab) -> dict[str, str]:
         *("autoscaling/v2/horizontalpodautoscalers", "networking.k8s.io/v1/networkpolicies"),
     )
     return {path: only(dev.get(path))["metadata"]["uid"] for path in one_of_each}
+
+
+def forwarded_address(dev: Lab) -> str | None:
+    """The reserved address of the load balancer, if it is one."""
+    (rule,) = dev.google.resources("ForwardingRule").values()
+    return rule["address"]
 
 
 def test_it_comes_up_once_follows_its_settings_and_goes_without_a_trace(dev: Lab) -> None:
@@ -169,3 +175,39 @@ def test_another_location_is_refused_before_anything_changes(dev: Lab) -> None:
     assert (dev.google.calls(), dev.google.resources()) == before
     dev.set(location="us-central1-c")
     assert_unchanged(dev.up(step="location restored"))
+
+
+def test_a_load_balancer_comes_and_goes_and_releases_its_static_address(dev: Lab) -> None:
+    dev.set(loadBalancerAddress="static")
+    dev.up(step="static address")
+    assert_serving(dev)
+    service = only(dev.get("v1/services"))["metadata"]["uid"]
+    (address,) = dev.google.resources("Address")
+    assert forwarded_address(dev) == address
+
+    dev.set(exposeModelServer=False)
+    dev.up(step="not exposed")
+    wait_until(lambda: not dev.google.resources("ForwardingRule"), "no load balancer")
+    dev.set(exposeModelServer=True)
+    dev.up(step="exposed again")
+    assert_serving(dev)
+    assert only(dev.get("v1/services"))["metadata"]["uid"] == service
+
+    dev.set(loadBalancerAddress="ephemeral")
+    dev.up(step="ephemeral address")
+    assert_serving(dev)
+    assert forwarded_address(dev) is None and not dev.google.resources("Address")
+    dev.down()
+    assert_nothing_left(dev)
+
+
+def test_an_address_of_ones_own_is_used_and_stays(dev: Lab) -> None:
+    address = f"projects/{PROJECT}/regions/us-central1/addresses/mine"
+    with dev.google.changing() as resources:
+        resources[address] = {"kind": "Address", "name": "mine", "address": "127.9.8.6"}
+    dev.set(loadBalancerAddress="mine")
+    dev.up(step="own address")
+    assert_serving(dev)
+    assert forwarded_address(dev) == address
+    dev.down()
+    assert dev.google.left() == [address]
