@@ -20,6 +20,8 @@ from render.recorder import ROOT
 from serving.workloads.rollout import RolloutProvider
 from tests.processes import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def provider_process(engine: str) -> Iterator[subprocess.Popen[str]]:

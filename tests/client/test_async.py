@@ -32,6 +32,8 @@ from client.stacks.discovery import PROJECT_ROOT
 from tests.client.fake_rpc import FakeRpc
 from tests.client.fake_serving import QUEUE_FULL, FakeServing, error
 
+pytestmark = pytest.mark.slow
+
 
 def test_requests_run_concurrently_and_results_keep_their_order(server: FakeServing) -> None:
     all_arrived = threading.Barrier(8, timeout=20)

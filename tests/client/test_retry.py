@@ -42,6 +42,8 @@ from tests.client.commands import CommandLine, Ran
 from tests.client.fake_rpc import FakeRpc
 from tests.client.fake_serving import MODEL_NAME, QUEUE_FULL, FakeServing, Reply, error
 
+pytestmark = pytest.mark.slow
+
 Generate = Callable[..., Ran]
 
 

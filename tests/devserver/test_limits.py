@@ -14,6 +14,8 @@ import pytest
 from tests.devserver.conftest import REST_TIMEOUT_MS
 from tests.devserver.processes import NAME, Answer, Server, wait_until
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 
 ENDLESS = 2_000_000_000

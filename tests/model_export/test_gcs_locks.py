@@ -20,6 +20,8 @@ from tests.model_export.conftest import TINY_SPEC
 from tests.model_export.fake_gcs import KEPT_UNTIL, FakeGcs, serving
 from tests.processes import LIMIT_SECONDS, wait_until
 
+pytestmark = pytest.mark.slow
+
 Model = tuple[Path, Manifest]
 URL = "gs://models-1/models/abc"
 LOCK = "models/.abc.lock"

@@ -18,6 +18,8 @@ from model_export.spec import (
     reported_profile,
 )
 
+pytestmark = pytest.mark.slow
+
 NOTHING = Shortcuts()
 SOME = Shortcuts(guided_fraction=0.5, cache_interval=2, first_whole_steps=2)
 ROWS = {"steps": [6, 1, 5, 6], "guidance": [4.0, 7.5, 1.0, 0.0], "seeds": [3, 1234, 0, -5]}

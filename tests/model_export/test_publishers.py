@@ -32,6 +32,8 @@ from tests.model_export.fake_gcs import FakeGcs, serving
 from tests.model_export.serving_loader import is_safe
 from tests.processes import LIMIT_SECONDS, wait_until
 
+pytestmark = pytest.mark.slow
+
 Model = tuple[Path, Manifest]
 FINGERPRINT = TINY_SPEC.fingerprint(TINY_WEIGHTS_SHA256)
 SPEC = json.dumps(TINY_SPEC.to_json())

@@ -26,6 +26,8 @@ from model_export.warmup import WARMUP_PATH
 from tests.model_export.keras_cv_reference import picture
 from tests.model_export.narrow_networks import narrow
 
+pytestmark = pytest.mark.slow
+
 SPEC = ModelSpec.for_family(
     "sd14", image_size=256, weights="random:3", sampler="ddim", steps=4, max_steps=5
 )

@@ -13,6 +13,8 @@ from model_export.token_count import token_count, truncation
 from tests.model_export.conftest import ROOT
 from tests.model_export.test_tokenizer import adversarial_prompts
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_count_is_the_graphs_on_adversarial_prompts(tokenizer: Any) -> None:
     import tensorflow as tf

@@ -14,6 +14,8 @@ import pytest
 from model_export.spec import MAX_PROMPT_BYTES
 from model_export.vocabulary import END_OF_TEXT, START_OF_TEXT, VocabularyError, vocabulary
 
+pytestmark = pytest.mark.slow
+
 RANDOM_PROMPTS = 5500
 ROWS_PER_CALL = 256
 LONG_PROMPT_LIMIT_SECONDS = 8.0

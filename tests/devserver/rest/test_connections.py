@@ -23,6 +23,8 @@ from devserver.rest.connection import ConnectionLimits
 from devserver.rest.http_server import HttpServer
 from tests.processes import free_ports, wait_until
 
+pytestmark = pytest.mark.slow
+
 QUICK = ConnectionLimits(
     connections=230,
     idle_seconds=1.0,

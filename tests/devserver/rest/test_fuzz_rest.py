@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from tests.devserver.fuzzing import assert_json_answer, assert_no_leak, assert_unharmed, fuzz, tries
 from tests.devserver.processes import NAME, Server
 
+pytestmark = pytest.mark.slow
+
 PREDICT = f"/v1/models/{NAME}:predict"
 
 numbers = st.integers() | st.integers(-3, 3) | st.floats() | st.floats(width=32)

@@ -10,6 +10,8 @@ import pytest
 from engine.project import workspace
 from tests.engine.pulumi_project import PulumiProject
 
+pytestmark = pytest.mark.slow
+
 
 def no_home() -> NoReturn:
     raise RuntimeError("Could not determine home directory.")

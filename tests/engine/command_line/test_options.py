@@ -6,6 +6,8 @@ import pytest
 
 from tests.engine.pulumi_project import PulumiProject
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_protected_resource_is_neither_deleted_nor_replaced(project: PulumiProject) -> None:
     project.program('a = Thing("a", kind="x", opts=Options(protect=True))\nThing("b")')

@@ -12,6 +12,8 @@ from engine.project.passphrase import Crypter
 from engine.values import Secret
 from tests.engine.pulumi_project import PulumiProject, Ran
 
+pytestmark = pytest.mark.slow
+
 SHOW_CONFIG = """
 import json
 from pathlib import Path

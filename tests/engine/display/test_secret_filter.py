@@ -11,6 +11,8 @@ from engine.project.passphrase import Crypter
 from engine.values import Secret
 from tests.engine.pulumi_project import PulumiProject
 
+pytestmark = pytest.mark.slow
+
 WORD = 'correct "horse" battery'
 SHORT = "xy"
 LEAKS = """

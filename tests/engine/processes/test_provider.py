@@ -11,6 +11,8 @@ import pytest
 from engine.processes.provider import failure_message
 from tests.engine.pulumi_project import PulumiProject
 
+pytestmark = pytest.mark.slow
+
 REFUSING_PROVIDER = """
 import grpc, sys, time
 from concurrent import futures

@@ -12,6 +12,8 @@ from engine.processes.loopback import with_direct_loopback
 from tests.engine.processes.refusing_proxy import RefusingProxy
 from tests.engine.pulumi_project import PulumiProject
 
+pytestmark = pytest.mark.slow
+
 LOOPBACK = "127.0.0.1,localhost,::1"
 
 

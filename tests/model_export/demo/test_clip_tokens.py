@@ -9,6 +9,8 @@ from model_export.demo import captions, clip_tokens, networks, scenes
 from model_export.demo.scenes import Scene, Shape
 from model_export.vocabulary import END_OF_TEXT, START_OF_TEXT
 
+pytestmark = pytest.mark.slow
+
 
 def test_tokens_are_those_of_kerascvs_tokenizer() -> None:
     from keras_cv.src.models.stable_diffusion.clip_tokenizer import SimpleTokenizer

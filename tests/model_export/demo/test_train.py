@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from model_export.demo import networks
 from model_export.demo.stage import Report, Stage, read_average
 
+pytestmark = pytest.mark.slow
+
 STEPS = 14
 
 

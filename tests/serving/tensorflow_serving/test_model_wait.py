@@ -33,7 +33,10 @@ OBJECT_PATH = "/storage/v1/b/models-1/o/models%2F0a1b%2F1%2Fsaved_model.pb?field
 READER, ROLE = "diffusion-serving/model-server", "roles/storage.objectViewer"
 UP = "make up STACK=mine"
 
-pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not on PATH")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not on PATH"),
+]
 
 
 @dataclass
