@@ -13,6 +13,7 @@ import yaml
 
 from tests.deploy.checkout import ROOT, Checkout, copy_checkout
 from tests.google_credentials import ACCOUNT, signed_in, token_server
+from tests.official_cli import cli_environment
 
 pytestmark = pytest.mark.slow
 
@@ -89,16 +90,8 @@ def test_a_typed_preview_says_the_line_too_and_plans_nothing(tmp_path: Path) -> 
     stack["config"]["diffusion-serving:allowedSourceRanges"] = "203.0.113.7/32"
     stack["config"]["diffusion-serving:modelFamily"] = "demo"
     path.write_text(yaml.safe_dump(stack))
-    (tmp_path / "backend").mkdir()
-    environment = {
-        **os.environ,
-        **IMPERSONATED,
-        "PULUMI_BACKEND_URL": f"file://{tmp_path}/backend",
-        "PULUMI_CONFIG_PASSPHRASE": "",
-        "PULUMI_HOME": str(tmp_path / "home"),
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-    }
+    environment = cli_environment(tmp_path) | IMPERSONATED
+    del environment["PYTHONPATH"]  # the checkout has the program's own code
 
     def pulumi(*command: str) -> subprocess.CompletedProcess[str]:
         arguments = ["pulumi", *command, "--non-interactive", "--color", "never"]

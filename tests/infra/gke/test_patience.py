@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from textwrap import dedent
 
@@ -13,6 +11,7 @@ import pytest
 
 from infra.gke import patience
 from infra.gke.patience import PATIENCE_SECONDS, PAUSE_SECONDS, awaited
+from tests.official_cli import cli_environment, write_program
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -161,20 +160,8 @@ PROGRAM = """
 def test_the_official_engine_tries_again_until_an_api_answers_but_not_for_ever(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "Pulumi.yaml").write_text(
-        f"name: trial\nruntime:\n  name: python\n  options: {{virtualenv: {sys.prefix}}}\n"
-    )
-    (tmp_path / "__main__.py").write_text(dedent(PROGRAM))
-    (tmp_path / "state").mkdir()
-    environment = {
-        **os.environ,
-        "PULUMI_BACKEND_URL": f"file://{tmp_path}/state",
-        "PULUMI_CONFIG_PASSPHRASE": "",
-        "PULUMI_HOME": str(tmp_path / "home"),
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-        "PYTHONPATH": str(ROOT),
-    }
+    write_program(tmp_path, "trial", dedent(PROGRAM))
+    environment = cli_environment(tmp_path)
 
     def run(*command: str) -> subprocess.CompletedProcess[str]:
         arguments = ["pulumi", *command, "--non-interactive", "--color", "never"]

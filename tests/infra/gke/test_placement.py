@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,8 @@ import pytest
 
 from infra.gke.placement import CLUSTER_TYPE, PlacementProvider, cluster_in, require_same
 from render.placeholders import PROJECT_ID
-from render.recorder import ROOT, Run
+from render.recorder import Run
+from tests.official_cli import cli_environment, write_program
 from tests.stacks import GKE_STACKS, needs, run_of
 
 PLACEMENT = "pulumi-python:dynamic/diffusion:Placement"
@@ -154,22 +154,10 @@ Pulumi = Callable[..., tuple[int, str]]
 def cli(tmp_path: Path) -> Pulumi:
     """The official CLI, with a program of a record, something regional, and maybe a cluster."""
     project = tmp_path / "project"
-    (tmp_path / "state").mkdir()
     project.mkdir()
-    (project / "Pulumi.yaml").write_text(
-        f"name: placed\nruntime:\n  name: python\n  options: {{virtualenv: {sys.prefix}}}\n"
-    )
-    (project / "__main__.py").write_text(PROGRAM)
+    write_program(project, "placed", PROGRAM)
     (project / "regional.py").write_text(REGIONAL_PROVIDER)
-    environment = {
-        **os.environ,
-        "PULUMI_BACKEND_URL": (tmp_path / "state").as_uri(),
-        "PULUMI_HOME": str(tmp_path / "home"),
-        "PULUMI_CONFIG_PASSPHRASE": "",
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-        "PYTHONPATH": str(ROOT),
-    }
+    environment = cli_environment(tmp_path)
 
     def run(location: str, *arguments: str) -> tuple[int, str]:
         cluster = "true" if location != "a" else "false"

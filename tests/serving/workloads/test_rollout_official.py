@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from render.recorder import ROOT
+from tests.official_cli import cli_environment, write_program
 from tests.processes import is_running, wait_until
 from tests.serving.kubernetes_api.api_stub import APPS, DEPLOYMENT, NAMESPACE, ApiStub, api_stub
 from tests.serving.workloads.cluster_objects import (
@@ -110,24 +108,11 @@ class Project:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A stack whose pods of revision r1 serve."""
     base = tmp_path_factory.mktemp("rollout")
-    folder, state = base / "project", base / "state"
+    folder = base / "project"
     folder.mkdir()
-    state.mkdir()
-    (folder / "Pulumi.yaml").write_text(
-        f"name: rolls\nruntime:\n  name: python\n  options: {{virtualenv: {sys.prefix}}}\n"
-    )
-    (folder / "__main__.py").write_text(PROGRAM)
-    environment = {
-        **os.environ,
-        "PULUMI_BACKEND_URL": state.as_uri(),
-        "PULUMI_HOME": str(base / "home"),
-        "PULUMI_CONFIG_PASSPHRASE": "",
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-        "PYTHONPATH": str(ROOT),
-    }
+    write_program(folder, "rolls", PROGRAM)
     with api_stub(base / "api") as stub:
-        found = Project(folder, stub, environment)
+        found = Project(folder, stub, cli_environment(base))
         found.run("r1", "stack", "init", "dev")
         found.show(SERVED)
         shown = found.run("r1", *UP)
