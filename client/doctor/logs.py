@@ -16,7 +16,6 @@ from client.doctor.pods import (
 )
 from client.doctor.rollout import Pod
 from client.errors import printable
-from client.stacks.discovery import NAMESPACE
 from client.stacks.tools import at, text_at
 
 LOG_LINES = 8
@@ -26,8 +25,8 @@ _READY = "ready to read"
 _LOG_CAUSES = (
     (
         re.compile(r"HTTP response code 40[13]|storage\.objects\.\w+ access|PERMISSION_DENIED"),
-        "the pod cannot read the bucket: grant access with `{make_up}`, then restart the pod, as "
-        "the server never retries a failed login: `kubectl delete pod -n {namespace} {pod}`",
+        "the pod cannot read the bucket: grant access with `{make_up}`; the server then starts "
+        "again by itself",
     ),
     (
         re.compile(r"libcurl code 6|Couldn't resolve host|Could not resolve host"),
@@ -81,7 +80,7 @@ def log_finding(pod: Pod, source: LogSource, text: str, make_up: str) -> Finding
     if source.container == SERVER and at(status, "ready") is not True:
         for pattern, cause in _LOG_CAUSES:
             if pattern.search(text):
-                advice = cause.format(namespace=NAMESPACE, pod=pod.name, make_up=make_up)
+                advice = cause.format(make_up=make_up)
                 return Finding("log", State.WRONG, f"{pod.title}: {advice}", lines)
     of_it = "" if source.container == SERVER else f"'s {source.container}"
     when = " before its last crash" if source.previous else ""

@@ -15,7 +15,7 @@ import httpx
 from serving.kubernetes_api.kubeconfig import Kubeconfig, load_client_certificate
 
 _REQUEST_SECONDS = 15
-_MOST_OBJECTS = 500
+_OBJECTS_AT_ONCE = 500
 _TRANSIENT = frozenset({408, 429, *range(500, 600)})
 
 
@@ -53,9 +53,15 @@ class KubernetesApi:
         return self._get(path, {})
 
     def list(self, path: str, **selectors: str) -> list[dict[str, Any]]:
-        """Objects, chosen by `labelSelector` and `fieldSelector`."""
-        found = self._get(path, {**selectors, "limit": str(_MOST_OBJECTS)})
-        return [] if found is None else found["items"]
+        """All objects, chosen by `labelSelector` and `fieldSelector`."""
+        query = {**selectors, "limit": str(_OBJECTS_AT_ONCE)}
+        objects: list[dict[str, Any]] = []
+        while found := self._get(path, query):
+            objects += found["items"]
+            query["continue"] = found["metadata"].get("continue") or ""
+            if not query["continue"]:
+                break
+        return objects
 
     def _get(self, path: str, query: Mapping[str, str]) -> dict[str, Any] | None:
         response = self._ask(path, query)

@@ -156,8 +156,7 @@ def test_no_pods_at_all_is_wrong(run: CommandLine, tools: StubTools) -> None:
     [
         (
             "Error executing an HTTP request: HTTP response code 403 with body '{",
-            f"grant access with `make up STACK=dev`, then restart the pod, as the server never "
-            f"retries a failed login: `kubectl delete pod -n diffusion-serving {POD}`",
+            "grant access with `make up STACK=dev`; the server then starts again by itself",
         ),
         ("Anonymous caller does not have storage.objects.get access", "cannot read the bucket"),
         ("FileSystemStoragePathSource encountered a filesystem access error: Could not find "

@@ -13,6 +13,7 @@ from infra.gke.identity import principal
 from infra.gke.kubeconfig import kubeconfig
 from render.placeholders import PROJECT_ID, PROJECT_NUMBER
 from render.recorder import Run, run_program
+from serving import timing
 from tests.stacks import GKE_STACKS, STACKS, goes_before, kubernetes_objects, needs, run_of
 
 OUTPUTS = {"endpoint", "grpcEndpoint", "modelName", "modelUri", "fingerprint", "limits"}
@@ -211,7 +212,7 @@ def test_draining_a_pool_is_bounded_and_has_time_for_its_pods_one_by_one(
     most = run.one("HorizontalPodAutoscaler").inputs["spec"]["maxReplicas"]
     for step in ("update", "delete"):
         allowed = 60 * int(pool.custom_timeouts[step].removesuffix("m"))
-        assert allowed > most * settings["requestTimeoutSeconds"]
+        assert allowed > most * timing.replace_seconds(settings["requestTimeoutSeconds"])
         assert allowed < 60 * 60 * 12
 
 

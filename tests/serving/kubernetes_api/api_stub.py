@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlparse
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -132,7 +133,16 @@ class ApiStub:
             found = found()
         if found is None:
             return 404, {"kind": "Status", "message": "not found"}
-        return 200, {"items": found} if isinstance(found, list) else found
+        return 200, _page(found, path) if isinstance(found, list) else found
+
+
+def _page(objects: list[Any], path: str) -> dict[str, Any]:
+    """A list in parts of `limit` objects, as the API server gives it."""
+    query = parse_qs(urlparse(path).query)
+    start, limit = int(query.get("continue", ["0"])[0]), int(query["limit"][0])
+    end = start + limit
+    left = {"continue": str(end)} if end < len(objects) else {}
+    return {"items": objects[start:end], "metadata": left}
 
 
 @contextlib.contextmanager

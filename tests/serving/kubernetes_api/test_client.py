@@ -27,6 +27,14 @@ def pods(stub: ApiStub, *, authority: bool = True) -> list[str]:
         return [pod["metadata"]["name"] for pod in api.list(PATH)]
 
 
+def test_a_long_list_is_read_to_its_end(stub: ApiStub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.kubernetes_api.client._OBJECTS_AT_ONCE", 2)
+    names = ["one", "two", "three", "four", "five"]
+    stub.objects[PATH] = [{"metadata": {"name": name}} for name in names]
+    assert pods(stub) == names
+    assert len(stub.requests) == 3
+
+
 def test_the_plugins_token_is_sent_and_the_plugin_is_told_the_cluster(stub: ApiStub) -> None:
     assert pods(stub) == ["one"]
     (told,) = stub.plugin_calls()
