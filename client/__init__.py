@@ -23,25 +23,23 @@
 
 from client.api import Client
 from client.asynchronous import AsyncClient
-from client.description import ModelDescription
-from client.errors import (
+from client.errors import NotExposedError, PictureFileError, StackOutputError
+from client.pictures.picture import Picture, SavedPicture
+from client.stacks.discovery import StackOutputs, read_stack
+from prediction.description import ModelDescription
+from prediction.endpoints import Protocol
+from prediction.errors import (
     ClientError,
     InputRefusedError,
     ModelLoadingError,
     ModelNotFoundError,
-    NotExposedError,
-    PictureFileError,
     QueueFullError,
     RequestTimeoutError,
-    StackOutputError,
     UnexpectedAnswerError,
     UnreachableError,
 )
-from client.limits import Limits, PictureRequest
-from client.pictures.picture import Picture, SavedPicture
-from client.stacks.discovery import StackOutputs, read_stack
-from client.transports.endpoints import Protocol
-from client.transports.transport import ModelState, ModelStatus
+from prediction.limits import Limits, PictureRequest
+from prediction.model_status import ModelState, ModelStatus
 
 __all__ = [
     "AsyncClient",

@@ -10,18 +10,19 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from client.description import Answers, ModelDescription, Served, judge
-from client.errors import ClientError, InputRefusedError
-from client.limits import Limits, PictureRequest, draw_seed, seconds_until
 from client.pictures.picture import Picture
 from client.stacks.advice import AdvisingTransport
 from client.stacks.discovery import read_stack
 from client.stacks.starting import is_running
 from client.transports.connecting import connected
-from client.transports.endpoints import Protocol, agreed_name, parse_address
-from client.transports.failures import Failures
-from client.transports.transport import STATUS_TIMEOUT_SECONDS, ModelStatus, Transport
+from client.transports.transport import Transport
 from model_export.spec import MODEL_NAME
+from prediction.description import Answers, ModelDescription, Served, judge
+from prediction.endpoints import Protocol, agreed_name, parse_address
+from prediction.errors import ClientError, InputRefusedError
+from prediction.failures import Failures
+from prediction.limits import Limits, PictureRequest, draw_seed, seconds_until
+from prediction.model_status import STATUS_TIMEOUT_SECONDS, ModelStatus
 
 TIMEOUT_MARGIN_SECONDS = 5.0
 """The client waits this much longer than the server, whose timeout message is more specific."""
@@ -221,7 +222,7 @@ class Client:
         started = time.monotonic()
         answer = self._transport.predict(request, self.bounded(timeout_seconds))
         self.notice(answer.fingerprint)
-        return answer.picture(request, time.monotonic() - started)
+        return Picture.of(answer, request, time.monotonic() - started)
 
     def bounded(self, timeout_seconds: float | None) -> float:
         """A request's time limit: the one given, but at most the client's own."""

@@ -7,11 +7,12 @@ from types import TracebackType
 from typing import Self
 
 from client.api import Client
-from client.description import ModelDescription, Served
-from client.limits import PictureRequest, draw_seed, seconds_until
 from client.pictures.picture import Picture
 from client.transports.connecting import connected_async
-from client.transports.transport import STATUS_TIMEOUT_SECONDS, AsyncTransport, ModelStatus
+from client.transports.transport import AsyncTransport
+from prediction.description import ModelDescription, Served
+from prediction.limits import PictureRequest, draw_seed, seconds_until
+from prediction.model_status import STATUS_TIMEOUT_SECONDS, ModelStatus
 
 MAX_IN_FLIGHT = 64
 
@@ -82,7 +83,7 @@ class AsyncClient:
         started = time.monotonic()
         answer = await self._connected().predict(request, timeout_seconds)
         self.client.notice(answer.fingerprint)
-        return answer.picture(request, time.monotonic() - started)
+        return Picture.of(answer, request, time.monotonic() - started)
 
     async def describe(self, timeout_seconds: float | None = None) -> ModelDescription | None:
         """As `Client.describe`."""

@@ -1,59 +1,12 @@
-"""The client's exceptions.
-
-Every message is one line for the user: what is wrong, where, what to do.
-"""
+"""The exceptions that only this client raises, beside those of `prediction.errors`."""
 
 from __future__ import annotations
 
-from enum import Enum, auto
-
-MAX_QUOTED_CHARACTERS = 300
-
-
-class Repeat(Enum):
-    """Whether the same request may be sent again after a failure."""
-
-    NEVER = auto()
-    """The next answer would be the same."""
-    FREELY = auto()
-    """Nothing was drawn: the server was full, loading, or not reached."""
-    SPARINGLY = auto()
-    """The connection was lost after the request had been sent. A model server does not notice, and
-    goes on drawing: every repetition makes it do the work once more."""
-
-
-class ClientError(Exception):
-    """The base class of everything that the client raises on purpose.
-
-    status: the server's HTTP status, such as "503", or gRPC code, such as "UNAVAILABLE"; empty if
-    no server responded. repeat: whether the request may be sent again, and not before
-    `retry_after_seconds` if the server set that.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: str = "",
-        repeat: Repeat = Repeat.NEVER,
-        retry_after_seconds: float = 0.0,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.repeat = repeat
-        self.retry_after_seconds = retry_after_seconds
-
-
-class InputRefusedError(ClientError):
-    """A value that the model does not accept, rejected here or by the server (HTTP 400)."""
+from prediction.errors import InputRefusedError, UnreachableError
 
 
 class PictureFileError(InputRefusedError):
     """A file or folder of pictures that cannot be read, or cannot be written to."""
-
-
-class UnreachableError(ClientError):
-    """No usable service: no connection, or one of the subclasses."""
 
 
 class StackOutputError(UnreachableError):
@@ -62,39 +15,3 @@ class StackOutputError(UnreachableError):
 
 class NotExposedError(StackOutputError):
     """The stack has a service, but none that can be reached from outside its cluster."""
-
-
-class ModelNotFoundError(UnreachableError):
-    """The server does not serve a model of this name."""
-
-
-class UnexpectedAnswerError(UnreachableError):
-    """The response is not one of TF Serving with this project's signatures."""
-
-
-class ModelLoadingError(ClientError):
-    """The server is up, but the model is not ready yet."""
-
-
-class QueueFullError(ClientError):
-    """The server's queue is full; the request was not run."""
-
-
-class RequestTimeoutError(ClientError):
-    """The picture was not finished within the client's or the server's time limit."""
-
-
-def one_line(text: str) -> str:
-    """Foreign text made fit to quote: one line, no control codes, limited length."""
-    line = printable(" ".join(text.split()))
-    if len(line) > MAX_QUOTED_CHARACTERS:
-        return line[:MAX_QUOTED_CHARACTERS] + "…"
-    return line
-
-
-def printable(text: str) -> str:
-    """`text` with control characters escaped, so that it is safe to print on a terminal."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )

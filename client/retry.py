@@ -15,8 +15,8 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from client.errors import ClientError, ModelLoadingError, Repeat, UnreachableError
-from client.limits import seconds_until
+from prediction.errors import ClientError, ModelLoadingError, Repeat, UnreachableError
+from prediction.limits import seconds_until
 
 if TYPE_CHECKING:
     from client.api import Client

@@ -16,21 +16,21 @@ from client.command_line.load import load
 from client.command_line.options import EXAMPLE_PROMPT, build_parser
 from client.command_line.service_status import print_status
 from client.doctor.finding import Finding
-from client.errors import (
-    ClientError,
-    InputRefusedError,
-    ModelLoadingError,
-    NotExposedError,
-    UnreachableError,
-    printable,
-)
+from client.errors import NotExposedError
 from client.exit_codes import EXIT_CODES, EXIT_DONE, EXIT_INTERRUPTED, exit_code
-from client.limits import PictureRequest, check_seed, draw_seed
 from client.pictures import picture as picture_files
 from client.pictures.picture import Picture
 from client.stacks.discovery import for_stack, make_command
-from client.transports.transport import not_ready
 from model_export.spec import RANDOM_WEIGHTS_MARK
+from prediction.errors import (
+    ClientError,
+    InputRefusedError,
+    ModelLoadingError,
+    UnreachableError,
+    printable,
+)
+from prediction.limits import PictureRequest, check_seed, draw_seed
+from prediction.model_status import not_ready
 
 FIRST_SEED = 1
 

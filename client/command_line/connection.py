@@ -11,11 +11,12 @@ from functools import partial
 
 from client.api import LOADING_SECONDS, Client
 from client.command_line.progress import QUIET_SECONDS, shown
-from client.errors import StackOutputError, printable
+from client.errors import StackOutputError
 from client.stacks.discovery import StackOutputs, read_stack
 from client.stacks.engine import LOCAL_STACK
 from client.stacks.starting import is_running
-from client.transports.endpoints import Protocol
+from prediction.endpoints import Protocol
+from prediction.errors import printable
 
 _POLL_SECONDS = 1.0
 

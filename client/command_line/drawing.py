@@ -10,10 +10,10 @@ from typing import TypedDict, TypeVar, Unpack
 
 from client.command_line.connection import Service
 from client.command_line.progress import Progress
-from client.errors import ClientError, ModelLoadingError, printable
-from client.limits import PictureRequest
 from client.pictures.picture import Picture
 from client.stacks.starting import USUAL_START_SECONDS, running_seconds
+from prediction.errors import ClientError, ModelLoadingError, printable
+from prediction.limits import PictureRequest
 
 T = TypeVar("T")
 

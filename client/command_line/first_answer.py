@@ -10,8 +10,8 @@ import time
 
 from client.api import Client
 from client.command_line.progress import QUIET_SECONDS, shown
-from client.errors import ClientError, RequestTimeoutError, UnreachableError
 from client.stacks.discovery import make_command
+from prediction.errors import ClientError, RequestTimeoutError, UnreachableError
 
 USUAL_SECONDS = 120.0
 LONGEST_SECONDS = 600.0

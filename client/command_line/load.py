@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 from client.api import Client
 from client.command_line import progress
 from client.command_line.connection import Service, connect
-from client.errors import InputRefusedError, PictureFileError, printable
+from client.errors import PictureFileError
 from client.exit_codes import EXIT_CODES, EXIT_DONE, EXIT_INTERRUPTED
-from client.limits import PictureRequest, check_seed
 from client.load.plan import (
     TUTORIAL_PROMPTS,
     Plan,
@@ -25,7 +24,9 @@ from client.load.plan import (
     one_after_another,
     staggered,
 )
-from client.transports.transport import not_ready
+from prediction.errors import InputRefusedError, printable
+from prediction.limits import PictureRequest, check_seed
+from prediction.model_status import not_ready
 
 if TYPE_CHECKING:
     from client.load.album import Album

@@ -7,12 +7,12 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from client.errors import printable
 from client.exit_codes import EXIT_CODES_HELP, EXIT_USAGE
 from client.stacks.engine import LOCAL_STACK
-from client.transports.endpoints import GRPC_EXAMPLE, REST_EXAMPLE, Protocol
 from console.invocation import started_as
 from model_export.spec import MODEL_NAME
+from prediction.endpoints import GRPC_EXAMPLE, REST_EXAMPLE, Protocol
+from prediction.errors import printable
 
 Run = Callable[[argparse.Namespace], int]
 AddOptions = Callable[[argparse.ArgumentParser], None]

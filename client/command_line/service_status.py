@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from client.api import Client
 from client.command_line.connection import Service
-from client.errors import ClientError, printable
 from client.stacks.discovery import for_stack
 from client.transports.metrics import NoMetricsError, ServerFigures, fetch
-from client.transports.transport import STATUS_TIMEOUT_SECONDS, ModelStatus
+from prediction.errors import ClientError, printable
+from prediction.model_status import STATUS_TIMEOUT_SECONDS, ModelStatus
 
 
 def print_status(service: Service, model: ModelStatus) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from client.doctor.finding import Finding, State
-from client.errors import printable
 from infra.local.server_record import running_server
+from prediction.errors import printable
 
 LOG_LINES = 8
 _CONNECT_SECONDS = 3.0

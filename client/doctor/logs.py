@@ -15,8 +15,8 @@ from client.doctor.pods import (
     last_end,
 )
 from client.doctor.rollout import Pod
-from client.errors import printable
 from client.stacks.tools import at, text_at
+from prediction.errors import printable
 
 LOG_LINES = 8
 

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Sequence
 
 from client.doctor.last_update import forget_advice, interrupted_finding
-from client.errors import StackOutputError, UnreachableError
+from client.errors import StackOutputError
 from client.exit_codes import EXIT_CODES, EXIT_DONE
 from client.stacks.discovery import make_command
 from client.stacks.state import read_state
 from console import run_command
 from console.invocation import started_as
+from prediction.errors import UnreachableError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

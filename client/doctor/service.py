@@ -5,9 +5,9 @@ from __future__ import annotations
 from client.api import Client
 from client.doctor.deployed import Deployed
 from client.doctor.finding import Finding, State
-from client.errors import ClientError, ModelLoadingError, one_line
 from client.stacks.discovery import PORT_FORWARD
-from client.transports.transport import STATUS_TIMEOUT_SECONDS, not_ready
+from prediction.errors import ClientError, ModelLoadingError, one_line
+from prediction.model_status import STATUS_TIMEOUT_SECONDS, not_ready
 
 
 def cluster_service(deployed: Deployed) -> Finding:

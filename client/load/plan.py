@@ -7,8 +7,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from client.errors import InputRefusedError
-from client.limits import PictureRequest
+from prediction.errors import InputRefusedError
+from prediction.limits import PictureRequest
 
 MAX_IN_FLIGHT = 1000
 """Each request in flight takes a thread."""

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from client.errors import InputRefusedError, PictureFileError
+from client.errors import PictureFileError
 from client.load.run import Outcome, Result
 from client.load.usage import Sample
+from prediction.errors import InputRefusedError
 
 _WIDTH_INCHES, _PANEL_INCHES, _DPI = 9.0, 2.2, 100
 

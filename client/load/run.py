@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from client.api import Client
-from client.errors import ClientError
 from client.exit_codes import exit_code
 from client.load.plan import Job, Plan
 from client.pictures.picture import Picture
 from client.retry import until_deadline
-from client.transports.endpoints import Protocol, protocol_of
+from prediction.endpoints import Protocol, protocol_of
+from prediction.errors import ClientError
 
 KeepPicture = Callable[[int, Picture], None]
 """Called with a request's number and picture, from any thread, one at a time."""

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from client.errors import one_line
 from client.stacks.cluster import POD_LABEL, kubeconfig_of
 from client.stacks.discovery import NAMESPACE, PROJECT_ROOT, StackOutputs
 from client.stacks.tools import ToolError, tool_output
-from client.transports.endpoints import is_loopback, normalize_endpoint
 from infra.local.server_record import running_server
+from prediction.endpoints import is_loopback, normalize_endpoint
+from prediction.errors import one_line
 
 PROCESS_SECONDS = 0.5
 FIRST_SAMPLE_SECONDS = 0.1

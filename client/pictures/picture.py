@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from client.errors import PictureFileError, UnexpectedAnswerError
-from client.limits import PictureRequest
-from client.pictures import png
+from client.errors import PictureFileError
 from model_export.spec import reported_profile
+from prediction import png
+from prediction.answer import Answer
+from prediction.errors import UnexpectedAnswerError
+from prediction.limits import PictureRequest
 
 MAX_SLUG_CHARACTERS = 48
 
@@ -40,6 +42,25 @@ class Picture:
     endpoint: str = ""
     negative_prompt_tokens: int = 0
     negative_prompt_truncated: bool = False
+
+    @classmethod
+    def of(cls, answer: Answer, request: PictureRequest, seconds: float) -> Picture:
+        """What came for `request`, which took `seconds`."""
+        return cls(
+            png=answer.png,
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            seed=answer.seed,
+            num_steps=answer.num_steps,
+            guidance_scale=request.guidance_scale,
+            prompt_tokens=answer.prompt_tokens,
+            truncated=answer.truncated,
+            fingerprint=answer.fingerprint,
+            seconds=seconds,
+            endpoint=answer.endpoint,
+            negative_prompt_tokens=answer.negative_prompt_tokens,
+            negative_prompt_truncated=answer.negative_prompt_truncated,
+        )
 
     def text(self) -> dict[str, str]:
         """The values that the file records, enough to reproduce the picture."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from client.description import Answers
-from client.errors import ClientError
-from client.limits import PictureRequest
 from client.stacks.discovery import for_stack
-from client.transports.transport import Answer, ModelStatus, Transport
+from client.transports.transport import Transport
+from prediction.answer import Answer
+from prediction.description import Answers
+from prediction.errors import ClientError
+from prediction.limits import PictureRequest
+from prediction.model_status import ModelStatus
 
 
 class AdvisingTransport:

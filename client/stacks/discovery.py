@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from client.errors import NotExposedError, StackOutputError, one_line
-from client.limits import Limits
+from client.errors import NotExposedError, StackOutputError
 from client.stacks.engine import LOCAL_STACK, ask_engine
-from client.transports.endpoints import REST_EXAMPLE, Protocol, normalize_endpoint
 from model_export.spec import MODEL_NAME, REST_PORT
+from prediction.endpoints import REST_EXAMPLE, Protocol, normalize_endpoint
+from prediction.errors import one_line
+from prediction.limits import Limits
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "diffusion-serving"
@@ -76,10 +78,18 @@ def read_stack(stack: str = LOCAL_STACK, root: Path = PROJECT_ROOT) -> StackOutp
         model_name=text("modelName", MODEL_NAME),
         fingerprint=one_line(text("fingerprint")),
         model_uri=one_line(text("modelUri")),
-        limits=Limits.from_output(cast("dict[str, object]", limits)),
+        limits=limits_of(cast("dict[str, object]", limits)),
         bucket=one_line(text("bucket")),
         kubeconfig_command=one_line(text("kubeconfigCommand")),
     )
+
+
+def limits_of(output: Mapping[str, object]) -> Limits:
+    """The stack's output `limits`. Raises StackOutputError."""
+    try:
+        return Limits().updated(output)
+    except ValueError as error:
+        raise StackOutputError(f"the stack's output limits.{error}") from None
 
 
 def make_command(goal: str, stack: str) -> str:

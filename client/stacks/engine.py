@@ -15,7 +15,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from client.errors import InputRefusedError, StackOutputError, one_line
+from client.errors import StackOutputError
+from prediction.errors import InputRefusedError, one_line
 
 LOCAL_STACK = "local"
 ENGINE_TIMEOUT_SECONDS = 60.0

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from client.errors import StackOutputError, one_line
+from client.errors import StackOutputError
 from client.stacks.discovery import PROJECT_ROOT, make_command
 from client.stacks.engine import ask_engine, engine_command
 from client.stacks.tools import at, list_at, text_at
+from prediction.errors import one_line
 
 CLUSTER = "gcp:container/cluster:Cluster"
 NODE_POOL = "gcp:container/nodePool:NodePool"

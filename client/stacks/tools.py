@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from client.errors import one_line
+from prediction.errors import one_line
 
 TOOL_TIMEOUT_SECONDS = 60.0
 

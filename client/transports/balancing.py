@@ -9,16 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from client.description import Answers
-from client.errors import UnreachableError
-from client.limits import PictureRequest
-from client.transports.transport import (
-    Answer,
-    AsyncTransport,
-    ModelState,
-    ModelStatus,
-    Transport,
-)
+from client.transports.transport import AsyncTransport, Transport
+from prediction.answer import Answer
+from prediction.description import Answers
+from prediction.errors import UnreachableError
+from prediction.limits import PictureRequest
+from prediction.model_status import ModelState, ModelStatus
 
 T = TypeVar("T")
 

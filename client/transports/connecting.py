@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from client.errors import InputRefusedError
 from client.transports.balancing import AsyncLeastLoaded, LeastLoaded
-from client.transports.endpoints import Protocol, protocol_of
 from client.transports.transport import AsyncTransport, Transport
+from prediction.endpoints import Protocol, protocol_of
+from prediction.errors import InputRefusedError
 
 
 def connected(endpoints: Sequence[str], model_name: str) -> Transport:
@@ -39,7 +39,7 @@ def _transport(endpoint: str, model_name: str) -> Transport:
 
 def _async_transport(endpoint: str, model_name: str) -> AsyncTransport:
     if protocol_of(endpoint) is Protocol.GRPC:
-        from client.transports.rpc_async import AsyncGrpcTransport
+        from prediction.rpc_async import AsyncGrpcTransport
 
         return AsyncGrpcTransport(endpoint, model_name)
     from client.transports.rest_async import AsyncRestTransport

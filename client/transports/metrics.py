@@ -11,9 +11,9 @@ from http import HTTPStatus
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from client.errors import ClientError, one_line
-from client.transports.endpoints import Protocol, normalize_endpoint, protocol_of
 from model_export.spec import METRICS_PATH
+from prediction.endpoints import Protocol, normalize_endpoint, protocol_of
+from prediction.errors import ClientError, one_line
 
 if TYPE_CHECKING:
     from prometheus_client.samples import Sample

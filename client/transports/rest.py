@@ -14,11 +14,6 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from client.description import Answers
-from client.errors import ClientError
-from client.limits import PictureRequest
-from client.transports.endpoints import Protocol, is_loopback, normalize_endpoint, not_an_endpoint
-from client.transports.failures import Failures, NotServedError, causes_of, reason_in
 from client.transports.keep_alive import KEEP_ALIVE
 from client.transports.rest_messages import (
     CONNECT_TIMEOUT_SECONDS,
@@ -27,8 +22,14 @@ from client.transports.rest_messages import (
     RestMessages,
     retry_after_seconds,
 )
-from client.transports.tls import accepts_tls, is_wrong_protocol
-from client.transports.transport import STATUS_TIMEOUT_SECONDS, Answer, ModelStatus
+from prediction.answer import Answer
+from prediction.description import Answers
+from prediction.endpoints import Protocol, is_loopback, normalize_endpoint, not_an_endpoint
+from prediction.errors import ClientError
+from prediction.failures import Failures, NotServedError, causes_of, reason_in
+from prediction.limits import PictureRequest
+from prediction.model_status import STATUS_TIMEOUT_SECONDS, ModelStatus
+from prediction.tls import accepts_tls, is_wrong_protocol
 
 T = TypeVar("T")
 

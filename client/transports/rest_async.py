@@ -8,11 +8,6 @@ from typing import Any, TypeVar
 
 import httpx
 
-from client.description import Answers
-from client.errors import ClientError
-from client.limits import PictureRequest
-from client.transports.endpoints import Protocol, is_loopback, normalize_endpoint, not_an_endpoint
-from client.transports.failures import Failures, NotServedError, causes_of, reason_in
 from client.transports.keep_alive import KEEP_ALIVE
 from client.transports.rest_messages import (
     CONNECT_TIMEOUT_SECONDS,
@@ -21,8 +16,14 @@ from client.transports.rest_messages import (
     RestMessages,
     retry_after_seconds,
 )
-from client.transports.tls import accepts_tls_async, greeting, is_wrong_protocol, trusted
-from client.transports.transport import STATUS_TIMEOUT_SECONDS, Answer, ModelStatus
+from prediction.answer import Answer
+from prediction.description import Answers
+from prediction.endpoints import Protocol, is_loopback, normalize_endpoint, not_an_endpoint
+from prediction.errors import ClientError
+from prediction.failures import Failures, NotServedError, causes_of, reason_in
+from prediction.limits import PictureRequest
+from prediction.model_status import STATUS_TIMEOUT_SECONDS, ModelStatus
+from prediction.tls import accepts_tls_async, greeting, is_wrong_protocol, trusted
 
 T = TypeVar("T")
 

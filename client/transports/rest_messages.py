@@ -13,12 +13,12 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from client import description
-from client.errors import ClientError, Repeat, one_line
-from client.limits import PictureRequest
-from client.pictures import png
-from client.transports.failures import Failures, NotServedError
-from client.transports.transport import Answer, ModelStatus, model_status_of
+from prediction import description, png
+from prediction.answer import Answer
+from prediction.errors import ClientError, Repeat, one_line
+from prediction.failures import Failures, NotServedError
+from prediction.limits import PictureRequest
+from prediction.model_status import ModelStatus, model_status_of
 
 T = TypeVar("T")
 

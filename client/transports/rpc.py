@@ -11,12 +11,14 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from client.description import Answers
-from client.errors import ClientError
-from client.limits import PictureRequest
-from client.transports.endpoints import Protocol, normalize_endpoint
-from client.transports.failures import Failures, NotServedError
-from client.transports.rpc_messages import (
+from prediction.answer import Answer
+from prediction.description import Answers
+from prediction.endpoints import Protocol, normalize_endpoint
+from prediction.errors import ClientError
+from prediction.failures import Failures, NotServedError
+from prediction.limits import PictureRequest
+from prediction.model_status import STATUS_TIMEOUT_SECONDS, ModelStatus
+from prediction.rpc_messages import (
     MAX_ANSWER_BYTES,
     PREDICT,
     STATUS,
@@ -25,8 +27,7 @@ from client.transports.rpc_messages import (
     ended_at_once,
     grpc,
 )
-from client.transports.tls import accepts_tls
-from client.transports.transport import STATUS_TIMEOUT_SECONDS, Answer, ModelStatus
+from prediction.tls import accepts_tls
 
 
 class GrpcTransport:

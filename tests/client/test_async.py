@@ -27,8 +27,8 @@ from client import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from client.description import Served
 from client.stacks.discovery import PROJECT_ROOT
+from prediction.description import Served
 from tests.client.fake_rpc import FakeRpc
 from tests.client.fake_serving import QUEUE_FULL, FakeServing, error
 

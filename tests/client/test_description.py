@@ -17,10 +17,10 @@ from client import (
     ModelLoadingError,
     UnreachableError,
 )
-from client.description import DescriptionError, Served, judge, read
-from client.errors import QueueFullError
 from model_export.description import description
 from model_export.spec import ModelSpec
+from prediction.description import DescriptionError, Served, judge, read
+from prediction.errors import QueueFullError
 from tests.client.commands import CommandLine
 from tests.client.fake_rpc import FakeRpc
 from tests.client.fake_serving import DESCRIPTION, FakeServing
@@ -68,7 +68,10 @@ def test_the_models_limits_are_those_that_count(endpoint: str, server: FakeServi
         with pytest.raises(InputRefusedError, match="from 1 to 40, not 41"):
             client.prepare("x", num_steps=41)
         assert client.prepare("x").num_steps == 30
-        assert (client.limits.image_size, client.limits.default_guidance_scale) == (384, 7.5)
+        assert (client.limits.image_size, client.limits.default_guidance_scale) == (
+            384,
+            7.5,
+        )
         # The model does not know these two: the server's settings.
         assert (client.limits.queue, client.limits.request_timeout_seconds) == (3, 9.0)
 

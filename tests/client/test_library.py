@@ -18,11 +18,12 @@ from client import (
     PictureRequest,
     QueueFullError,
 )
-from client.description import Answers
 from client.exit_codes import EXIT_CODES, exit_code
-from client.stacks.discovery import PROJECT_ROOT
-from client.transports.transport import Answer, ModelStatus
+from client.stacks.discovery import PROJECT_ROOT, limits_of
 from model_export.spec import SEED_LIMIT
+from prediction.answer import Answer
+from prediction.description import Answers
+from prediction.model_status import ModelStatus
 from tests.client.fake_serving import (
     DESCRIPTION,
     FINGERPRINT,
@@ -131,7 +132,7 @@ def test_help_has_an_example_and_the_exit_codes() -> None:
 
 
 def test_the_stacks_negative_prompt_is_used_unless_another_is_given(server: FakeServing) -> None:
-    limits = Limits.from_output({"defaultNegativePrompt": "blurry"})
+    limits = limits_of({"defaultNegativePrompt": "blurry"})
     client = Client(server.endpoint, limits=limits)
     assert client.prepare("a circle").negative_prompt == "blurry"
     assert client.prepare("a circle", negative_prompt="").negative_prompt == ""

@@ -32,12 +32,12 @@ from client import (
 )
 from client.api import LOADING_SECONDS
 from client.command_line.progress import Progress
-from client.description import Served
-from client.errors import Repeat
 from client.retry import until_deadline
 from client.stacks import starting
 from client.transports.rest_messages import retry_after_seconds
 from infra.local.server_process import READY_TIMEOUT_SECONDS
+from prediction.description import Served
+from prediction.errors import Repeat
 from tests.client.commands import CommandLine, Ran
 from tests.client.fake_rpc import FakeRpc
 from tests.client.fake_serving import MODEL_NAME, QUEUE_FULL, FakeServing, Reply, error

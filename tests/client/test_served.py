@@ -16,8 +16,8 @@ from client.load.plan import at_a_time
 from client.load.run import Load, Outcome
 from client.load.summary import Summary, summarize
 from client.transports import metrics
-from client.transports.endpoints import normalize_endpoint
 from model_export.spec import METRICS_PATH
+from prediction.endpoints import normalize_endpoint
 from serving.tensorflow_serving.batching import batching_parameters
 from tests.client import served_model
 from tests.client.commands import CommandLine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from client.pictures import png
+from prediction import png
 from tests.client.commands import CommandLine
 from tests.client.fake_serving import FakeServing, picture_png
 

@@ -12,8 +12,8 @@ import pytest
 
 from client.doctor.examination import examine, verdict
 from client.doctor.finding import Finding, State
-from client.errors import ClientError
 from infra.local.server_record import ServerRecord
+from prediction.errors import ClientError
 from tests.client.fake_serving import FINGERPRINT, FakeServing
 from tests.client.stub_tools import StubTools
 

@@ -7,7 +7,6 @@ import random
 
 import pytest
 
-from client.limits import PictureRequest
 from client.load.plan import (
     TUTORIAL_PROMPTS,
     Plan,
@@ -19,6 +18,7 @@ from client.load.plan import (
 from client.load.plot import steps_in_flight
 from client.load.run import Outcome, Result
 from client.load.summary import PERCENTAGES, as_document, as_text, histogram, percentile, summarize
+from prediction.limits import PictureRequest
 
 
 def requests(count: int) -> list[PictureRequest]:

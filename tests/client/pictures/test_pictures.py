@@ -17,7 +17,7 @@ from PIL import Image, PngImagePlugin
 
 from client import Picture, PictureFileError
 from client.pictures import picture as picture_files
-from client.pictures import png as png_chunks
+from prediction import png as png_chunks
 from tests.client.fake_serving import picture_png
 
 PNG = picture_png({"seed": 1})

@@ -13,7 +13,7 @@ import pytest
 from client import Client, InputRefusedError, Limits, StackOutputError, read_stack
 from client.stacks.discovery import PROJECT_ROOT, for_stack
 from client.stacks.engine import engine_command, stack_environment
-from client.transports.failures import Failures
+from prediction.failures import Failures
 from tests.client.commands import CommandLine
 from tests.client.fake_serving import FakeServing
 

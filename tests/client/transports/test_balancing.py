@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from client import Client, InputRefusedError, ModelState, PictureRequest, UnreachableError
-from client.description import Answers
 from client.transports.balancing import LeastLoaded
-from client.transports.transport import Answer, ModelStatus
+from prediction.answer import Answer
+from prediction.description import Answers
+from prediction.model_status import ModelStatus
 from tests.client.fake_serving import FakeServing
 
 REQUEST = PictureRequest("x", "", 1, 3.0, 1)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from client.errors import one_line
 from client.transports.metrics import Histogram, read
+from prediction.errors import one_line
 from tests.client.commands import CommandLine
 from tests.client.fake_serving import MODEL_NAME, FakeServing
 

@@ -30,7 +30,7 @@ from client import (
     UnreachableError,
 )
 from client.stacks.discovery import PROJECT_ROOT
-from client.transports.endpoints import normalize_endpoint
+from prediction.endpoints import normalize_endpoint
 from tests.client.commands import CommandLine
 from tests.client.fake_rpc import FakeRpc
 from tests.client.fake_serving import QUEUE_FULL, FakeServing, document, error

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from client import Client, ClientError, InputRefusedError
-from client.errors import Repeat
+from prediction.errors import Repeat
 from tests.client.commands import CommandLine
 from tests.client.fake_rpc import FakeRpc
 from tests.client.fake_serving import MODEL_NAME, FakeServing

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from client.errors import ClientError, InputRefusedError, one_line
-from client.limits import Limits, PictureRequest
+from prediction.errors import ClientError, InputRefusedError, one_line
+from prediction.limits import Limits, PictureRequest
 
 SIGNATURE, INPUT, OUTPUT = "describe", "query", "description"
 FORMAT = 1

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
-from client.errors import InputRefusedError, StackOutputError, one_line
 from model_export.spec import (
     MAX_GUIDANCE_SCALE,
     MAX_PROMPT_BYTES,
@@ -16,6 +15,7 @@ from model_export.spec import (
     SEED_LIMIT,
     ModelSpec,
 )
+from prediction.errors import InputRefusedError, one_line
 
 MIN_GUIDANCE_SCALE = 1.0
 """At 1 guidance has no effect; below 1 it would push the picture away from the prompt."""
@@ -49,14 +49,6 @@ class Limits:
     default_negative_prompt: str = ModelSpec.negative_prompt
     queue: int = 8
     request_timeout_seconds: float = 60.0
-
-    @classmethod
-    def from_output(cls, values: Mapping[str, object]) -> Limits:
-        """The stack's output `limits`."""
-        try:
-            return cls().updated(values)
-        except ValueError as error:
-            raise StackOutputError(f"the stack's output limits.{error}") from None
 
     def updated(self, values: Mapping[str, object]) -> Limits:
         """These limits with `values`, named in camelCase. Unknown names are ignored.

@@ -12,14 +12,14 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its C core would write to sta
 import grpc
 from google.protobuf.message import DecodeError
 
-from client import description
-from client.errors import ClientError, one_line
-from client.limits import PictureRequest
-from client.pictures import png
-from client.transports.endpoints import is_loopback
-from client.transports.failures import Failures, NotServedError
-from client.transports.tensors import VALUE_FIELDS, optional_value_of, value_of
-from client.transports.transport import Answer, ModelStatus, model_status_of
+from prediction import description, png
+from prediction.answer import Answer
+from prediction.endpoints import is_loopback
+from prediction.errors import ClientError, one_line
+from prediction.failures import Failures, NotServedError
+from prediction.limits import PictureRequest
+from prediction.model_status import ModelStatus, model_status_of
+from prediction.tensors import VALUE_FIELDS, optional_value_of, value_of
 from tfserving.model_status_pb2 import (
     GetModelStatusRequest,
     GetModelStatusResponse,

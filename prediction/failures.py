@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from client.errors import (
+from prediction.endpoints import (
+    GRPC_EXAMPLE,
+    REST_EXAMPLE,
+    Protocol,
+    is_loopback,
+    protocol_of,
+    with_scheme,
+)
+from prediction.errors import (
     ClientError,
     InputRefusedError,
     ModelLoadingError,
@@ -21,15 +29,7 @@ from client.errors import (
     UnreachableError,
     one_line,
 )
-from client.transports.endpoints import (
-    GRPC_EXAMPLE,
-    REST_EXAMPLE,
-    Protocol,
-    is_loopback,
-    protocol_of,
-    with_scheme,
-)
-from client.transports.transport import ModelStatus, loading, not_ready
+from prediction.model_status import ModelStatus, loading, not_ready
 
 
 class NotServedError(Exception):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import unquote, urlsplit
 
-from client.errors import InputRefusedError, one_line
+from prediction.errors import InputRefusedError, one_line
 
 LOOPBACK_HOSTS = ("localhost", "::1")
 GRPC_SCHEME = "grpc://"

@@ -1,0 +1,1 @@
+"""The web service: jobs, progress, and the APIs that people already use."""
