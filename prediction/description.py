@@ -15,6 +15,8 @@ from prediction.limits import Limits, PictureRequest
 
 SIGNATURE, INPUT, OUTPUT = "describe", "query", "description"
 FORMAT = 1
+BEGIN, ADVANCE, FINISH = "begin", "advance", "finish"
+"""The signatures that draw a picture in chunks."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,13 @@ class ModelDescription:
     samplers: tuple[str, ...]
     licence: str
     limits: Limits
+    signatures: tuple[str, ...] = ()
+    """Empty for an export that does not name them."""
+
+    @property
+    def draws_in_chunks(self) -> bool:
+        """Whether a picture can be drawn some steps at a time."""
+        return {BEGIN, ADVANCE, FINISH} <= set(self.signatures)
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,7 @@ def read(text: str, assumed: Limits) -> ModelDescription:
             samplers=tuple(one_line(_text(name)) for name in document["samplers"]),
             licence=one_line(_text(document["licence"])),
             limits=assumed.updated(document["limits"]),
+            signatures=tuple(one_line(_text(name)) for name in document.get("signatures", ())),
         )
     except DescriptionError:
         raise

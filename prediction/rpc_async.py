@@ -6,7 +6,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from prediction.answer import Answer
+from prediction.answer import Advanced, Answer, Begun
 from prediction.description import Answers
 from prediction.endpoints import Protocol, normalize_endpoint
 from prediction.errors import ClientError
@@ -42,6 +42,20 @@ class AsyncGrpcTransport:
     async def predict(self, request: PictureRequest, timeout_seconds: float) -> Answer:
         message = self._messages.predict_message(request)
         return self._messages.answer(await self._predict(message, timeout_seconds))
+
+    async def begin(self, request: PictureRequest, timeout_seconds: float) -> Begun:
+        message = self._messages.begin_message(request)
+        return self._messages.begun(await self._predict(message, timeout_seconds))
+
+    async def advance(
+        self, state: bytes, context: bytes, steps: int, timeout_seconds: float
+    ) -> Advanced:
+        message = self._messages.advance_message(state, context, steps)
+        return self._messages.advanced(await self._predict(message, timeout_seconds))
+
+    async def finish(self, state: bytes, timeout_seconds: float) -> bytes:
+        message = self._messages.finish_message(state)
+        return self._messages.finished(await self._predict(message, timeout_seconds))
 
     async def describe(self, timeout_seconds: float) -> Answers:
         message = self._messages.describe_message()

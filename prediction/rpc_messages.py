@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import struct
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its C core would write to standard error
 
@@ -13,7 +14,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from prediction import description, png
-from prediction.answer import Answer
+from prediction.answer import Advanced, Answer, Begun
 from prediction.endpoints import is_loopback
 from prediction.errors import ClientError, one_line
 from prediction.failures import Failures, NotServedError
@@ -26,11 +27,23 @@ from tfserving.model_status_pb2 import (
     ModelVersionStatus,
 )
 from tfserving.predict_pb2 import PredictRequest, PredictResponse
-from tfserving.tensor_pb2 import DT_BOOL, DT_FLOAT, DT_INT32, DT_INT64, DT_STRING, DataType
+from tfserving.tensor_pb2 import (
+    DT_BOOL,
+    DT_FLOAT,
+    DT_INT32,
+    DT_INT64,
+    DT_STRING,
+    DataType,
+    TensorProto,
+)
+
+T = TypeVar("T")
 
 MAX_ANSWER_BYTES = 64 * 2**20
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
+
+_Row = dict[str, TensorProto]
 
 _STATES = {int(number): name for name, number in ModelVersionStatus.State.items()}
 
@@ -67,8 +80,25 @@ class RpcMessages:
         self._fail = Failures(endpoint, model_name)
 
     def predict_message(self, request: PictureRequest) -> bytes:
+        return self._picture_message("serving_default", request)
+
+    def begin_message(self, request: PictureRequest) -> bytes:
+        return self._picture_message(description.BEGIN, request)
+
+    def advance_message(self, state: bytes, context: bytes, steps: int) -> bytes:
         return self._predict_message(
-            "serving_default",
+            description.ADVANCE,
+            ("state", DT_STRING, state),
+            ("context", DT_STRING, context),
+            ("steps", DT_INT32, steps),
+        )
+
+    def finish_message(self, state: bytes) -> bytes:
+        return self._predict_message(description.FINISH, ("state", DT_STRING, state))
+
+    def _picture_message(self, signature: str, request: PictureRequest) -> bytes:
+        return self._predict_message(
+            signature,
             ("prompt", DT_STRING, request.prompt.encode()),
             ("negative_prompt", DT_STRING, request.negative_prompt.encode()),
             ("num_steps", DT_INT32, request.num_steps),
@@ -110,30 +140,48 @@ class RpcMessages:
 
     def answer(self, content: bytes) -> Answer:
         """The picture in a response. Raises UnexpectedAnswerError."""
+        return self._read(
+            content,
+            "no picture",
+            lambda row: Answer(png=_picture(row), endpoint=self._endpoint, **_described(row)),
+        )
+
+    def begun(self, content: bytes) -> Begun:
+        """The state before the first step. Raises as `answer`."""
+        return self._read(
+            content,
+            "no state of a picture",
+            lambda row: Begun(
+                state=value_of(row["state"], DT_STRING),
+                context=value_of(row["context"], DT_STRING),
+                **_described(row),
+            ),
+        )
+
+    def advanced(self, content: bytes) -> Advanced:
+        """The state some steps later. Raises as `answer`."""
+        return self._read(
+            content,
+            "no state of a picture",
+            lambda row: Advanced(
+                state=value_of(row["state"], DT_STRING),
+                step=value_of(row["step"], DT_INT32),
+                num_steps=value_of(row["num_steps"], DT_INT32),
+                preview=value_of(row["preview"], DT_STRING),
+            ),
+        )
+
+    def finished(self, content: bytes) -> bytes:
+        """The picture of a state, as PNG. Raises as `answer`."""
+        return self._read(content, "no picture", _picture)
+
+    def _read(self, content: bytes, problem: str, read: Callable[[_Row], T]) -> T:
         try:
             # A dict: a protobuf map makes an entry for a key that is missing.
-            row = dict(PredictResponse.FromString(content).outputs)
-            image = value_of(row["image_bytes"], DT_STRING)
-            png.check(image)
-            return Answer(
-                png=image,
-                seed=value_of(row["seed"], DT_INT64),
-                num_steps=value_of(row["num_steps"], DT_INT32),
-                prompt_tokens=value_of(row["prompt_tokens"], DT_INT32),
-                truncated=value_of(row["truncated"], DT_BOOL),
-                # A model from an older export does not say these two.
-                negative_prompt_tokens=optional_value_of(
-                    row.get("negative_prompt_tokens"), DT_INT32, 0
-                ),
-                negative_prompt_truncated=optional_value_of(
-                    row.get("negative_prompt_truncated"), DT_BOOL, False
-                ),
-                fingerprint=one_line(value_of(row["fingerprint"], DT_STRING).decode()),
-                endpoint=self._endpoint,
-            )
+            return read(dict(PredictResponse.FromString(content).outputs))
         except (DecodeError, ValueError, LookupError, TypeError, struct.error):
             raise self._fail.unexpected(
-                "no picture", f"{len(content)} bytes", grpc.StatusCode.OK.name
+                problem, f"{len(content)} bytes", grpc.StatusCode.OK.name
             ) from None
 
     def model_status(self, content: bytes) -> ModelStatus:
@@ -208,6 +256,28 @@ class RpcMessages:
         if _LOST.search(message):
             return self._fail.lost(cause)
         return None
+
+
+def _picture(row: _Row) -> bytes:
+    image = value_of(row["image_bytes"], DT_STRING)
+    png.check(image)
+    return image
+
+
+def _described(row: _Row) -> dict[str, Any]:
+    """What a row says beside its picture or state."""
+    return {
+        "seed": value_of(row["seed"], DT_INT64),
+        "num_steps": value_of(row["num_steps"], DT_INT32),
+        "prompt_tokens": value_of(row["prompt_tokens"], DT_INT32),
+        "truncated": value_of(row["truncated"], DT_BOOL),
+        # A model from an older export does not say these two.
+        "negative_prompt_tokens": optional_value_of(row.get("negative_prompt_tokens"), DT_INT32, 0),
+        "negative_prompt_truncated": optional_value_of(
+            row.get("negative_prompt_truncated"), DT_BOOL, False
+        ),
+        "fingerprint": one_line(value_of(row["fingerprint"], DT_STRING).decode()),
+    }
 
 
 def ended_at_once(error: grpc.RpcError) -> bool:
