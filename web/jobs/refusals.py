@@ -1,0 +1,66 @@
+"""Why a job is not taken, or ends without its pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 1, 60
+"""OpenAI's JavaScript SDK ignores a Retry-After above a minute, and its Python SDK above two."""
+
+
+class Reason(StrEnum):
+    """What went wrong, as a word that programs may compare."""
+
+    INVALID = "invalid_request"
+    """A value that the model or the service does not take."""
+    TOO_COSTLY = "too_costly"
+    FULL = "queue_full"
+    DRAINING = "shutting_down"
+    LOADING = "model_loading"
+    UNREACHABLE = "model_server_unreachable"
+    LOST = "model_server_lost"
+    """It went away while it drew, and did not come back in time."""
+    FAILED = "model_server_failed"
+    """It answered with an error that is nobody's fault but its own."""
+    TOO_LATE = "deadline_exceeded"
+    CANCELLED = "cancelled"
+
+
+RETRYABLE = frozenset(
+    {
+        *(Reason.FULL, Reason.DRAINING, Reason.LOADING, Reason.UNREACHABLE, Reason.LOST),
+        Reason.TOO_LATE,
+    }
+)
+"""The same request may succeed later: HTTP 503 with Retry-After."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One line for a person, and when to try again: in 1 to 60 s, or never (None)."""
+
+    reason: Reason
+    message: str
+    retry_after_seconds: int | None = None
+
+
+class RefusedError(Exception):
+    """A request that becomes no job."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+def refused(reason: Reason, message: str, retry_after_seconds: float | None = None) -> RefusedError:
+    """With Retry-After brought into its range where the reason passes by itself."""
+    return RefusedError(problem(reason, message, retry_after_seconds))
+
+
+def problem(reason: Reason, message: str, retry_after_seconds: float | None = None) -> Problem:
+    """As `refused`."""
+    if reason not in RETRYABLE:
+        return Problem(reason, message)
+    seconds = MIN_RETRY_SECONDS if retry_after_seconds is None else round(retry_after_seconds)
+    return Problem(reason, message, min(max(seconds, MIN_RETRY_SECONDS), MAX_RETRY_SECONDS))
