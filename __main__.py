@@ -20,9 +20,10 @@ STATE_FOLDER = Path(__file__).resolve().parent / ".state"
 configured = settings.load()
 
 if configured.gke is None:
-    from infra.local.resource import LocalModelServer, LocalModelServerArgs, require_free_ports
+    from infra.local.model_server import LocalModelServer, LocalModelServerArgs
+    from infra.local.required_ports import require_free_ports
 
-    require_free_ports(configured.local, STATE_FOLDER / "server")
+    require_free_ports(configured.local, STATE_FOLDER / "server", STATE_FOLDER / "web")
     model = ModelExport(
         "model", spec=configured.model, destination=(STATE_FOLDER / "models").as_uri()
     )

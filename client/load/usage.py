@@ -127,7 +127,7 @@ def server_process(endpoint: str) -> psutil.Process:
         raise NotMeasurableError(f"{one_line(endpoint)} is not on this machine")
     port = urlsplit(endpoint).port or 80
     recorded = running_server(PROJECT_ROOT / ".state" / "server")
-    if recorded is not None and recorded.process and recorded.record.rest_port == port:
+    if recorded is not None and recorded.process and port in recorded.record.ports[:1]:
         return recorded.process
     try:
         for connection in psutil.net_connections("tcp"):

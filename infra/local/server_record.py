@@ -1,4 +1,4 @@
-"""The record of the local server: which process it is, whether it runs, and where.
+"""The record of a local server: which process it is, whether it runs, and where.
 
 The server holds a lock (`flock`) on its record's file for as long as it lives. The kernel lets go
 of it when the process ends, so while it is held the recorded PID is the server's, whatever happens
@@ -16,11 +16,16 @@ import json
 import socket
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import psutil
 
+if TYPE_CHECKING:
+    from infra.local.program import Program
+
 RECORD_FILE = "server.json"
+SERVER_NAMES = {"devserver": "model server", "web": "web service"}
+"""What people call the server that a module of this project runs."""
 _START_TIME_TOLERANCE_SECONDS = 1.0
 
 
@@ -31,10 +36,11 @@ class ServerRecord:
     pid: int
     started: float = 0.0
     """Start time in seconds since the epoch. It moves when the clock is set."""
-    model_folder: str = ""
+    module: str = "devserver"
+    serves: str = ""
+    """What it was started for: of the model server, the model's folder."""
     host: str = ""
-    rest_port: int = 0
-    grpc_port: int = 0
+    ports: tuple[int, ...] = ()
     locked: bool = False
     """Whether the server holds a lock on the record's file."""
     pid_namespace: str = ""
@@ -42,17 +48,15 @@ class ServerRecord:
     hostname: str = ""
 
     @staticmethod
-    def of_process(
-        pid: int, *, model_folder: Path, host: str, rest_port: int, grpc_port: int, locked: bool
-    ) -> ServerRecord:
+    def of_process(pid: int, program: Program, *, locked: bool) -> ServerRecord:
         """The record of a running process on this machine. Raises psutil.Error if it has ended."""
         return ServerRecord(
             pid=pid,
             started=psutil.Process(pid).create_time(),
-            model_folder=str(model_folder),
-            host=host,
-            rest_port=rest_port,
-            grpc_port=grpc_port,
+            module=program.module,
+            serves=program.serves,
+            host=program.host,
+            ports=tuple(program.ports.values()),
             locked=locked,
             pid_namespace=pid_namespace(),
             hostname=socket.gethostname(),
@@ -67,12 +71,12 @@ class ServerRecord:
             return None
         if not isinstance(content, dict):
             return None
-        found = cast("dict[str, Any]", content)
+        found = _of_any_version(cast("dict[str, Any]", content))
         known = {f.name: found[f.name] for f in fields(ServerRecord) if f.name in found}
-        for name, kind in (("pid", int), ("started", int | float), ("rest_port", int)):
-            if not isinstance(known.get(name, 0), kind):
-                return None
-        if known.get("pid", 0) <= 0:
+        if not isinstance(known.get("started", 0), int | float):
+            return None
+        numbers = (known.get("pid"), *known["ports"])
+        if not all(isinstance(number, int) and number > 0 for number in numbers):
             return None
         return ServerRecord(**known)
 
@@ -86,6 +90,10 @@ class RunningServer:
 
     record: ServerRecord
     process: psutil.Process | None
+
+    @property
+    def name(self) -> str:
+        return SERVER_NAMES.get(self.record.module, self.record.module)
 
     def __str__(self) -> str:
         if self.process is not None:
@@ -111,6 +119,11 @@ def running_server(state_folder: Path) -> RunningServer | None:
         return None
     process = _unlocked_process(record)
     return RunningServer(record, process) if process is not None else None
+
+
+def log_file(state_folder: Path) -> Path:
+    """The log of the server with this state folder, such as `.state/web/web.log`."""
+    return state_folder / f"{state_folder.name}.log"
 
 
 def is_locked(file: IO[Any]) -> bool | None:
@@ -159,8 +172,15 @@ def _unlocked_process(record: ServerRecord) -> psutil.Process | None:
 
 
 def _serves(command: list[str], record: ServerRecord) -> bool:
-    expected = {
-        f"--model_base_path={record.model_folder}",
-        f"--rest_api_port={record.rest_port}",
-    }
-    return "devserver" in command and expected <= set(command)
+    values = {word.rpartition("=")[2] for word in command}
+    expected = {record.serves, *map(str, record.ports[:1])}
+    return record.module in command and expected <= values
+
+
+def _of_any_version(content: dict[str, Any]) -> dict[str, Any]:
+    """A record's entries; those of earlier versions, which knew the model server alone, too."""
+    ports: Any = content.get("ports")
+    if not isinstance(ports, list):
+        ports = [content[key] for key in ("rest_port", "grpc_port") if content.get(key)]
+    serves = content.get("serves", content.get("model_folder", ""))
+    return {**content, "serves": serves, "ports": tuple(cast("list[Any]", ports))}

@@ -20,16 +20,18 @@ class ServerStopError(Exception):
 def stop(server: RunningServer) -> None:
     """Stop a server and wait until it has exited. Raises ServerStopError."""
     if server.process is None:
-        raise ServerStopError(f"the server runs as {server}: stop it there, then run this again")
+        raise ServerStopError(
+            f"the {server.name} runs as {server}: stop it there, then run this again"
+        )
     try:
         terminate(server.process)
     except psutil.AccessDenied:
         raise ServerStopError(
-            f"the server runs as {server}, which belongs to another user: let them stop it"
+            f"the {server.name} runs as {server}, which belongs to another user: let them stop it"
         ) from None
     except psutil.TimeoutExpired:
         raise ServerStopError(
-            f"the server, {server}, does not end: wait until it has, then run this again"
+            f"the {server.name}, {server}, does not end: wait until it has, then run this again"
         ) from None
 
 

@@ -28,7 +28,11 @@ from model_export.staging import remove_abandoned
 from model_export.storage import FileStorage
 
 LOCAL_STACK = "local"
-_SERVER_TYPE = "dynamic/diffusion:LocalModelServer"
+_SERVERS = {
+    "web": "dynamic/diffusion:LocalWebService",
+    "server": "dynamic/diffusion:LocalModelServer",
+}
+"""The types of the servers' resources, by the names of their state folders."""
 _KEPT_UNTIL_LAST = {".pulumi/meta.yaml", ".pulumi/meta.yaml.attrs", checkout.RECORD_NAME}
 """Files that are of no use without a stack."""
 
@@ -50,18 +54,19 @@ def prepare(stack: str, state: Path = STATE_FOLDER) -> str:
     if original is None:
         return ""
     return (
-        f"note: this checkout is a copy of {original.parent}, which keeps its stack, server and "
-        f"model; here the stack {LOCAL_STACK} starts anew, and needs two ports of its own in "
+        f"note: this checkout is a copy of {original.parent}, which keeps its stack, servers and "
+        f"model; here the stack {LOCAL_STACK} starts anew, and needs ports of its own in "
         f"Pulumi.{LOCAL_STACK}.yaml (docs/serving.md)"
     )
 
 
 def take_over(state: Path) -> bool:
-    """Record the folder as this checkout's own, and forget another's server in a copied one.
+    """Record the folder as this checkout's own, and forget another's servers in a copied one.
 
     Returns whether the folder was copied or moved.
     """
-    _forget_copied_server(state / "server")
+    for name in _SERVERS:
+        _forget_copied_server(state / name)
     return checkout.adopt(state)
 
 
@@ -77,7 +82,7 @@ def _forget_copied_server(folder: Path) -> None:
     if checkout.original_of(folder.parent) is not None or (
         record is not None
         and not locked
-        and lies_in_another_checkout(Path(record.model_folder), folder.parent)
+        and lies_in_another_checkout(Path(record.serves), folder.parent)
     ):
         path.unlink(missing_ok=True)
 
@@ -91,10 +96,11 @@ def remove(state: Path = STATE_FOLDER) -> str:
     for leftover in state.glob(checkout.TEMPORARY_FILES):
         leftover.unlink(missing_ok=True)
     others = backend.stacks(state)
-    if not any(map(_may_have_server, others.values())):
-        _forget_copied_server(state / "server")
-        ServerProcess(state / "server").stop()
-        shutil.rmtree(state / "server", ignore_errors=True)
+    for name, type_ in _SERVERS.items():
+        if not any(_may_have(type_, checkpoint) for checkpoint in others.values()):
+            _forget_copied_server(state / name)
+            ServerProcess(state / name).stop()
+            shutil.rmtree(state / name, ignore_errors=True)
     _remove_models(state / "models")
     _remove_empty_folders(state)
     left = {file.relative_to(state).as_posix() for file in state.rglob("*") if not file.is_dir()}
@@ -106,10 +112,10 @@ def remove(state: Path = STATE_FOLDER) -> str:
     return f"note: {state.name} stays: it holds other files, such as {min(left - _KEPT_UNTIL_LAST)}"
 
 
-def _may_have_server(checkpoint: Path) -> bool:
+def _may_have(type_: str, checkpoint: Path) -> bool:
     if checkpoint.suffix != ".json":
         return True  # compressed
-    return _SERVER_TYPE in checkpoint.read_text(errors="replace", encoding="utf-8")
+    return type_ in checkpoint.read_text(errors="replace", encoding="utf-8")
 
 
 def _remove_stack_files(state: Path) -> None:

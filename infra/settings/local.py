@@ -1,29 +1,42 @@
-"""The settings of the server on this machine."""
+"""The settings of the servers on this machine."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from infra.settings.values import SettingsError, integer
 
-KEYS = frozenset({"restPort", "grpcPort"})
+_DEFAULTS = {"restPort": 8501, "grpcPort": 8500, "webPort": 8080, "webMetricsPort": 8081}
+KEYS = frozenset(_DEFAULTS)
 
 _PORTS = range(1024, 65536)
+_STEP = 10
 
 
 @dataclass(frozen=True)
 class LocalSettings:
-    """The ports of the server on this machine."""
+    """The ports of the model server and of the web service on this machine."""
 
     rest_port: int
     grpc_port: int
+    web_port: int
+    web_metrics_port: int
+
+    @property
+    def by_key(self) -> dict[str, int]:
+        """The ports by the names of their settings, in the order of the fields."""
+        ports = (self.rest_port, self.grpc_port, self.web_port, self.web_metrics_port)
+        return dict(zip(_DEFAULTS, ports, strict=True))
 
 
 def parse(values: Mapping[str, str]) -> LocalSettings:
     """Settings from configuration values. Raises SettingsError for the first invalid one."""
-    rest_port = integer(values, "restPort", _PORTS, "8501")
-    grpc_port = integer(values, "grpcPort", _PORTS, "8500")
-    if rest_port == grpc_port:
-        raise SettingsError("grpcPort", f"must differ from restPort, both are {rest_port}", "8500")
-    return LocalSettings(rest_port=rest_port, grpc_port=grpc_port)
+    ports = {key: integer(values, key, _PORTS, str(port)) for key, port in _DEFAULTS.items()}
+    for (key, port), (later, other) in itertools.combinations(ports.items(), 2):
+        if port == other:
+            free = itertools.count(_DEFAULTS[later], _STEP)
+            example = next(number for number in free if number not in ports.values())
+            raise SettingsError(later, f"must differ from {key}, both are {port}", str(example))
+    return LocalSettings(*ports.values())

@@ -17,7 +17,7 @@ from tests.processes import is_running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-COPY_NOTE = "note: this checkout is a copy of {}, which keeps its stack, server and model"
+COPY_NOTE = "note: this checkout is a copy of {}, which keeps its stack, servers and model"
 
 
 @pytest.fixture(params=["embedded", "pulumi"])

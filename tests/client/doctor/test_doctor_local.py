@@ -31,7 +31,7 @@ class Checkout:
 
     def record(self, pid: int, started: float, **more: Any) -> None:
         """Writes what `infra.local.server_process` writes of a server that it started."""
-        record = ServerRecord(pid, started, model_folder="m", host="h", rest_port=1, **more)
+        record = ServerRecord(pid, started, serves="m", host="h", ports=(1,), **more)
         (self.state / "server.json").write_text(record.to_json())
 
     def deploys(self, endpoint: str) -> None:

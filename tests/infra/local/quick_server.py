@@ -1,15 +1,17 @@
-"""A stand-in for `python -m devserver` that starts at once: for tests of its process, not of what
-it serves."""
+"""A stand-in for `python -m devserver` and `python -m web` that starts at once: for tests of the
+process, not of what it serves."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from infra.local.server_record import SERVER_NAMES
+
 MODEL = Path("/models/abc")
 
 _MAIN = """
 import http.server, sys, threading
-flags = dict(one.removeprefix("--").split("=", 1) for one in sys.argv[1:])
+flags = {name: value for name, _, value in (word[2:].partition("=") for word in sys.argv[1:])}
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -22,7 +24,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-server = http.server.HTTPServer((flags["host"], int(flags["rest_api_port"])), Handler)
+port = int(flags.get("rest_api_port") or flags["port"])
+server = http.server.HTTPServer((flags["host"], port), Handler)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 if sys.stdin.buffer.readline() == b"keep\\n":
     threading.Event().wait()
@@ -30,8 +33,9 @@ if sys.stdin.buffer.readline() == b"keep\\n":
 
 
 def write(root: Path) -> Path:
-    """A project folder whose `devserver` is the stand-in."""
-    package = root / "devserver"
-    package.mkdir(parents=True)
-    (package / "__main__.py").write_text(_MAIN)
+    """A project folder whose `devserver` and `web` are the stand-in."""
+    for module in SERVER_NAMES:
+        package = root / module
+        package.mkdir(parents=True)
+        (package / "__main__.py").write_text(_MAIN)
     return root

@@ -1,4 +1,4 @@
-"""The provider of `LocalModelServer`: check, diff, read and failures."""
+"""The providers of the background servers: check, diff, read and failures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from infra.local import LocalModelServerProvider
-from infra.local import resource as local
+from infra.local.server_process import ServerProcess, ServerStartError
 
 PROPS: dict[str, Any] = {
     "modelUri": "file:///models/abc",
@@ -117,9 +117,9 @@ def test_a_failed_start_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def fail(*_: Any, **__: Any) -> int:
-        raise local.ServerStartError("port 8501 is in use")
+        raise ServerStartError("port 8501 is in use")
 
-    monkeypatch.setattr(local.ServerProcess, "start", fail)
+    monkeypatch.setattr(ServerProcess, "start", fail)
     with pytest.raises(RuntimeError, match=r"^port 8501 is in use$"):
         LocalModelServerProvider().create({**PROPS, "stateFolder": str(tmp_path)})
 

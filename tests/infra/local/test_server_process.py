@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.local.server_process import ServerOptions, ServerProcess, ServerStartError
+from infra.local.program import ModelServerProgram
+from infra.local.server_process import ServerProcess, ServerStartError
 from render.recorder import ROOT
 from serving.tensorflow_serving.batching import batching_parameters
 from tests.processes import free_ports
@@ -45,9 +46,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def options(model: Path) -> ServerOptions:
+def options(model: Path) -> ModelServerProgram:
     rest_port, grpc_port = free_ports(2)
-    return ServerOptions(model, "stable-diffusion", "127.0.0.1", rest_port, grpc_port, 8, 60)
+    return ModelServerProgram(model, "stable-diffusion", "127.0.0.1", rest_port, grpc_port, 8, 60)
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def processes_that_serve(model_folder: Path) -> list[int]:
 
 @pytest.mark.slow
 def test_a_started_server_serves_until_it_is_stopped(
-    process: ServerProcess, options: ServerOptions
+    process: ServerProcess, options: ModelServerProgram
 ) -> None:
     lines: list[str] = []
     pid = process.start(options, lines.append)
@@ -85,7 +86,9 @@ def test_a_started_server_serves_until_it_is_stopped(
 
 
 @pytest.mark.slow
-def test_a_killed_server_is_not_serving(process: ServerProcess, options: ServerOptions) -> None:
+def test_a_killed_server_is_not_serving(
+    process: ServerProcess, options: ModelServerProgram
+) -> None:
     pid = process.start(options, quiet)
     os.kill(pid, signal.SIGKILL)
     psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], 5)
@@ -94,7 +97,7 @@ def test_a_killed_server_is_not_serving(process: ServerProcess, options: ServerO
 
 @pytest.mark.slow
 def test_a_model_that_fails_to_load_is_an_error_and_leaves_no_process(
-    process: ServerProcess, options: ServerOptions, tmp_path: Path
+    process: ServerProcess, options: ModelServerProgram, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken"
     (broken / "1").mkdir(parents=True)
@@ -106,7 +109,7 @@ def test_a_model_that_fails_to_load_is_an_error_and_leaves_no_process(
 
 @pytest.mark.slow
 def test_a_server_that_is_not_ready_in_time_is_stopped(
-    process: ServerProcess, options: ServerOptions, monkeypatch: pytest.MonkeyPatch
+    process: ServerProcess, options: ModelServerProgram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infra.local.server_process.READY_TIMEOUT_SECONDS", 0.0)
     with pytest.raises(ServerStartError, match="not ready after 0 s"):
@@ -118,7 +121,7 @@ def test_a_server_that_is_not_ready_in_time_is_stopped(
 @pytest.mark.slow
 @pytest.mark.parametrize("which", ["restPort", "grpcPort"])
 def test_a_port_in_use_is_reported_with_the_remedy(
-    process: ServerProcess, options: ServerOptions, which: str
+    process: ServerProcess, options: ModelServerProgram, which: str
 ) -> None:
     port = options.rest_port if which == "restPort" else options.grpc_port
     with socket.socket() as taken:
@@ -132,14 +135,13 @@ def test_a_port_in_use_is_reported_with_the_remedy(
 
 @pytest.mark.slow
 def test_a_server_exits_if_its_deployment_is_killed(
-    process: ServerProcess, options: ServerOptions, tmp_path: Path
+    process: ServerProcess, options: ModelServerProgram, tmp_path: Path
 ) -> None:
     code = (
-        "import sys; from pathlib import Path; from infra.local.server_process import *;"
-        "import infra.local.server_process as module;"
+        "from infra.local.program import *; import infra.local.server_process as module;"
         "module.ServerProcess._wait_until_ready = lambda *_: print('waiting', flush=True)"
         " or __import__('time').sleep(60);"
-        f"ServerProcess(Path({str(tmp_path / 'server')!r})).start(ServerOptions("
+        f"module.ServerProcess(Path({str(tmp_path / 'server')!r})).start(ModelServerProgram("
         f"Path({str(options.model_folder)!r}), 'stable-diffusion', '127.0.0.1',"
         f"{options.rest_port}, {options.grpc_port}, 8, 60), print)"
     )

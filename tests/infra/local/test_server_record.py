@@ -18,7 +18,8 @@ import psutil
 import pytest
 
 from infra.local import LocalModelServerProvider, ports
-from infra.local.server_process import ServerOptions, ServerProcess
+from infra.local.program import ModelServerProgram
+from infra.local.server_process import ServerProcess
 from infra.local.server_record import RECORD_FILE, running_server
 from infra.local.server_stop import ServerStopError, terminate
 from render.recorder import ROOT
@@ -33,16 +34,16 @@ MANY_KILLS = 100
 
 
 @pytest.fixture
-def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerOptions:
+def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelServerProgram:
     root = quick_server.write(tmp_path / "project")
     monkeypatch.setattr("infra.local.server_process._PROJECT_ROOT", root)
     model = tmp_path / "models" / "abc"
     rest_port, grpc_port = free_ports(2)
-    return ServerOptions(model, "stable-diffusion", "127.0.0.1", rest_port, grpc_port, 8, 60)
+    return ModelServerProgram(model, "stable-diffusion", "127.0.0.1", rest_port, grpc_port, 8, 60)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, options: ServerOptions) -> Iterator[Path]:
+def folder(tmp_path: Path, options: ModelServerProgram) -> Iterator[Path]:
     """The state folder; whatever serves this test's model is killed at the end."""
     yield tmp_path / "server"
     for pid in processes_that_serve(options.model_folder):
@@ -55,7 +56,7 @@ def processes_that_serve(model_folder: Path) -> list[int]:
     return [one.pid for one in processes if flag in (one.info["cmdline"] or [])]
 
 
-def started(folder: Path, options: ServerOptions) -> int:
+def started(folder: Path, options: ModelServerProgram) -> int:
     return ServerProcess(folder).start(options, lambda _: None)
 
 
@@ -70,7 +71,7 @@ def change_record(folder: Path, **changes: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
-def props(folder: Path, options: ServerOptions, pid: int) -> dict[str, Any]:
+def props(folder: Path, options: ModelServerProgram, pid: int) -> dict[str, Any]:
     """The resource's properties in the state."""
     return {
         "modelUri": options.model_folder.as_uri(),
@@ -87,7 +88,7 @@ def props(folder: Path, options: ServerOptions, pid: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("seconds", [-HOUR_SECONDS, HOUR_SECONDS])
 def test_a_clock_that_was_set_changes_nothing(
-    folder: Path, options: ServerOptions, seconds: float
+    folder: Path, options: ModelServerProgram, seconds: float
 ) -> None:
     pid = started(folder, options)
     change_record(folder, started=psutil.Process(pid).create_time() + seconds)
@@ -98,13 +99,14 @@ def test_a_clock_that_was_set_changes_nothing(
 
 
 def test_a_server_without_a_lock_is_known_by_its_start_time_or_its_command(
-    folder: Path, options: ServerOptions
+    folder: Path, options: ModelServerProgram
 ) -> None:
     """As servers of earlier versions are, whose records have five entries."""
     pid = started(folder, options)
     record = folder / RECORD_FILE
-    known = ("pid", "started", "model_folder", "host", "rest_port")
+    known = ("pid", "started", "host")
     earlier = {key: value for key, value in json.loads(record.read_text()).items() if key in known}
+    earlier["model_folder"], earlier["rest_port"] = str(options.model_folder), options.rest_port
     record.unlink()
     record.write_text(json.dumps(earlier))
     assert ServerProcess(folder).is_serving(options)
@@ -118,7 +120,7 @@ def test_a_server_without_a_lock_is_known_by_its_start_time_or_its_command(
 
 
 def test_the_process_of_a_released_lock_is_not_the_server(
-    folder: Path, options: ServerOptions
+    folder: Path, options: ModelServerProgram
 ) -> None:
     """Its PID has been reused, by a process with the recorded start time."""
     server = psutil.Process(started(folder, options))
@@ -131,13 +133,15 @@ def test_the_process_of_a_released_lock_is_not_the_server(
 
 
 def test_a_server_in_another_pid_namespace_is_named_and_nothing_of_it_is_removed(
-    folder: Path, options: ServerOptions
+    folder: Path, options: ModelServerProgram
 ) -> None:
     pid = started(folder, options)
     change_record(folder, pid_namespace="another boot pid:[1]", hostname="box")
     provider, stored = LocalModelServerProvider(), props(folder, options, pid)
     assert provider.read("id", stored).id == "id"
-    says = f"the server runs as process {pid} on box, in another container or on another machine"
+    says = (
+        f"the model server runs as process {pid} on box, in another container or on another machine"
+    )
     for change in (
         lambda: provider.delete("id", stored),
         lambda: provider.update("id", stored, stored),
@@ -152,7 +156,7 @@ def test_a_server_in_another_pid_namespace_is_named_and_nothing_of_it_is_removed
 
 
 def test_a_server_outside_of_a_container_is_not_stopped_from_inside(
-    folder: Path, options: ServerOptions
+    folder: Path, options: ModelServerProgram
 ) -> None:
     pid = started(folder, options)
     inside = ["unshare", "-rpf", "--mount-proc"]
@@ -165,7 +169,7 @@ def test_a_server_outside_of_a_container_is_not_stopped_from_inside(
     code = "import sys; from tests.infra.local.test_server_record import *; stop(Path(sys.argv[1]))"
     command = [*inside, sys.executable, "-c", code, str(folder)]
     ended = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
-    assert f"ServerStopError: the server runs as process {pid} on " in ended.stderr
+    assert f"ServerStopError: the model server runs as process {pid} on " in ended.stderr
     assert is_running(pid)
     assert running_server(folder) is not None
 
@@ -185,7 +189,9 @@ def test_a_server_that_nobody_waits_for_ends_too(monkeypatch: pytest.MonkeyPatch
             parent.kill()
 
 
-def test_a_busy_server_is_alive_without_an_answer(folder: Path, options: ServerOptions) -> None:
+def test_a_busy_server_is_alive_without_an_answer(
+    folder: Path, options: ModelServerProgram
+) -> None:
     pid = started(folder, options)
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -198,7 +204,7 @@ def test_a_busy_server_is_alive_without_an_answer(folder: Path, options: ServerO
 
 
 def test_a_server_of_a_deployment_that_was_killed_is_not_the_states(
-    folder: Path, options: ServerOptions
+    folder: Path, options: ModelServerProgram
 ) -> None:
     pid = started(folder, options)
     assert LocalModelServerProvider().read("id", props(folder, options, pid)).id == "id"
@@ -206,7 +212,7 @@ def test_a_server_of_a_deployment_that_was_killed_is_not_the_states(
 
 
 def test_where_files_cannot_be_locked_the_server_is_found_and_stopped(
-    folder: Path, options: ServerOptions, monkeypatch: pytest.MonkeyPatch
+    folder: Path, options: ModelServerProgram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unsupported(*_: object) -> None:
         raise OSError(95, "Operation not supported")
@@ -220,13 +226,15 @@ def test_where_files_cannot_be_locked_the_server_is_found_and_stopped(
     assert not is_running(pid)
 
 
-def deployment(folder: Path, options: ServerOptions, first: str = "pass") -> subprocess.Popen[str]:
+def deployment(
+    folder: Path, options: ModelServerProgram, first: str = "pass"
+) -> subprocess.Popen[str]:
     """A process that starts a server and then waits. `first` is code that it runs before."""
     code = (
-        "import os, sys; from pathlib import Path; "
-        "from infra.local import server_process as module;"
+        "import os, sys; from infra.local import server_process as module;"
+        "from infra.local.program import *;"
         f"module._PROJECT_ROOT = Path({str(folder.parent / 'project')!r});"
-        f"options = module.ServerOptions(Path({str(options.model_folder)!r}),"
+        f"options = ModelServerProgram(Path({str(options.model_folder)!r}),"
         f"'stable-diffusion', '127.0.0.1', {options.rest_port}, {options.grpc_port}, 8, 60);"
         f"process = module.ServerProcess(Path({str(folder)!r})); {first};"
         "print('begin', flush=True); process.stop(); process.start(options, print);"
@@ -240,7 +248,7 @@ def deployment(folder: Path, options: ServerOptions, first: str = "pass") -> sub
 
 @pytest.mark.parametrize("step", ["_record", "_wait_until_ready", "_keep_running"])
 def test_a_server_ends_if_its_deployment_is_killed_before_it_is_kept(
-    folder: Path, options: ServerOptions, step: str
+    folder: Path, options: ModelServerProgram, step: str
 ) -> None:
     kill = f"module.ServerProcess.{step} = lambda *_: os.kill(os.getpid(), 9)"
     with deployment(folder, options, kill) as killed:
@@ -261,7 +269,7 @@ def test_a_server_ends_if_its_deployment_is_killed_before_it_is_kept(
     assert not folder.exists()
 
 
-def kill_many(folder: Path, options: ServerOptions, kills: int) -> None:
+def kill_many(folder: Path, options: ModelServerProgram, kills: int) -> None:
     """Kill deployments at random places while they start a server."""
     chance = random.Random(1)
 
@@ -286,13 +294,13 @@ def kill_many(folder: Path, options: ServerOptions, kills: int) -> None:
 
 
 def test_a_few_killed_deployments_leave_no_server_without_a_lock(
-    folder: Path, options: ServerOptions
+    folder: Path, options: ModelServerProgram
 ) -> None:
     kill_many(folder, options, FEW_KILLS)
 
 
 @pytest.mark.long
 def test_a_hundred_killed_deployments_leave_no_server_without_a_lock(
-    folder: Path, options: ServerOptions
+    folder: Path, options: ModelServerProgram
 ) -> None:
     kill_many(folder, options, MANY_KILLS)

@@ -83,6 +83,28 @@ def server(state: Path) -> Iterator[psutil.Process]:
         started.kill()
 
 
+@pytest.fixture
+def web(state: Path) -> Iterator[psutil.Process]:
+    """The process of a web service, which could not lock its record's file."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as started:
+        process = psutil.Process(started.pid)
+        record: dict[str, Any] = {
+            "pid": process.pid,
+            "started": process.create_time(),
+            "module": "web",
+            "serves": "127.0.0.1:8500",
+            "host": "127.0.0.1",
+            "ports": [8080, 8081],
+        }
+        write(state / "web/server.json", json.dumps(record))
+        yield process
+        started.kill()
+
+
+def has_ended(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
 def test_nothing_is_left_where_there_was_only_the_local_stack(state: Path) -> None:
     assert local_state.remove(state) == ""
     assert not state.exists()
@@ -134,13 +156,27 @@ def test_a_server_that_may_be_another_stacks_goes_on(
     assert server.is_running() and (state / "server/server.json").exists()
 
 
-def test_the_server_of_a_killed_deployment_is_stopped(state: Path, server: psutil.Process) -> None:
+def test_a_web_service_goes_though_another_stack_may_have_the_model_server(
+    state: Path, server: psutil.Process, web: psutil.Process
+) -> None:
+    """As that of an earlier version, which knew no web service."""
+    two = add_stack(state, "two")[0]
+    two.write_text('{"type": "pulumi-python:dynamic/diffusion:LocalModelServer"}')
     local_state.remove(state)
-    assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
+    assert not has_ended(server) and has_ended(web)
+    assert not (state / "web").exists()
+
+
+def test_the_servers_of_a_killed_deployment_are_stopped(
+    state: Path, server: psutil.Process, web: psutil.Process
+) -> None:
+    assert local_state.remove(state) == ""
+    assert has_ended(server) and has_ended(web)
+    assert not state.exists()
 
 
 def test_a_copy_starts_anew_and_leaves_the_original_alone(
-    state: Path, server: psutil.Process
+    state: Path, server: psutil.Process, web: psutil.Process
 ) -> None:
     before = sorted(state.rglob("*"))
     dev = add_stack(state, "dev")
@@ -154,7 +190,7 @@ def test_a_copy_starts_anew_and_leaves_the_original_alone(
     assert owners.owners(FileStorage((copy / "models/0123456789abcdef").as_uri())) == []
     assert local_state.prepare("local", copy) == ""
     assert local_state.remove(copy) == "note: .state stays: it holds the state of dev"
-    assert server.is_running() and server.status() != psutil.STATUS_ZOMBIE
+    assert not has_ended(server) and not has_ended(web)
     assert [path for path in before if not path.exists()] == []
 
 
@@ -167,7 +203,7 @@ def test_removing_a_copy_does_not_stop_the_originals_server(
     copy = Path(shutil.copytree(state.parent, state.parent.with_name("B"))) / state.name
     local_state.remove(copy)
     assert not copy.exists()
-    assert server.is_running() and server.status() != psutil.STATUS_ZOMBIE
+    assert not has_ended(server)
 
 
 def test_a_copy_of_hard_links_does_not_stop_the_originals_server(
@@ -184,19 +220,19 @@ def test_a_copy_of_hard_links_does_not_stop_the_originals_server(
         local_state.prepare("local", copy / state.name)
         local_state.remove(copy / state.name)
         assert not (copy / state.name).exists()
-    assert server.is_running() and server.status() != psutil.STATUS_ZOMBIE
+    assert not has_ended(server)
     assert record.exists() and (state / ".pulumi/stacks" / PROJECT / "local.json").exists()
 
 
-def test_a_moved_checkout_goes_on_with_its_stack_and_server(
-    state: Path, server: psutil.Process
+def test_a_moved_checkout_goes_on_with_its_stack_and_servers(
+    state: Path, server: psutil.Process, web: psutil.Process
 ) -> None:
     moved = state.parent.rename(state.parent.with_name("B")) / state.name
     assert local_state.prepare("local", moved) == ""
     assert owners.owners(FileStorage((moved / "models/0123456789abcdef").as_uri())) == []
     assert (moved / ".pulumi/stacks" / PROJECT / "local.json").exists()
     local_state.remove(moved)
-    assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
+    assert has_ended(server) and has_ended(web)
     assert not moved.exists()
 
 

@@ -33,6 +33,8 @@ UNITS = {
     "requestTimeoutSeconds": "seconds",
     "restPort": "TCP port",
     "grpcPort": "TCP port",
+    "webPort": "TCP port",
+    "webMetricsPort": "TCP port",
     "nodeDiskGib": "GiB",
     "minNodes": "nodes",
     "maxNodes": "nodes",

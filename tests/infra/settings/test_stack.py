@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from infra.settings import stack as settings
+from infra.settings.local import LocalSettings
 from infra.settings.values import SettingsError
 from model_export.spec import SAMPLERS, WEIGHTS_LICENCE, ModelSpec
 from render.recorder import PROJECT, ROOT, stack_config
@@ -23,7 +24,7 @@ def test_the_committed_local_stack_gives_the_default_model() -> None:
     parsed = settings.parse(values())
     assert parsed.target == "local"
     assert parsed.model == ModelSpec()
-    assert (parsed.local.rest_port, parsed.local.grpc_port) == (8501, 8500)
+    assert parsed.local == LocalSettings(8501, 8500, 8080, 8081)
 
 
 def test_every_key_is_described_and_has_a_default_in_the_project_file() -> None:
@@ -60,6 +61,10 @@ def test_the_project_file_names_every_sampler() -> None:
         ("guidanceScale", "31", "guidanceScale: must be a number from 1 to 30, not '31'"),
         ("restPort", "80", "restPort: must be a whole number from 1024 to 65535, not '80'"),
         ("grpcPort", "8501", "grpcPort: must differ from restPort, both are 8501"),
+        ("webPort", "1023", "webPort: must be a whole number from 1024 to 65535, not '1023'"),
+        ("webPort", "8500", "webPort: must differ from grpcPort, both are 8500"),
+        ("webMetricsPort", "8080", "webMetricsPort: must differ from webPort, both are 8080"),
+        ("restPort", "8080", "webPort: must differ from restPort, both are 8080"),
         ("queue", "-1", "queue: must be a whole number from 1 to 1000, not '-1'"),
         ("requestTimeoutSeconds", "", "requestTimeoutSeconds: must be a whole number from 1 to"),
         ("negativePrompt", "x" * 8193, "negativePrompt: is longer than 8192 bytes"),
@@ -86,6 +91,8 @@ def test_an_invalid_value_is_reported_with_its_key_and_the_remedy(
         ("weights", "official"),
         ("imageSize", "512"),
         ("restPort", "80"),
+        ("restPort", "8080"),
+        ("webMetricsPort", "8501"),
     ],
 )
 def test_the_line_of_the_remedy_works_in_the_stacks_file(key: str, value: str) -> None:
