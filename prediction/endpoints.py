@@ -1,4 +1,6 @@
-"""Service endpoints: `http://host:port` or `https://…` for REST, `grpc://host:port` for gRPC."""
+"""Service endpoints: `http://host:port` or `https://…` for the web service and for TF Serving's
+REST, `grpc://host:port` for gRPC.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from prediction.errors import InputRefusedError, one_line
 
 LOOPBACK_HOSTS = ("localhost", "::1")
 GRPC_SCHEME = "grpc://"
+WEB_EXAMPLE = "http://127.0.0.1:8080"
 REST_EXAMPLE = "http://127.0.0.1:8501"
 GRPC_EXAMPLE = "grpc://127.0.0.1:8500"
 
@@ -21,14 +24,29 @@ _MODEL_PATH = re.compile(
     r"(?:/metadata)?(?::\w+)?)?/?$"
 )
 """The path of a REST request, whose address people paste."""
+_WEB_PATH = re.compile(
+    r"(?<=[^/])(?:/v1(?:/images(?:/\w+)?)?|/sdapi/v1(?:/[\w-]+)?|/api/v1(?:/[^?#\s]*)?)?/?"
+    r"(?:#\S*)?$"
+)
+"""The same of the web service's page and APIs: what comes after its root."""
 _URL = re.compile(r"(?:https?|grpc)://[^\s'\"]+")
 
 
 class Protocol(StrEnum):
     """The protocol that a service speaks."""
 
+    WEB = "web"
+    """The web service's job API."""
     REST = "rest"
+    """TF Serving's."""
     GRPC = "grpc"
+
+
+_EXAMPLES = {
+    Protocol.WEB: WEB_EXAMPLE,
+    Protocol.REST: REST_EXAMPLE,
+    Protocol.GRPC: GRPC_EXAMPLE,
+}
 
 
 @dataclass(frozen=True)
@@ -40,10 +58,16 @@ class Address:
 
 
 def parse_address(text: str, protocol: Protocol | None = None) -> Address:
-    """The endpoint in `text`, which may be the URL of a REST request, such as `:predict`'s."""
+    """The endpoint in `text`, which may be the URL of a request, such as `:predict`'s, or the web
+    service's page.
+    """
     trimmed = text.strip()
-    found = None if trimmed.startswith(GRPC_SCHEME) else _MODEL_PATH.search(trimmed)
+    if trimmed.startswith(GRPC_SCHEME):
+        return Address(normalize_endpoint(text, protocol), None)
+    found = _MODEL_PATH.search(trimmed)
     if found is None:
+        if found := _WEB_PATH.search(trimmed):
+            text = trimmed[: found.start()]
         return Address(normalize_endpoint(text, protocol), None)
     endpoint = normalize_endpoint(trimmed[: found.start()], protocol)
     if found["version"]:
@@ -69,11 +93,11 @@ def agreed_name(given: str | None, addresses: Sequence[Address]) -> str | None:
 def normalize_endpoint(endpoint: str, protocol: Protocol | None = None) -> str:
     """`endpoint` with its scheme and without a slash at the end.
 
-    A bare `host:port` gets the scheme of `protocol`, or REST's if that is None. A scheme that
+    A bare `host:port` gets the scheme of `protocol`, or HTTP's if that is None. A scheme that
     contradicts `protocol` is rejected.
     """
     text = endpoint.strip()
-    example = GRPC_EXAMPLE if protocol is Protocol.GRPC else REST_EXAMPLE
+    example = _EXAMPLES[protocol or Protocol.REST]
     if not text:
         raise InputRefusedError(f"the endpoint is empty: give one such as {example}")
     if "://" not in text:
@@ -92,18 +116,17 @@ def normalize_endpoint(endpoint: str, protocol: Protocol | None = None) -> str:
     usable = usable and not (parts.query or parts.fragment) and " " not in text
     if not usable or not text.isprintable():
         raise not_an_endpoint(endpoint, example)
-    if protocol not in (None, protocol_of(text)):
+    if protocol is not None and (protocol is Protocol.GRPC) != is_grpc(text):
         raise InputRefusedError(
             f"{one_line(text)} is not a {protocol} endpoint: give one such as "
-            f"{GRPC_EXAMPLE if protocol is Protocol.GRPC else REST_EXAMPLE}, "
-            "or leave out --transport"
+            f"{_EXAMPLES[protocol]}, or leave out --transport"
         )
     return text
 
 
-def protocol_of(endpoint: str) -> Protocol:
-    """The protocol of a normalized endpoint."""
-    return Protocol.GRPC if endpoint.startswith(GRPC_SCHEME) else Protocol.REST
+def is_grpc(endpoint: str) -> bool:
+    """Whether a normalized endpoint is one for gRPC; the others are for HTTP."""
+    return endpoint.startswith(GRPC_SCHEME)
 
 
 def with_scheme(endpoint: str, protocol: Protocol, *, secure: bool = False) -> str:

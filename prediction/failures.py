@@ -13,8 +13,8 @@ from prediction.endpoints import (
     GRPC_EXAMPLE,
     REST_EXAMPLE,
     Protocol,
+    is_grpc,
     is_loopback,
-    protocol_of,
     with_scheme,
 )
 from prediction.errors import (
@@ -162,7 +162,7 @@ class Failures:
 
     def speaks_tls(self) -> ClientError:
         secure = with_scheme(self.endpoint, Protocol.REST, secure=True)
-        if protocol_of(self.endpoint) is Protocol.GRPC:
+        if is_grpc(self.endpoint):
             return UnexpectedAnswerError(
                 f"{self.endpoint} speaks TLS, which this client does not use for gRPC: give the "
                 f"port without TLS, or use REST, as in {secure}"

@@ -13,7 +13,7 @@ from client.exit_codes import exit_code
 from client.load.plan import Job, Plan
 from client.pictures.picture import Picture
 from client.retry import until_deadline
-from prediction.endpoints import Protocol, protocol_of
+from prediction.endpoints import is_grpc
 from prediction.errors import ClientError
 
 KeepPicture = Callable[[int, Picture], None]
@@ -222,8 +222,7 @@ class Load:
 
     def _succeeded(self, result: Result, picture: Picture) -> Result:
         """`result` with this picture as its first answer, or as its last one."""
-        over_grpc = protocol_of(picture.endpoint) is Protocol.GRPC
-        finished, status = self._now(), "OK" if over_grpc else "200"
+        finished, status = self._now(), "OK" if is_grpc(picture.endpoint) else "200"
         if result.retries:
             return replace(
                 result,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from client.transports.balancing import AsyncLeastLoaded, LeastLoaded
 from client.transports.transport import AsyncTransport, Transport
-from prediction.endpoints import Protocol, protocol_of
+from prediction.endpoints import is_grpc
 from prediction.errors import InputRefusedError
 
 
@@ -28,7 +28,7 @@ def connected_async(endpoints: Sequence[str], model_name: str) -> AsyncTransport
 
 
 def _transport(endpoint: str, model_name: str) -> Transport:
-    if protocol_of(endpoint) is Protocol.GRPC:
+    if is_grpc(endpoint):
         from client.transports.rpc import GrpcTransport
 
         return GrpcTransport(endpoint, model_name)
@@ -38,7 +38,7 @@ def _transport(endpoint: str, model_name: str) -> Transport:
 
 
 def _async_transport(endpoint: str, model_name: str) -> AsyncTransport:
-    if protocol_of(endpoint) is Protocol.GRPC:
+    if is_grpc(endpoint):
         from prediction.rpc_async import AsyncGrpcTransport
 
         return AsyncGrpcTransport(endpoint, model_name)

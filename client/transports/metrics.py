@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from model_export.spec import METRICS_PATH
-from prediction.endpoints import Protocol, normalize_endpoint, protocol_of
+from prediction.endpoints import is_grpc, normalize_endpoint
 from prediction.errors import ClientError, one_line
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class _Series:
 def fetch(endpoint: str, model_name: str) -> ServerFigures:
     """The figures of the server at a REST endpoint. Raises NoMetricsError."""
     try:
-        if protocol_of(normalize_endpoint(endpoint)) is Protocol.GRPC:
+        if is_grpc(normalize_endpoint(endpoint)):
             raise NoMetricsError("a gRPC port has none: give the address of the REST port")
         # requests takes 0.2 s to import.
         from client.transports.rest import RestTransport

@@ -5,14 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
+from client.transports.http_messages import MALFORMED, Reply, typed
 from prediction import description, png
 from prediction.answer import Answer
 from prediction.errors import ClientError, Repeat, one_line
@@ -20,27 +17,8 @@ from prediction.failures import Failures, NotServedError
 from prediction.limits import PictureRequest
 from prediction.model_status import ModelStatus, model_status_of
 
-T = TypeVar("T")
-
-CONNECT_TIMEOUT_SECONDS = 10.0
-MAX_ANSWER_BYTES = 64 * 2**20
-MALFORMED = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
-"""What parsing raises for text that is not JSON or not of the expected shape."""
-
-_HTTP2_SETTINGS = re.compile(rb"\0\0.\x04", re.DOTALL)
-"""How a gRPC server greets: the frame's length, in three bytes, and its type."""
-_TLS_ALERT = b"\x15\x03"
 _PLAIN_HTTP_TO_TLS = re.compile(r"HTTP request .*HTTPS (port|server)", re.IGNORECASE)
 """What nginx, Go and others answer."""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An HTTP response. retry_after_seconds: its header Retry-After, 0 without one."""
-
-    status: int
-    content: bytes
-    retry_after_seconds: float = 0.0
 
 
 class RestMessages:
@@ -49,8 +27,8 @@ class RestMessages:
     def __init__(self, endpoint: str, model_name: str) -> None:
         self._endpoint = endpoint
         self._fail = Failures(endpoint, model_name)
-        self.status_url = f"{endpoint}/v1/models/{quote(model_name, safe='')}"
-        self.predict_url = f"{self.status_url}:predict"
+        self.status_path = f"/v1/models/{quote(model_name, safe='')}"
+        self.predict_path = f"{self.status_path}:predict"
 
     def predict_body(self, request: PictureRequest) -> dict[str, Any]:
         row = {
@@ -85,14 +63,14 @@ class RestMessages:
             png.check(image)
             return Answer(
                 png=image,
-                seed=_typed(row["seed"], int),
-                num_steps=_typed(row["num_steps"], int),
-                prompt_tokens=_typed(row["prompt_tokens"], int),
-                truncated=_typed(row["truncated"], bool),
+                seed=typed(row["seed"], int),
+                num_steps=typed(row["num_steps"], int),
+                prompt_tokens=typed(row["prompt_tokens"], int),
+                truncated=typed(row["truncated"], bool),
                 # A model from an older export does not say these two.
-                negative_prompt_tokens=_typed(row.get("negative_prompt_tokens", 0), int),
-                negative_prompt_truncated=_typed(row.get("negative_prompt_truncated", False), bool),
-                fingerprint=one_line(_typed(row["fingerprint"], str)),
+                negative_prompt_tokens=typed(row.get("negative_prompt_tokens", 0), int),
+                negative_prompt_truncated=typed(row.get("negative_prompt_truncated", False), bool),
+                fingerprint=one_line(typed(row["fingerprint"], str)),
                 endpoint=self._endpoint,
             )
         except MALFORMED:
@@ -109,14 +87,6 @@ class RestMessages:
             return model_status_of([_version(entry) for entry in versions])
         except MALFORMED:
             raise self._unexpected("no model status", reply) from None
-
-    def not_http(self, greeting: bytes) -> ClientError:
-        """The exception for a server that answers with something other than HTTP/1."""
-        if _HTTP2_SETTINGS.match(greeting):
-            return self._fail.speaks_grpc()
-        if greeting.startswith(_TLS_ALERT):
-            return self._fail.speaks_tls()
-        return self._fail.no_http(greeting[:40].decode(errors="replace").strip())
 
     def _failure(self, reply: Reply) -> ClientError | NotServedError:
         """The exception for a response that is not a picture."""
@@ -154,20 +124,6 @@ class RestMessages:
         return self._fail.unexpected(what, server_message(reply.content), str(int(reply.status)))
 
 
-def retry_after_seconds(headers: Mapping[str, str]) -> float:
-    """The header Retry-After, in seconds or as a date; 0 if it is missing or neither."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdecimal():
-        return float(text)
-    try:
-        when = parsedate_to_datetime(text)
-    except ValueError:
-        return 0.0
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max((when - datetime.now(UTC)).total_seconds(), 0.0)
-
-
 def server_message(content: bytes) -> str:
     """TF Serving's error message, or the start of any other body."""
     text = content.decode(errors="replace")
@@ -189,10 +145,4 @@ def is_tf_servings_error(content: bytes) -> bool:
 
 def _version(entry: Any) -> tuple[int, str, str]:
     message = entry.get("status", {}).get("error_message", "")
-    return int(entry["version"]), _typed(entry["state"], str), _typed(message, str)
-
-
-def _typed(value: object, kind: type[T]) -> T:
-    if type(value) is not kind:  # bool is an int to isinstance, and is not one in JSON
-        raise TypeError(f"not of type {kind.__name__}")
-    return value
+    return int(entry["version"]), typed(entry["state"], str), typed(message, str)

@@ -318,7 +318,7 @@ def test_a_time_limit_holds_for_a_slow_answer(endpoint: str, server: FakeServing
 def test_an_oversized_response_is_not_read_to_the_end(
     server: FakeServing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("client.transports.rest_async.MAX_ANSWER_BYTES", 50)
+    monkeypatch.setattr("client.transports.http_connections_async.MAX_ANSWER_BYTES", 50)
 
     async def draw() -> None:
         async with AsyncClient(Client(server.endpoint, retry=False)) as client:

@@ -34,7 +34,7 @@ from client.api import LOADING_SECONDS
 from client.command_line.progress import Progress
 from client.retry import until_deadline
 from client.stacks import starting
-from client.transports.rest_messages import retry_after_seconds
+from client.transports.http_messages import retry_after_seconds
 from infra.local.server_process import READY_TIMEOUT_SECONDS
 from prediction.description import Served
 from prediction.errors import Repeat

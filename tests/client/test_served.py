@@ -25,7 +25,7 @@ from tests.devserver.processes import NAME, Server
 
 pytestmark = pytest.mark.slow
 
-TRANSPORTS = list(Protocol)
+TRANSPORTS = [Protocol.REST, Protocol.GRPC]
 SMALL_QUEUE = 2
 
 

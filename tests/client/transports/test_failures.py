@@ -319,7 +319,7 @@ def test_any_other_status_is_one_line_with_the_servers_message(
 def test_an_oversized_response_is_not_read_to_the_end(
     run: CommandLine, server: FakeServing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("client.transports.rest.MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr("client.transports.http_connections.MAX_ANSWER_BYTES", 1000)
     server.predict_reply = (200, b" " * 200_000)
     ran = run("generate", "x", "--endpoint", server.endpoint)
     assert ran.code == UNREACHABLE

@@ -161,7 +161,7 @@ def test_a_response_without_a_picture_is_reported(
 def test_an_oversized_response_is_not_read_to_the_end(
     endpoint: str, server: FakeServing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("rest", "rpc"):
+    for module in ("http_connections", "rpc"):
         monkeypatch.setattr(f"client.transports.{module}.MAX_ANSWER_BYTES", 50)
     raised = failure(endpoint)
     assert type(raised) is UnexpectedAnswerError
