@@ -1,6 +1,6 @@
 """Text chunks of PNG files: added without touching the image data, and read back.
 
-The format is that of the PNG specification, third edition: §5.3 chunks, §11.3.3.4 iTXt.
+The format is that of the PNG specification, third edition: §5.3 chunks, §11.3.3 text.
 """
 
 from __future__ import annotations
@@ -30,10 +30,19 @@ def check(png: bytes) -> None:
         raise PngError("the PNG's header is damaged")
 
 
+def size(png: bytes) -> tuple[int, int]:
+    """Width and height in pixels, as the header says."""
+    if not png.startswith(SIGNATURE) or png[12:16] != b"IHDR" or len(png) < 24:
+        raise PngError("the PNG's header is missing")
+    width, height = struct.unpack_from(">II", png, 16)
+    return width, height
+
+
 def with_text(png: bytes, text: Mapping[str, str]) -> bytes:
-    """`png` with one iTXt chunk for each item of `text`; its own bytes stay unchanged.
+    """`png` with one text chunk for each item of `text`; its own bytes stay unchanged.
 
     The chunks go directly after the header, where readers find them without decoding the image.
+    Text in Latin-1 becomes tEXt, which every reader knows; other text becomes iTXt.
     """
     check(png)
     header_end = len(SIGNATURE) + IHDR_BYTES + CHUNK_OVERHEAD_BYTES
@@ -43,11 +52,16 @@ def with_text(png: bytes, text: Mapping[str, str]) -> bytes:
 
 def read_text(path: Path) -> dict[str, str]:
     """The text chunks of the file at `path`. Raises PngError, or OSError if it cannot be read."""
+    return text_of(path)
+
+
+def text_of(source: Path | io.BytesIO) -> dict[str, str]:
+    """As `read_text`; also of a file's bytes."""
     # Pillow limits the decompressed size. It takes 0.1 s to import, so only readers pay for it.
     from PIL import Image, PngImagePlugin
 
     try:
-        with Image.open(path, formats=["PNG"]) as image:
+        with Image.open(source, formats=["PNG"]) as image:
             assert isinstance(image, PngImagePlugin.PngImageFile)
             image.load()
             return {keyword: str(value) for keyword, value in image.text.items()}
@@ -94,6 +108,10 @@ def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _text_chunk(keyword: str, value: str) -> bytes:
-    # Zero bytes: end of keyword, not compressed, method 0, no language, no translated keyword.
-    body = b"iTXt" + keyword.encode("latin-1") + b"\0\0\0\0\0" + value.encode()
+    name = keyword.encode("latin-1")
+    try:
+        body = b"tEXt" + name + b"\0" + value.encode("latin-1")
+    except UnicodeEncodeError:
+        # Zero bytes: end of keyword, not compressed, method 0, no language, no translated keyword.
+        body = b"iTXt" + name + b"\0\0\0\0\0" + value.encode()
     return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client.errors import PictureFileError
-from model_export.spec import reported_profile
-from prediction import png
+from prediction import png, recipe
 from prediction.answer import Answer
 from prediction.errors import UnexpectedAnswerError
 from prediction.limits import PictureRequest
@@ -64,15 +63,14 @@ class Picture:
 
     def text(self) -> dict[str, str]:
         """The values that the file records, enough to reproduce the picture."""
-        return {
-            "prompt": self.prompt,
-            "negative_prompt": self.negative_prompt,
-            "seed": str(self.seed),
-            "steps": str(self.num_steps),
-            "guidance_scale": repr(float(self.guidance_scale)),
-            "model_fingerprint": self.fingerprint,
-            "model_profile": reported_profile(self.fingerprint),
-        }
+        request = PictureRequest(
+            prompt=self.prompt,
+            negative_prompt=self.negative_prompt,
+            num_steps=self.num_steps,
+            guidance_scale=self.guidance_scale,
+            seed=self.seed,
+        )
+        return recipe.Recipe(request, self.fingerprint).as_chunks()
 
     def png_with_text(self) -> bytes:
         """The PNG with `text()` in its text chunks; the pixels are the server's own bytes."""
@@ -146,24 +144,14 @@ def read_text(path: Path | str) -> dict[str, str]:
 
 
 def read(path: Path | str) -> SavedPicture:
-    """The picture at `path` with the values that made it, as `Picture.save` wrote them."""
-    text = read_text(path)
+    """The picture at `path` with the values that made it: this client's file, or the service's."""
     try:
-        request = PictureRequest(
-            prompt=text["prompt"],
-            negative_prompt=text["negative_prompt"],
-            num_steps=int(text["steps"]),
-            guidance_scale=float(text["guidance_scale"]),
-            seed=int(text["seed"]),
-        )
-        fingerprint = text["model_fingerprint"]
-    except KeyError as error:
-        raise PictureFileError(
-            f"{path} was not saved by this client: it has no text chunk {error}"
-        ) from None
-    except ValueError as error:
+        made_by = recipe.read(read_text(path))
+    except recipe.NoRecipeError as error:
+        raise PictureFileError(f"{path} was not saved by this client: {error}") from None
+    except recipe.RecipeError as error:
         raise PictureFileError(f"{path} has a damaged text chunk: {error}") from None
-    return SavedPicture(Path(path).read_bytes(), request, fingerprint)
+    return SavedPicture(Path(path).read_bytes(), made_by.request, made_by.fingerprint)
 
 
 def slug(prompt: str) -> str:

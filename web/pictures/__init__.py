@@ -1,0 +1,1 @@
+"""Pictures as files: their formats, and the text that says how they were made."""
