@@ -10,7 +10,7 @@ from client.doctor.cluster import cluster_findings
 from client.doctor.deployed import deployed
 from client.doctor.finding import Finding, State
 from client.doctor.last_update import last_update_findings
-from client.doctor.local import local_findings
+from client.doctor.local import MODEL_SERVER, local_findings
 from client.doctor.service import cluster_service, service_finding
 from client.errors import StackOutputError
 from client.stacks.discovery import (
@@ -25,7 +25,7 @@ from client.stacks.state import LOCAL_SERVER, StackState, read_state
 
 __all__ = ["Finding", "State", "examine", "verdict"]
 
-_STATE_FOLDER = Path(".state") / "server"
+_STATE_FOLDER = ".state"
 
 
 def examine(stack: str = LOCAL_STACK, root: Path = PROJECT_ROOT) -> Iterator[Finding]:
@@ -73,14 +73,14 @@ def _outputs(stack: str, root: Path) -> tuple[StackOutputs | None, str]:
 def _on_this_machine(
     stack: str, outputs: StackOutputs | None, problem: str, root: Path
 ) -> Iterator[Finding]:
-    folder = root / _STATE_FOLDER
+    state = root / _STATE_FOLDER
     if outputs is None:
         yield Finding("stack", State.WRONG, problem)
-        if folder.is_dir():  # the first `up` has come as far as the server
-            yield from local_findings("", folder)
+        if (state / MODEL_SERVER.folder).is_dir():  # the first `up` has come as far as the server
+            yield from local_findings(MODEL_SERVER, "", state)
         return
     yield _serves(stack, outputs)
-    yield from local_findings(outputs.endpoint, folder)
+    yield from local_findings(MODEL_SERVER, outputs.endpoint, state)
     yield service_finding(outputs.endpoint, outputs.model_name, outputs.fingerprint)
 
 
