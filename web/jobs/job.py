@@ -43,8 +43,9 @@ class Asked:
     """A job as it is submitted: checked values, and one request for each picture.
 
     job_id: the caller's, or "" for one to be drawn. deadline_seconds: from the submission until the
-    last picture; None for the service's own. previews: whether anybody will look at them. notes:
-    what was mapped or ignored, one line each. asked_size: what the caller wrote.
+    last picture; None for the service's own. notes: what was mapped or ignored, one line each.
+    asked_size: what the caller wrote. keeps_unfinished: whether a picture that is stopped, by a
+    cancel or a skip, is wanted as far as it was drawn.
     """
 
     requests: tuple[PictureRequest, ...]
@@ -54,6 +55,7 @@ class Asked:
     deadline_seconds: float | None = None
     notes: tuple[str, ...] = ()
     asked_size: tuple[int, int] | None = None
+    keeps_unfinished: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Preview:
     """Counts the job's previews from 1."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """Changed by the queue and its workers only, which call `touch` after every change.
 
