@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+from console.kept import is_kept
 from devserver import flags, log, metrics
 from devserver.errors import StartError
 from devserver.execution import batching
@@ -30,9 +31,6 @@ STOP_GRACE_SECONDS = 10.0
 """How long a stop waits for the requests in flight."""
 
 VERSION = "devserver, with the API of TensorFlow ModelServer 2.20"
-
-KEEP_LINE = b"keep\n"
-"""With `--stop_unless_kept`, the line on standard input that keeps the server running."""
 
 EXIT_FAILED = 1
 EXIT_BAD_FLAG = 255  # TF Serving returns -1
@@ -140,7 +138,7 @@ class _Process:
     def _watch_stdin(self) -> None:
         """Stop if the process that started this server dies before it has recorded the server:
         then standard input closes without the line."""
-        if sys.stdin.buffer.readline() == KEEP_LINE:
+        if is_kept():
             return
         logger.info("standard input closed before the line keep: stopping")
         if not self._stopping:

@@ -18,6 +18,7 @@ from typing import IO, cast
 
 import psutil
 
+from console.kept import KEEP_LINE
 from infra.local import ports
 from infra.local.program import Program
 from infra.local.server_record import (
@@ -35,10 +36,6 @@ READY_TIMEOUT_SECONDS = 600.0
 _POLL_SECONDS = 0.05
 _PROGRESS_SECONDS = 4.0
 _PROJECT_ROOT = Path(__file__).resolve().parents[2]
-
-KEEP_WORD = b"keep\n"
-"""Written to the server's standard input once it is ready. If the input closes before that, the
-server exits: a killed deployment leaves no server behind."""
 
 
 class ServerStartError(Exception):
@@ -170,7 +167,7 @@ class ServerProcess:
 
     def _keep_running(self, server: subprocess.Popen[bytes]) -> None:
         pipe = cast(IO[bytes], server.stdin)
-        pipe.write(KEEP_WORD)
+        pipe.write(KEEP_LINE)
         pipe.close()
 
     def _last_log_line(self) -> str:

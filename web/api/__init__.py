@@ -1,0 +1,5 @@
+"""The service's own API, `/api/v1`: jobs that are submitted, watched, cancelled and fetched."""
+
+from web.api.routes import PREFIX, router
+
+__all__ = ["PREFIX", "router"]

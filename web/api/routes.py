@@ -1,0 +1,176 @@
+"""The paths of the own API, and /health."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from web.api import describing, events
+from web.api.documents import (
+    CapabilitiesDocument,
+    HealthDocument,
+    JobDocument,
+    JobRequest,
+    JobsDocument,
+    StatusDocument,
+)
+from web.api.openapi import EVENT_STREAM, PICTURE, PREVIEW, errors
+from web.faults import FaultError
+from web.jobs.job import Api, Job
+from web.jobs.wishes import Wish
+from web.pictures.formats import Format, file_in_background
+from web.safety.owner import owner_of
+from web.service import Service, ask
+
+PREFIX = "/api/v1"
+MAX_WAIT_SECONDS = 60.0
+
+Wait = Annotated[
+    float,
+    Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for another version of the job"),
+]
+Version = Annotated[int | None, Query(ge=0, description="The version that the caller has")]
+Number = Annotated[int, Path(ge=0, description="The first picture's is 0")]
+
+
+def router(service: Service) -> APIRouter:
+    """Errors are raised; the application answers them."""
+    routes = APIRouter()
+    routes.include_router(_jobs(service), prefix=PREFIX)
+    started = time.monotonic()
+
+    @routes.get(f"{PREFIX}/capabilities", responses=errors(), tags=["service"])
+    async def get_capabilities() -> CapabilitiesDocument:  # pyright: ignore[reportUnusedFunction]
+        """What the model and the service can do, their limits and defaults."""
+        return describing.capabilities(service)
+
+    @routes.get(f"{PREFIX}/status", responses=errors(), tags=["service"])
+    async def get_status() -> StatusDocument:  # pyright: ignore[reportUnusedFunction]
+        """Whether pictures can be drawn, and how busy the service is."""
+        return describing.status(service, time.monotonic() - started)
+
+    @routes.get("/health", responses={**errors(), 503: {"model": HealthDocument}}, tags=["service"])
+    async def get_health() -> HealthDocument:  # pyright: ignore[reportUnusedFunction]
+        """Whether the process takes requests. 503 once it stops."""
+        if service.queue.is_draining:
+            return JSONResponse(HealthDocument(status="draining").model_dump(), 503)  # type: ignore[return-value]
+        return HealthDocument(status="ok")
+
+    return routes
+
+
+def _find(service: Service, request: Request, job_id: str) -> Job:
+    """The caller's job. Raises FaultError."""
+    owner = owner_of(request.headers)
+    job = service.queue.find(owner, job_id)
+    if job is not None:
+        return job
+    if service.queue.is_gone(owner, job_id):
+        raise FaultError(410, "the job's results are kept no longer: submit it again")
+    raise FaultError(404, "you have no job with this id: submit it, or list your jobs")
+
+
+def _jobs(service: Service) -> APIRouter:
+    routes = APIRouter(prefix="/jobs", tags=["jobs"])
+
+    @routes.post(
+        "",
+        status_code=202,
+        responses=errors(408, 413, 415, 503) | {200: {"model": JobDocument}},
+    )
+    async def submit_job(  # pyright: ignore[reportUnusedFunction]
+        asked: JobRequest, request: Request, response: Response
+    ) -> JobDocument:
+        """Submit a job. 202: it waits, or is being drawn. 200: there is one with this id already,
+        which is answered as it is."""
+        owner = owner_of(request.headers)
+        job = service.queue.find(owner, asked.id) if asked.id else None
+        response.status_code = 200 if job else 202
+        job = job or ask(service, _wish(asked, owner))
+        response.headers["location"] = describing.path_of(job)
+        return describing.job_document(service, job)
+
+    @routes.get("", responses=errors())
+    async def list_jobs(request: Request) -> JobsDocument:  # pyright: ignore[reportUnusedFunction]
+        """The caller's jobs, newest first."""
+        jobs = service.queue.jobs(owner_of(request.headers))
+        return JobsDocument(jobs=[describing.job_document(service, job) for job in jobs])
+
+    @routes.get("/{job_id}", responses=errors(404, 410))
+    async def get_job(  # pyright: ignore[reportUnusedFunction]
+        request: Request, job_id: str, wait: Wait = 0.0, version: Version = None
+    ) -> JobDocument:
+        """The job as it is. With `wait`, once its version differs from `version` (without that:
+        from the present one), it has ended, or the time has passed."""
+        job = _find(service, request, job_id)
+        if wait and not job.state.is_final:
+            await job.wait_for_change(job.version if version is None else version, wait)
+        return describing.job_document(service, job)
+
+    @routes.delete("/{job_id}", responses=errors(404, 410))
+    async def cancel_job(request: Request, job_id: str) -> JobDocument:  # pyright: ignore[reportUnusedFunction]
+        """Cancel the job. One that has ended stays as it is."""
+        job = _find(service, request, job_id)
+        service.queue.cancel(job)
+        return describing.job_document(service, job)
+
+    @routes.get(
+        "/{job_id}/events", response_class=Response, responses=errors(404, 410) | EVENT_STREAM
+    )
+    async def watch_job(request: Request, job_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """The job at every change, as server-sent events: `event: job`, with the job's document as
+        `data`. The stream ends after the last state; comment lines keep it alive."""
+        job = _find(service, request, job_id)
+        return StreamingResponse(
+            events.job_events(service, job), media_type=events.MEDIA_TYPE, headers=events.HEADERS
+        )
+
+    @routes.get(
+        "/{job_id}/pictures/{number}", response_class=Response, responses=errors(404, 410) | PICTURE
+    )
+    async def get_picture(  # pyright: ignore[reportUnusedFunction]
+        request: Request,
+        job_id: str,
+        number: Number,
+        picture_format: Annotated[Format, Query(alias="format")] = Format.PNG,
+    ) -> Response:
+        """A finished picture. Its file says how it was made."""
+        job = _find(service, request, job_id)
+        if number >= len(job.pictures):
+            raise FaultError(
+                404, "this picture is not drawn: the job's document lists those that are"
+            )
+        drawn = job.pictures[number]
+        content = await file_in_background(drawn, service.models.served, picture_format)
+        return Response(content, media_type=picture_format.media_type)
+
+    @routes.get("/{job_id}/preview", response_class=Response, responses=errors(404, 410) | PREVIEW)
+    async def get_preview(request: Request, job_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """What the picture that is being drawn looks like, as a small PNG."""
+        job = _find(service, request, job_id)
+        if job.preview is None:
+            raise FaultError(404, "there is no preview of this job yet")
+        return Response(job.preview.png, media_type=Format.PNG.media_type)
+
+    return routes
+
+
+def _wish(asked: JobRequest, owner: str) -> Wish:
+    return Wish(
+        prompt=asked.prompt,
+        api=Api.NATIVE,
+        owner=owner,
+        job_id=asked.id or "",
+        negative_prompt=asked.negative_prompt,
+        steps=asked.steps,
+        guidance_scale=asked.guidance_scale,
+        seed=asked.seed,
+        count=asked.count,
+        width=asked.width,
+        height=asked.height,
+        strict_size=asked.strict_size,
+        deadline_seconds=asked.deadline_seconds,
+    )

@@ -1,0 +1,1 @@
+"""What every request passes before an API sees it: limits, and who may ask."""

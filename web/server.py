@@ -1,0 +1,166 @@
+"""The life of the process: two listeners, and an end that loses no picture that is being drawn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Generator, Sequence
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from console.kept import is_kept
+from web import log, options
+from web.application import create_app
+from web.gauges import Gauges
+from web.metrics_page import create_metrics_app
+from web.options import Options
+from web.safety.connection import TimedProtocol
+from web.safety.heads import MAX_HEAD_BYTES
+from web.service import Service
+
+EXIT_FAILED = 1
+KEEP_ALIVE_SECONDS = 75
+COLLECT_SECONDS = 2.0
+"""After the last picture of a stop: callers that poll come once more for it."""
+CLOSE_SECONDS = 5
+"""For answers on their way when the listeners close."""
+
+logger = logging.getLogger(__name__)
+
+
+class StartError(Exception):
+    """The process cannot start; the message says why in one line."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the service until it is stopped; returns the process's exit code."""
+    parsed = options.parse(arguments)
+    try:
+        sockets = _listen(parsed.host, parsed.port), _listen(parsed.host, parsed.metrics_port)
+    except StartError as error:
+        print(f"web: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    log.start()
+    return asyncio.run(_Process(parsed).run(*sockets))
+
+
+class _Process:
+    def __init__(self, parsed: Options) -> None:
+        self._options = parsed
+        self._stop_signal: asyncio.Future[signal.Signals] | None = None
+
+    async def run(self, web_socket: socket.socket, metrics_socket: socket.socket) -> int:
+        service = Service(self._options)
+        service.metrics.register(Gauges(service))
+        web = _Listener(create_app(service))
+        listeners = [
+            (web, web_socket),
+            (_Listener(create_metrics_app(service.metrics)), metrics_socket),
+        ]
+        stop_signal = self._catch_signals()
+        await service.start()
+        serving = [asyncio.create_task(listener.serve([bound])) for listener, bound in listeners]
+        logger.info(
+            "start: %s, metrics %s/metrics; model servers %s",
+            _address(web_socket),
+            _address(metrics_socket),
+            ", ".join(self._options.model_servers),
+        )
+        if self._options.stop_unless_kept:
+            threading.Thread(
+                target=self._watch_stdin, args=(asyncio.get_running_loop(),), daemon=True
+            ).start()
+        number = await stop_signal
+        logger.info("stop: %s", number.name)
+        await _drain(service, self._options.stop_seconds)
+        for listener, _ in listeners:
+            listener.should_exit = True
+        await asyncio.gather(*serving)
+        await service.stop()
+        logger.info("stopped")
+        return 0 if number is signal.SIGTERM else 128 + number
+
+    def _catch_signals(self) -> asyncio.Future[signal.Signals]:
+        loop = asyncio.get_running_loop()
+        self._stop_signal = loop.create_future()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, number)
+        return self._stop_signal
+
+    def _stop(self, number: signal.Signals) -> None:
+        assert self._stop_signal is not None
+        if self._stop_signal.done():
+            logger.info("exited immediately: %s", number.name)
+            os._exit(128 + number)
+        self._stop_signal.set_result(number)
+
+    def _watch_stdin(self, loop: asyncio.AbstractEventLoop) -> None:
+        if is_kept():
+            return
+        logger.info("standard input closed before the line keep: stopping")
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(self._stop, signal.SIGTERM)
+
+
+async def _drain(service: Service, limit_seconds: float) -> None:
+    """Take no more jobs, and let those end that are drawn. The listeners still answer: 503, and
+    what becomes of the last jobs."""
+    was_drawing = service.queue.drawing > 0
+    service.queue.drain()
+    try:
+        async with asyncio.timeout(limit_seconds):
+            await service.queue.wait_until_idle()
+    except TimeoutError:
+        logger.warning("a job is still being drawn after %g s: it is given up", limit_seconds)
+        await service.queue.stop()
+    if was_drawing:
+        await asyncio.sleep(COLLECT_SECONDS)
+
+
+class _Listener(uvicorn.Server):
+    """One of two in a process, whose signals belong to neither."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=TimedProtocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=CLOSE_SECONDS,
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Raises StartError."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        raise StartError(
+            f"cannot listen on {host} port {port}: {error.strerror}; choose another by --port or "
+            "--metrics-port, or stop what uses it"
+        ) from None
+
+
+def _address(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
