@@ -15,6 +15,7 @@ from client.stacks.advice import AdvisingTransport
 from client.stacks.discovery import read_stack
 from client.stacks.starting import is_running
 from client.transports.connecting import connected
+from client.transports.progress import Watch, watched_by
 from client.transports.transport import Transport
 from model_export.spec import MODEL_NAME
 from prediction.description import Answers, ModelDescription, Served, judge
@@ -36,10 +37,11 @@ LOADING_SECONDS = 600.0
 class Client:
     """A thread-safe client of a service.
 
-    `endpoint` is `http://host:port` for REST, `grpc://host:port` for gRPC, or several of them:
-    each request then goes to the one with the fewest of this client's requests in flight.
-    `protocol` applies to endpoints without a scheme, REST by default. The URL of a REST request,
-    such as `http://host:port/v1/models/NAME:predict`, gives the endpoint and the model.
+    `endpoint` is `http://host:port` for the web service or a model server's REST port (without
+    `protocol` it is asked which, once), `grpc://host:port` for gRPC, or several of them: each
+    request then goes to the one with the fewest of this client's requests in flight. The URL of a
+    REST request, such as `http://host:port/v1/models/NAME:predict`, gives the endpoint and the
+    model.
 
     The model itself says its limits and defaults; it is asked once, when they are first needed,
     and again after a picture that shows that it was replaced.
@@ -74,6 +76,7 @@ class Client:
         self.is_starting = is_starting
         self._assumed = limits or Limits()
         self._warn = warn
+        self.protocol = protocol
         self.known: Served | None = None
         self._asking = threading.Lock()
         self.loading_seconds = LOADING_SECONDS if timeout_seconds is None else 0.0
@@ -91,7 +94,7 @@ class Client:
             addresses = [parse_address(text, protocol) for text in self.endpoints]
             model_name = agreed_name(model_name, addresses) or MODEL_NAME
             self.endpoints = tuple(address.endpoint for address in addresses)
-            transport = connected(self.endpoints, model_name)
+            transport = connected(self.endpoints, model_name, protocol)
         if stack:
             transport = AdvisingTransport(transport, stack)
         self.model_name = model_name or MODEL_NAME
@@ -142,12 +145,14 @@ class Client:
         cls,
         stack: str = "local",
         *,
-        protocol: Protocol = Protocol.REST,
+        protocol: Protocol | None = None,
         timeout_seconds: float | None = None,
         retry: bool = True,
     ) -> Client:
-        """A client for the service that `stack` of this project deployed."""
+        """A client for the service that `stack` of this project deployed: its web service, if it
+        has one, unless `protocol` says otherwise."""
         outputs = read_stack(stack)
+        protocol = protocol or outputs.protocol
         return cls(
             outputs.endpoint_for(protocol),
             protocol=protocol,
@@ -167,9 +172,11 @@ class Client:
         num_steps: int | None = None,
         guidance_scale: float | None = None,
         seed: int | None = None,
+        watch: Watch | None = None,
     ) -> Picture:
         """Request one picture and wait for it. Omitted values take the service's defaults, and the
-        seed is random; the picture records the values used.
+        seed is random; the picture records the values used. A web service tells `watch` how far it
+        is.
         """
         seed = draw_seed() if seed is None else seed  # each attempt asks for the same picture
 
@@ -183,7 +190,7 @@ class Client:
                 guidance_scale=guidance_scale,
                 seed=seed,
             )
-            return self.send(request, seconds_until(deadline))
+            return self.send(request, seconds_until(deadline), watch)
 
         if not self.retry:
             return attempt(self.timeout_seconds)
@@ -216,11 +223,17 @@ class Client:
         limits.check(request)
         return request
 
-    def send(self, request: PictureRequest, timeout_seconds: float | None = None) -> Picture:
+    def send(
+        self,
+        request: PictureRequest,
+        timeout_seconds: float | None = None,
+        watch: Watch | None = None,
+    ) -> Picture:
         """Send this request once and wait for its picture, for at most the client's own timeout."""
         self.limits.check(request)
         started = time.monotonic()
-        answer = self._transport.predict(request, self.bounded(timeout_seconds))
+        with watched_by(watch):
+            answer = self._transport.predict(request, self.bounded(timeout_seconds))
         self.notice(answer.fingerprint)
         return Picture.of(answer, request, time.monotonic() - started)
 
@@ -234,7 +247,7 @@ class Client:
         return Failures(self.endpoint, self.model_name).timed_out(seconds)
 
     def status(self) -> ModelStatus:
-        """The state and version of the served model, from TF Serving's status API."""
+        """The state of the served model, and its version where a model server is asked."""
         return self._transport.model_status(min(self.timeout_seconds, STATUS_TIMEOUT_SECONDS))
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from typing import Self
 from client.api import Client
 from client.pictures.picture import Picture
 from client.transports.connecting import connected_async
+from client.transports.progress import Watch, watched_by
 from client.transports.transport import AsyncTransport
 from prediction.description import ModelDescription, Served
 from prediction.limits import PictureRequest, draw_seed, seconds_until
@@ -25,7 +26,7 @@ class AsyncClient:
 
     At most `max_in_flight` requests run at once; others wait for their turn, and their time begins
     with it. A cancelled task ends its request: the REST connection is closed, the gRPC call
-    cancelled. One event loop uses it.
+    cancelled, the web service's job ended. One event loop uses it.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class AsyncClient:
         num_steps: int | None = None,
         guidance_scale: float | None = None,
         seed: int | None = None,
+        watch: Watch | None = None,
     ) -> Picture:
         """As `Client.generate`."""
         seed = draw_seed() if seed is None else seed  # each attempt asks for the same picture
@@ -64,7 +66,7 @@ class AsyncClient:
                 guidance_scale=guidance_scale,
                 seed=seed,
             )
-            return await self._send(request, seconds_until(deadline))
+            return await self._send(request, seconds_until(deadline), watch)
 
         async with self._turns:
             if not self.client.retry:
@@ -73,15 +75,23 @@ class AsyncClient:
 
             return await until_deadline_async(self.client, attempt)
 
-    async def send(self, request: PictureRequest, timeout_seconds: float | None = None) -> Picture:
+    async def send(
+        self,
+        request: PictureRequest,
+        timeout_seconds: float | None = None,
+        watch: Watch | None = None,
+    ) -> Picture:
         """As `Client.send`."""
         (await self._served(timeout_seconds)).limits.check(request)
         async with self._turns:
-            return await self._send(request, self.client.bounded(timeout_seconds))
+            return await self._send(request, self.client.bounded(timeout_seconds), watch)
 
-    async def _send(self, request: PictureRequest, timeout_seconds: float) -> Picture:
+    async def _send(
+        self, request: PictureRequest, timeout_seconds: float, watch: Watch | None
+    ) -> Picture:
         started = time.monotonic()
-        answer = await self._connected().predict(request, timeout_seconds)
+        with watched_by(watch):
+            answer = await self._connected().predict(request, timeout_seconds)
         self.client.notice(answer.fingerprint)
         return Picture.of(answer, request, time.monotonic() - started)
 
@@ -132,5 +142,6 @@ class AsyncClient:
     def _connected(self) -> AsyncTransport:
         """The transport, made in the event loop that uses it."""
         if self._transport is None:
-            self._transport = connected_async(self.client.endpoints, self.client.model_name)
+            client = self.client
+            self._transport = connected_async(client.endpoints, client.model_name, client.protocol)
         return self._transport

@@ -64,8 +64,10 @@ def connect(arguments: argparse.Namespace) -> Service:
     started = time.monotonic()
     stack, had_to_wait = _deployed(arguments)
     waited_seconds = time.monotonic() - started if had_to_wait else 0.0
+    protocol = protocol or stack.protocol
     client = Client(
-        stack.endpoint_for(protocol or Protocol.REST),
+        stack.endpoint_for(protocol),
+        protocol=protocol,
         model_name=stack.model_name if model_name is None else model_name,
         limits=stack.limits,
         timeout_seconds=timeout_seconds,

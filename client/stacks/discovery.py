@@ -26,8 +26,9 @@ _MAKE_COMMAND = re.compile(r"`make (\w+)(?: STACK=…)?`")
 class StackOutputs:
     """The outputs of a deployed stack.
 
-    endpoint and grpc_endpoint are empty if the stack exposes no server; bucket and
-    kubeconfig_command are empty for the stack `local`.
+    endpoint: of the web service, if the stack has one, else of the model server; it and
+    grpc_endpoint are empty if the stack exposes no server. bucket and kubeconfig_command are empty
+    for the stack `local`; page and model_endpoint for a stack without a web service.
     """
 
     endpoint: str
@@ -38,6 +39,13 @@ class StackOutputs:
     limits: Limits
     bucket: str
     kubeconfig_command: str
+    page: str = ""
+    model_endpoint: str = ""
+
+    @property
+    def protocol(self) -> Protocol:
+        """What to speak with the service."""
+        return Protocol.WEB if self.page else Protocol.REST
 
     def endpoint_for(self, protocol: Protocol) -> str:
         """The service's endpoint for `protocol`."""
@@ -47,8 +55,12 @@ class StackOutputs:
                 f"`{self.kubeconfig_command}`, then `{PORT_FORWARD}`, and give --endpoint "
                 f"{REST_EXAMPLE}"
             )
-        if protocol is Protocol.REST:
+        if protocol is Protocol.WEB and not self.page:
+            raise StackOutputError("the stack has no web service: leave out --transport")
+        if protocol is Protocol.WEB:
             return self.endpoint
+        if protocol is Protocol.REST:
+            return self.model_endpoint or self.endpoint
         if not self.grpc_endpoint:
             raise StackOutputError("the stack has no output `grpcEndpoint`: leave out --transport")
         return normalize_endpoint(self.grpc_endpoint, protocol)
@@ -81,6 +93,8 @@ def read_stack(stack: str = LOCAL_STACK, root: Path = PROJECT_ROOT) -> StackOutp
         limits=limits_of(cast("dict[str, object]", limits)),
         bucket=one_line(text("bucket")),
         kubeconfig_command=one_line(text("kubeconfigCommand")),
+        page=one_line(text("page")),
+        model_endpoint=text("modelEndpoint"),
     )
 
 

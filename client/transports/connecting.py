@@ -9,39 +9,60 @@ from collections.abc import Sequence
 
 from client.transports.balancing import AsyncLeastLoaded, LeastLoaded
 from client.transports.transport import AsyncTransport, Transport
-from prediction.endpoints import is_grpc
+from prediction.endpoints import Protocol, is_grpc
 from prediction.errors import InputRefusedError
 
 
-def connected(endpoints: Sequence[str], model_name: str) -> Transport:
-    """For threads. Raises InputRefusedError without an endpoint."""
+def connected(endpoints: Sequence[str], model_name: str, protocol: Protocol | None) -> Transport:
+    """For threads. protocol: of HTTP endpoints; without one each is asked which it speaks.
+
+    Raises InputRefusedError without an endpoint.
+    """
     if not endpoints:
         raise InputRefusedError("no endpoint given: pass at least one")
-    transports = [_transport(endpoint, model_name) for endpoint in endpoints]
+    transports = [_transport(endpoint, model_name, protocol) for endpoint in endpoints]
     return transports[0] if len(transports) == 1 else LeastLoaded(transports)
 
 
-def connected_async(endpoints: Sequence[str], model_name: str) -> AsyncTransport:
-    """For the event loop that runs."""
-    transports = [_async_transport(endpoint, model_name) for endpoint in endpoints]
+def connected_async(
+    endpoints: Sequence[str], model_name: str, protocol: Protocol | None
+) -> AsyncTransport:
+    """As `connected`, for the event loop that runs."""
+    transports = [_async_transport(endpoint, model_name, protocol) for endpoint in endpoints]
     return transports[0] if len(transports) == 1 else AsyncLeastLoaded(transports)
 
 
-def _transport(endpoint: str, model_name: str) -> Transport:
+def _transport(endpoint: str, model_name: str, protocol: Protocol | None) -> Transport:
     if is_grpc(endpoint):
         from client.transports.rpc import GrpcTransport
 
         return GrpcTransport(endpoint, model_name)
-    from client.transports.rest import RestTransport
+    if protocol is Protocol.REST:
+        from client.transports.rest import RestTransport
 
-    return RestTransport(endpoint, model_name)
+        return RestTransport(endpoint, model_name)
+    if protocol is Protocol.WEB:
+        from client.transports.web import WebTransport
+
+        return WebTransport(endpoint, model_name)
+    from client.transports.either import EitherTransport
+
+    return EitherTransport(endpoint, model_name)
 
 
-def _async_transport(endpoint: str, model_name: str) -> AsyncTransport:
+def _async_transport(endpoint: str, model_name: str, protocol: Protocol | None) -> AsyncTransport:
     if is_grpc(endpoint):
         from prediction.rpc_async import AsyncGrpcTransport
 
         return AsyncGrpcTransport(endpoint, model_name)
-    from client.transports.rest_async import AsyncRestTransport
+    if protocol is Protocol.REST:
+        from client.transports.rest_async import AsyncRestTransport
 
-    return AsyncRestTransport(endpoint, model_name)
+        return AsyncRestTransport(endpoint, model_name)
+    if protocol is Protocol.WEB:
+        from client.transports.web_async import AsyncWebTransport
+
+        return AsyncWebTransport(endpoint, model_name)
+    from client.transports.either_async import AsyncEitherTransport
+
+    return AsyncEitherTransport(endpoint, model_name)

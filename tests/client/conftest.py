@@ -11,6 +11,7 @@ from client.command_line.cli import main
 from tests.client import stub_tools
 from tests.client.commands import CommandLine, Ran
 from tests.client.fake_serving import FakeServing
+from tests.client.fake_web import FakeWeb
 from tests.client.stub_tools import StubTools
 from tests.processes import free_ports
 
@@ -20,6 +21,14 @@ def server() -> Iterator[FakeServing]:
     serving = FakeServing()
     yield serving
     serving.close()
+
+
+@pytest.fixture
+def web(server: FakeServing) -> Iterator[FakeWeb]:
+    """A web service in front of the fake server."""
+    service = FakeWeb(server)
+    yield service
+    service.close()
 
 
 @pytest.fixture
