@@ -68,6 +68,9 @@ def channel_options(endpoint: str, max_answer_bytes: int) -> list[tuple[str, int
         ("grpc.max_receive_message_length", max_answer_bytes),
         # A proxy from the environment cannot reach this machine's loopback.
         ("grpc.enable_http_proxy", int(not is_loopback(endpoint))),
+        # A server that starts again is found within moments; the usual longest pause is 2 minutes.
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 2000),
     ]
 
 

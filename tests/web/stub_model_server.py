@@ -189,7 +189,7 @@ class StubModelServer(grpc.GenericRpcHandler):
     ) -> dict[str, Any]:
         behaviour = self.behaviour
         if signature == "describe":
-            return {"description": json.dumps(self._description()).encode()}
+            return {"description": json.dumps(description_of(behaviour)).encode()}
         if signature in CHUNKED and not behaviour.in_chunks:
             context.abort(
                 grpc.StatusCode.FAILED_PRECONDITION,
@@ -243,31 +243,6 @@ class StubModelServer(grpc.GenericRpcHandler):
         if seconds > 0:
             self._is_closed.wait(seconds)
 
-    def _description(self) -> dict[str, Any]:
-        behaviour = self.behaviour
-        described: dict[str, Any] = {
-            "format": 1,
-            "family": "stub",
-            "fingerprint": behaviour.fingerprint,
-            "profile": "exact",
-            "precision": "float32",
-            "samplers": ["ddim"],
-            "licence": "none",
-            "limits": {
-                "maxSteps": behaviour.max_steps,
-                "maxPromptBytes": 8192,
-                "maxPromptTokens": 77,
-                "maxGuidanceScale": 30.0,
-                "imageSize": behaviour.image_size,
-                "defaultSteps": behaviour.default_steps,
-                "defaultGuidanceScale": 7.5,
-                "defaultNegativePrompt": "",
-            },
-        }
-        if behaviour.in_chunks:
-            described["signatures"] = ["serving_default", "describe", *CHUNKED]
-        return described
-
     def _said_of(self, request: PictureRequest) -> dict[str, Any]:
         return {
             "seed": request.seed,
@@ -278,6 +253,32 @@ class StubModelServer(grpc.GenericRpcHandler):
             "negative_prompt_truncated": False,
             "fingerprint": self.behaviour.fingerprint.encode(),
         }
+
+
+def description_of(behaviour: Behaviour) -> dict[str, Any]:
+    """What the signature `describe` answers."""
+    described: dict[str, Any] = {
+        "format": 1,
+        "family": "stub",
+        "fingerprint": behaviour.fingerprint,
+        "profile": "exact",
+        "precision": "float32",
+        "samplers": ["ddim"],
+        "licence": "none",
+        "limits": {
+            "maxSteps": behaviour.max_steps,
+            "maxPromptBytes": 8192,
+            "maxPromptTokens": 77,
+            "maxGuidanceScale": 30.0,
+            "imageSize": behaviour.image_size,
+            "defaultSteps": behaviour.default_steps,
+            "defaultGuidanceScale": 7.5,
+            "defaultNegativePrompt": "",
+        },
+    }
+    if behaviour.in_chunks:
+        described["signatures"] = ["serving_default", "describe", *CHUNKED]
+    return described
 
 
 @functools.lru_cache(maxsize=256)

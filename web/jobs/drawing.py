@@ -67,8 +67,10 @@ class Drawing:
             is_whole = self.server is not None and not self.server.draws_in_chunks
             steps = job.asked.requests[self._number].num_steps if is_whole else 0
             pictures = 1
-        since_call = now - self._called if self.server else 0.0
-        return max(estimate.seconds(steps, pictures) - since_call, 0.0)
+        spent = now - self._called if self.server else 0.0
+        if self._begun is not None:
+            spent += self._begin_seconds
+        return max(estimate.seconds(steps, pictures) - spent, 0.0)
 
     @property
     def _is_stopped(self) -> bool:
@@ -83,7 +85,9 @@ class Drawing:
             answer, is_complete = await self._draw_in_chunks(server, request)
         else:
             answer, is_complete = await self._draw_whole(server, request), True
-        if answer is not None and not self.job.state.is_final:
+        if self.job.state.is_final:
+            return
+        if answer is not None:
             self.job.pictures.append(Drawn(answer, request, self._seconds, is_complete))
             self._metrics.picture_drawn(self.job.asked.api)
         self._number += 1
