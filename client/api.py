@@ -13,7 +13,7 @@ from typing import Self
 from client.pictures.picture import Picture
 from client.stacks.advice import AdvisingTransport
 from client.stacks.discovery import read_stack
-from client.stacks.starting import is_running
+from client.stacks.starting import all_run
 from client.transports.connecting import connected
 from client.transports.progress import Watch, watched_by
 from client.transports.transport import Transport
@@ -160,7 +160,7 @@ class Client:
             limits=outputs.limits,
             timeout_seconds=timeout_seconds,
             retry=retry,
-            is_starting=partial(is_running, stack),
+            is_starting=partial(all_run, stack, protocol),
             stack=stack,
         )
 

@@ -108,7 +108,10 @@ def first_picture(arguments: argparse.Namespace) -> int:
     folder = picture_files.prepare_folder(arguments.out)
     picture = drawing.draw(request)
     print_warnings(picture, request, client)
-    print(f"service  {client.endpoint}")
+    if service.stack is not None and service.stack.page:
+        print(f"page     {service.stack.page}")
+    else:
+        print(f"service  {client.endpoint}")
     print(f"picture  {picture.save_unless_there(folder)}")
     print(f'next     {make_command("generate", arguments.stack)} PROMPT="{EXAMPLE_PROMPT}"')
     return EXIT_DONE

@@ -14,7 +14,7 @@ from client.command_line.progress import QUIET_SECONDS, shown
 from client.errors import StackOutputError
 from client.stacks.discovery import StackOutputs, read_stack
 from client.stacks.engine import LOCAL_STACK
-from client.stacks.starting import is_running
+from client.stacks.starting import all_run, is_running
 from prediction.endpoints import Protocol
 from prediction.errors import printable
 
@@ -72,7 +72,7 @@ def connect(arguments: argparse.Namespace) -> Service:
         limits=stack.limits,
         timeout_seconds=timeout_seconds,
         warn=print_warning,
-        is_starting=partial(is_running, name),
+        is_starting=partial(all_run, name, protocol),
         stack=name,
     )
     return Service(client, stack, name, waited_seconds)

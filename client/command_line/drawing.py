@@ -50,9 +50,13 @@ class Drawing:
     def draw(self, request: PictureRequest) -> Picture:
         """One picture. Each wait is announced by a line on standard error."""
         with self._progress.picture():
-            picture = self._patiently(lambda seconds: self._client.send(request, seconds))
+            picture = self._patiently(lambda seconds: self._send(request, seconds))
         self._used_seconds = 0.0
         return picture
+
+    def _send(self, request: PictureRequest, timeout_seconds: float) -> Picture:
+        self._progress.tell(None)
+        return self._client.send(request, timeout_seconds, self._progress.tell)
 
     def _patiently(self, call: Callable[[float], T]) -> T:
         started = time.monotonic()

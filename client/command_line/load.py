@@ -79,6 +79,7 @@ def load(arguments: argparse.Namespace) -> int:
     if album is not None:
         written &= _written_album(album)
     if outcome.interrupted:
+        client.close()
         _note(f"interrupted: {summary.pictures} of {summary.planned} requests succeeded")
         return EXIT_INTERRUPTED
     if outcome.exit_code == EXIT_DONE and not written:

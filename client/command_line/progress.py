@@ -1,8 +1,8 @@
 """The progress of a run, with the remaining time: shown once it has lasted two seconds.
 
-The time per picture is unknown until the first one is finished: until then a spinner shows the
-elapsed time, after that an estimate. Where standard error is not a terminal, plain lines are
-printed at intervals.
+A web service tells the place in its queue, the steps and the time left. A model server does not:
+until the first picture is finished a spinner shows the elapsed time, after that an estimate. Where
+standard error is not a terminal, plain lines are printed at intervals.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TextIO
+
+from client.transports.progress import PictureProgress
 
 QUIET_SECONDS = 2.0
 PLAIN_LINE_SECONDS = 10.0
@@ -36,6 +38,8 @@ class Progress:
         self._is_drawing = False
         self._waiting_for = ""
         self._waiting_ends: float | None = None
+        self._told: PictureProgress | None = None
+        self._told_at = 0.0
 
     @contextmanager
     def picture(self) -> Generator[None]:
@@ -51,6 +55,7 @@ class Progress:
         """As `picture`, for what comes before it: only a wait is shown."""
         self._picture_started = time.monotonic()
         self.wait_for("")
+        self.tell(None)
         with shown(self.line, self._stream, self._show_from):
             yield
 
@@ -58,6 +63,11 @@ class Progress:
         """Show that the picture waits for `what`, about `seconds_left` if known; "" for no wait."""
         self._waiting_for = what
         self._waiting_ends = None if seconds_left is None else time.monotonic() + seconds_left
+
+    def tell(self, progress: PictureProgress | None) -> None:
+        """Show how far the server says that the picture is; None for a server that says nothing."""
+        self._told_at = time.monotonic()
+        self._told = progress
 
     def line(self) -> str:
         """The display's current text; empty if there is nothing to show."""
@@ -73,18 +83,33 @@ class Progress:
             if remaining_seconds is not None and remaining_seconds < 1:  # the estimate was wrong
                 remaining_seconds = None
         else:
-            remaining_seconds = self._estimate_seconds(elapsed_seconds)
+            told = self._told
+            if told is not None:
+                place = f"place {told.place} in the queue"
+                parts.insert(1, place if told.place else f"step {told.step} of {told.steps}")
+            remaining_seconds = self._estimate_seconds(elapsed_seconds, told)
         if remaining_seconds is not None:
             parts.append(f"about {remaining_seconds:.0f} s left")
         return ", ".join(parts)
 
-    def _estimate_seconds(self, elapsed_seconds: float) -> float | None:
-        """Time left for this picture and those after it, by the mean of the finished ones."""
-        if not self._finished_seconds:
+    def _estimate_seconds(
+        self, elapsed_seconds: float, told: PictureProgress | None
+    ) -> float | None:
+        """Time left for this picture and those after it: the server's estimate of this one, and the
+        mean of the finished ones.
+        """
+        finished = self._finished_seconds
+        this_seconds = None
+        if told is not None and told.seconds_left is not None:
+            told_for_seconds = time.monotonic() - self._told_at
+            this_seconds = elapsed_seconds - told_for_seconds + told.seconds_left
+        mean_seconds = sum(finished) / len(finished) if finished else this_seconds
+        if mean_seconds is None:
             return None
-        mean_seconds = sum(self._finished_seconds) / len(self._finished_seconds)
-        after_this = self._total - len(self._finished_seconds) - 1
-        return max(mean_seconds - elapsed_seconds, 0.0) + mean_seconds * after_this
+        if this_seconds is None:
+            this_seconds = mean_seconds
+        after_this = self._total - len(finished) - 1
+        return max(this_seconds - elapsed_seconds, 0.0) + mean_seconds * after_this
 
 
 @contextmanager

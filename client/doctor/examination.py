@@ -10,7 +10,7 @@ from client.doctor.cluster import cluster_findings
 from client.doctor.deployed import deployed
 from client.doctor.finding import Finding, State
 from client.doctor.last_update import last_update_findings
-from client.doctor.local import MODEL_SERVER, local_findings
+from client.doctor.local import MODEL_SERVER, WEB_SERVICE, local_findings
 from client.doctor.service import cluster_service, service_finding
 from client.errors import StackOutputError
 from client.stacks.discovery import (
@@ -22,6 +22,7 @@ from client.stacks.discovery import (
 )
 from client.stacks.engine import LOCAL_STACK
 from client.stacks.state import LOCAL_SERVER, StackState, read_state
+from prediction.endpoints import Protocol
 
 __all__ = ["Finding", "State", "examine", "verdict"]
 
@@ -76,12 +77,17 @@ def _on_this_machine(
     state = root / _STATE_FOLDER
     if outputs is None:
         yield Finding("stack", State.WRONG, problem)
-        if (state / MODEL_SERVER.folder).is_dir():  # the first `up` has come as far as the server
-            yield from local_findings(MODEL_SERVER, "", state)
+        for server in (MODEL_SERVER, WEB_SERVICE):
+            if (state / server.folder).is_dir():  # the first `up` has come as far as this one
+                yield from local_findings(server, "", state)
         return
     yield _serves(stack, outputs)
-    yield from local_findings(MODEL_SERVER, outputs.endpoint, state)
-    yield service_finding(outputs.endpoint, outputs.model_name, outputs.fingerprint)
+    yield from local_findings(MODEL_SERVER, outputs.endpoint_for(Protocol.REST), state)
+    if outputs.page:
+        yield from local_findings(WEB_SERVICE, outputs.endpoint, state)
+    yield service_finding(
+        outputs.endpoint, outputs.model_name, outputs.fingerprint, outputs.protocol
+    )
 
 
 def _on_gke(

@@ -6,6 +6,7 @@ from client.api import Client
 from client.doctor.deployed import Deployed
 from client.doctor.finding import Finding, State
 from client.stacks.discovery import PORT_FORWARD
+from prediction.endpoints import Protocol
 from prediction.errors import ClientError, ModelLoadingError, one_line
 from prediction.model_status import STATUS_TIMEOUT_SECONDS, not_ready
 
@@ -27,10 +28,14 @@ def cluster_service(deployed: Deployed) -> Finding:
     return Finding("service", State.OK, message)
 
 
-def service_finding(endpoint: str, model_name: str, fingerprint: str) -> Finding:
+def service_finding(
+    endpoint: str, model_name: str, fingerprint: str, protocol: Protocol = Protocol.REST
+) -> Finding:
     """fingerprint: of the model that the stack recorded; empty if it is unknown."""
     try:
-        with Client(endpoint, model_name=model_name, warn=lambda _line: None) as client:
+        with Client(
+            endpoint, protocol=protocol, model_name=model_name, warn=lambda _line: None
+        ) as client:
             problem = not_ready(client.endpoint, client.model_name, client.status())
             if problem is not None:
                 raise problem

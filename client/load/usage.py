@@ -16,8 +16,8 @@ import psutil
 
 from client.stacks.cluster import POD_LABEL, kubeconfig_of
 from client.stacks.discovery import NAMESPACE, PROJECT_ROOT, StackOutputs
+from client.stacks.starting import server_at
 from client.stacks.tools import ToolError, tool_output
-from infra.local.server_record import running_server
 from prediction.endpoints import is_loopback, normalize_endpoint
 from prediction.errors import one_line
 
@@ -102,7 +102,8 @@ class Monitor:
 
 @contextmanager
 def monitor(endpoints: Sequence[str], stack: StackOutputs | None) -> Generator[Monitor]:
-    """A monitor of the servers at `endpoints`, or of the pods of `stack` if that is on a cluster.
+    """A monitor of the servers at `endpoints` and of the one behind a web service, or of the pods
+    of `stack` if that is on a cluster.
 
     Raises NotMeasurableError if they cannot be measured.
     """
@@ -114,7 +115,11 @@ def monitor(endpoints: Sequence[str], stack: StackOutputs | None) -> Generator[M
                 raise NotMeasurableError(str(error)) from None
             yield cleanup.enter_context(Monitor(lambda: pods(environment), PODS_SECONDS))
         else:
-            processes = {endpoint: server_process(endpoint) for endpoint in endpoints}
+            model_servers = [stack.model_endpoint] if stack and stack.page else []
+            processes = {
+                endpoint: server_process(endpoint)
+                for endpoint in dict.fromkeys([*endpoints, *model_servers])
+            }
             for process in processes.values():
                 process.cpu_percent()  # the first call starts the interval
             yield cleanup.enter_context(Monitor(lambda: local(processes), PROCESS_SECONDS))
@@ -126,8 +131,8 @@ def server_process(endpoint: str) -> psutil.Process:
     if not is_loopback(endpoint):
         raise NotMeasurableError(f"{one_line(endpoint)} is not on this machine")
     port = urlsplit(endpoint).port or 80
-    recorded = running_server(PROJECT_ROOT / ".state" / "server")
-    if recorded is not None and recorded.process and port in recorded.record.ports[:1]:
+    recorded = server_at(port, PROJECT_ROOT)
+    if recorded is not None and recorded.process:
         return recorded.process
     try:
         for connection in psutil.net_connections("tcp"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from model_export.spec import METRICS_PATH
 from prediction.endpoints import is_grpc, normalize_endpoint
 from prediction.errors import ClientError, one_line
+from prediction.failures import Failures
 
 if TYPE_CHECKING:
     from prometheus_client.samples import Sample
@@ -72,39 +73,61 @@ class ServerFigures:
 
 
 @dataclass
-class _Series:
+class Series:
+    """A histogram that is read, sample by sample; those with other labels are added up."""
+
     buckets: dict[float, int] = field(default_factory=dict[float, int])
     total: float = 0.0
 
+    def add(
+        self, part: str, labels: Mapping[str, str], value: float, unit_seconds: float = 1.0
+    ) -> None:
+        """part: what its name ends with. Raises ValueError."""
+        if part == "sum":
+            self.total += value * unit_seconds
+        elif part == "bucket":
+            bound = float(labels.get("le", "")) * unit_seconds
+            self.buckets[bound] = self.buckets.get(bound, 0) + int(value)
+
+    def histogram(self) -> Histogram:
+        buckets = tuple(sorted(self.buckets.items()))
+        return Histogram(buckets[-1][1] if buckets else 0, self.total, buckets)
+
 
 def fetch(endpoint: str, model_name: str) -> ServerFigures:
-    """The figures of the server at a REST endpoint. Raises NoMetricsError."""
+    """The figures of the model server at a REST endpoint. Raises NoMetricsError."""
+    without = "the server runs without --monitoring_config_file"
+    return fetched(endpoint, METRICS_PATH, lambda page: read(page, model_name), without)
+
+
+def fetched(
+    endpoint: str, path: str, figures_in: Callable[[str], ServerFigures], without: str
+) -> ServerFigures:
+    """The figures in a server's page of metrics; without: why there may be none."""
     try:
-        if is_grpc(normalize_endpoint(endpoint)):
+        endpoint = normalize_endpoint(endpoint)
+        if is_grpc(endpoint):
             raise NoMetricsError("a gRPC port has none: give the address of the REST port")
         # requests takes 0.2 s to import.
-        from client.transports.rest import RestTransport
+        from client.transports.http_connections import HttpConnections
 
-        with closing(RestTransport(endpoint, model_name)) as server:
-            status, page = server.page(METRICS_PATH, TIMEOUT_SECONDS)
+        with closing(HttpConnections(endpoint, Failures(endpoint, ""))) as server:
+            reply = server.exchange("GET", path, TIMEOUT_SECONDS)
     except ClientError as error:
         raise NoMetricsError(str(error)) from None
-    if status != HTTPStatus.OK:
-        raise NoMetricsError(
-            f"{endpoint}{METRICS_PATH} answers with HTTP {status}: the server runs without "
-            "--monitoring_config_file"
-        )
+    if reply.status != HTTPStatus.OK:
+        raise NoMetricsError(f"{endpoint}{path} answers with HTTP {reply.status}: {without}")
     try:
-        return read(page.decode(errors="replace"), model_name)
+        return figures_in(reply.content.decode(errors="replace"))
     except ValueError as error:
-        raise NoMetricsError(f"{endpoint}{METRICS_PATH} is not Prometheus text: {error}") from None
+        raise NoMetricsError(f"{endpoint}{path} is not Prometheus text: {error}") from None
 
 
 def read(page: str, model_name: str) -> ServerFigures:
     """The figures for `model_name` in a page of metrics. Raises ValueError."""
     answers: dict[str, int] = {}
-    series: dict[str, _Series] = defaultdict(_Series)
-    for sample in _samples(page):
+    series: dict[str, Series] = defaultdict(Series)
+    for sample in samples(page):
         name, labels, value = sample.name, sample.labels, sample.value
         if labels.get("model_name", model_name) != model_name:
             continue
@@ -116,17 +139,13 @@ def read(page: str, model_name: str) -> ServerFigures:
         # REST requests other than predictions have an empty API.
         if labels.get("API") == "" or base not in (_REQUESTS, _RUNS, _QUEUE):
             continue
-        if part == "sum":
-            series[base].total += value * MICROS
-        elif part == "bucket":
-            bound = float(labels.get("le", "")) * MICROS
-            series[base].buckets[bound] = series[base].buckets.get(bound, 0) + int(value)
+        series[base].add(part, labels, value, unit_seconds=MICROS)
     return ServerFigures(
-        answers, *(_histogram(series[base]) for base in (_REQUESTS, _RUNS, _QUEUE))
+        answers, *(series[base].histogram() for base in (_REQUESTS, _RUNS, _QUEUE))
     )
 
 
-def _samples(page: str) -> Iterator[Sample]:
+def samples(page: str) -> Iterator[Sample]:
     """The finite values of a page.
 
     Each line is parsed alone: below its TYPE, the parser renames a counter to `…_total`.
@@ -143,8 +162,3 @@ def _samples(page: str) -> Iterator[Sample]:
         # The latter two escape the parser for a label without a name and for hundreds of digits.
         except (ValueError, IndexError, OverflowError):
             raise ValueError(one_line(line)) from None
-
-
-def _histogram(series: _Series) -> Histogram:
-    buckets = tuple(sorted(series.buckets.items()))
-    return Histogram(buckets[-1][1] if buckets else 0, series.total, buckets)

@@ -45,11 +45,6 @@ class RestTransport:
             self._http.exchange("GET", self._messages.status_path, timeout_seconds)
         )
 
-    def page(self, path: str, timeout_seconds: float) -> tuple[int, bytes]:
-        """Status code and body of any page of this server."""
-        reply = self._http.exchange("GET", path, timeout_seconds)
-        return reply.status, reply.content
-
     def close(self) -> None:
         self._http.close()
 

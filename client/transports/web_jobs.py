@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from client.transports.http_messages import Reply
@@ -93,7 +94,7 @@ class WebJobs:
             text = self._messages.description((yield Call("GET", CAPABILITIES, timeout_seconds)))
             if not text:
                 status = yield from self.status(timeout_seconds)
-                raise self._messages.not_ready(status) or self._messages.undescribed()
+                raise self._messages.no_description(status)
         except ClientError as error:
             return [(endpoint, error)]
         return [(endpoint, text)]
@@ -144,9 +145,10 @@ class WebJobs:
             tell(job.progress)
             wait = left(POLL_SECONDS)
             poll = f"{path}?wait={wait:.1f}&version={job.version}"
-            job = self._messages.job(
-                (yield from persistently("GET", poll, wait + POLL_MARGIN_SECONDS))
-            )
+            reply = yield from persistently("GET", poll, wait + POLL_MARGIN_SECONDS)
+            if reply.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+                raise self._messages.fail.job_forgotten(reply)
+            job = self._messages.job(reply)
         if job.problem is not None:
             raise job.problem
         picture = yield from persistently("GET", f"{path}/pictures/0", timeout_seconds)
