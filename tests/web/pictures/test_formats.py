@@ -1,6 +1,7 @@
 import asyncio
 import base64
 import io
+import threading
 from dataclasses import replace
 
 import pytest
@@ -100,6 +101,21 @@ def test_encoding_in_the_background_gives_the_same_file(file_format: Format) -> 
     assert file == formats.file_of(picture, SERVED, file_format, 60)
 
 
+@pytest.mark.parametrize("file_format", [Format.JPEG, Format.WEBP])
+def test_encoding_leaves_the_event_loop_free(
+    file_format: Format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoders: list[threading.Thread] = []
+
+    def file_of(*_: object) -> bytes:
+        encoders.append(threading.current_thread())
+        return b""
+
+    monkeypatch.setattr(formats, "file_of", file_of)
+    asyncio.run(formats.file_in_background(drawn(), SERVED, file_format))
+    assert encoders and threading.current_thread() not in encoders
+
+
 @pytest.mark.parametrize("file_format", Format)
 def test_a_preview_is_enlarged_to_the_pictures_size_and_format(file_format: Format) -> None:
     small = io.BytesIO()
@@ -127,8 +143,10 @@ def test_a_size_is_width_times_height(text: str, size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "x", "512", "512x", "x512", "0x512", "-1x2", "512x512x3", "5e2x5", "1.5x2", "٣x٣"]
-    + ["99999999x1", "512 512", "512x512\nX"],
+    [
+        *("", "x", "512", "512x", "x512", "0x512", "-1x2", "512x512x3", "5e2x5", "1.5x2"),
+        *("٣x٣", "99999999x1", "512 512", "512x512\nX"),
+    ],
 )
 def test_what_is_no_size_is_none(text: str) -> None:
     assert formats.parse_size(text) is None
