@@ -23,6 +23,7 @@ _CLOSE = {"connection": "close"}
 _DISCARDED_BYTES = 256 * 1024 * 1024
 _DISCARD_SECONDS = 2.0
 _LENGTH_DIGITS = 15
+_TOO_SLOW = 408
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class BodyGuard:
                 scope = {**scope, "headers": [*scope["headers"], _JSON]}
             await self._app(scope, _replay(body, receive), send)
         except FaultError as error:
-            await incoming.discard()
+            if error.fault.status != _TOO_SLOW:
+                await incoming.discard()
             await self._answers.answer(scope["path"], error.fault)(scope, receive, send)
         except _DisconnectedError:
             return
@@ -85,7 +87,7 @@ class BodyGuard:
                     self._check_size(incoming)
         except TimeoutError:
             raise FaultError(
-                408,
+                _TOO_SLOW,
                 f"the body did not arrive within {self._limits.seconds:g} s: send it again",
                 headers=_CLOSE,
             ) from None
