@@ -47,7 +47,8 @@ class FakeWeb:
     jobs: all that were made, by id. requests: "METHOD path" of all. refusal: answers every new job,
     as (status, error). failure: the error in which every job ends. hang_ups: the "METHOD path"s
     whose connection is closed once without an answer, after the request took effect. queue_moves:
-    whether jobs leave the queue. allowed_steps: how far they are drawn.
+    whether jobs leave the queue. allowed_steps: how far they are drawn. metrics_page: served on the
+    same port.
     """
 
     def __init__(self, serving: FakeServing, port: int = 0) -> None:
@@ -63,6 +64,7 @@ class FakeWeb:
         self.allowed_steps = 10_000
         self.longest_wait_seconds = LONGEST_WAIT_SECONDS
         self.reply: Reply | None = None
+        self.metrics_page: str | None = None
         self.changed = threading.Condition()
         fake = self
 
@@ -144,6 +146,8 @@ class FakeWeb:
     def answer(self, method: str, target: str, body: bytes) -> Reply:
         url = urlsplit(target)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        if url.path == "/metrics" and self.metrics_page is not None:
+            return 200, self.metrics_page.encode()
         match method, url.path.removeprefix("/api/v1/").split("/"):
             case "GET", ["capabilities"]:
                 return document(200, self.capabilities())

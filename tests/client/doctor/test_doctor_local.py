@@ -39,6 +39,16 @@ class Checkout:
             "pulumi", "stack output", {"endpoint": endpoint, "fingerprint": FINGERPRINT}
         )
 
+    def has_web_service(self, page: str, pid: int) -> None:
+        """The stack has a web service at `page`, recorded as this process."""
+        outputs = {"endpoint": page, "page": page, "modelEndpoint": page}
+        self._tools.answer("pulumi", "stack output", outputs)
+        folder = self.root / ".state" / "web"
+        folder.mkdir()
+        (folder / "web.log").write_text("start\n")
+        record = ServerRecord(pid, psutil.Process().create_time(), module="web")
+        (folder / "server.json").write_text(record.to_json())
+
     def findings(self) -> dict[str, Finding]:
         return {finding.check: finding for finding in examine("local", self.root)}
 
@@ -60,6 +70,29 @@ def test_a_running_server_is_ok_and_its_last_log_lines_are_shown(checkout: Check
     assert verdict(found.values()) is State.OK
     assert found["log"].lines == ("loading", "ready")
     assert str(os.getpid()) in found["server"].message
+
+
+def test_both_processes_are_checked_where_there_is_a_web_service(
+    checkout: Checkout, server: FakeServing
+) -> None:
+    checkout.has_web_service(server.endpoint, os.getpid())
+    found = list(examine("local", checkout.root))
+    checks = ["stack", "server", "port", "log", "web", "port", "log", "service"]
+    assert [finding.check for finding in found] == checks
+    assert found[1].message == f"the model server runs as process {os.getpid()}"
+    assert found[4].message == f"the web service runs as process {os.getpid()}"
+    assert found[6].lines == ("start",)
+
+
+def test_a_web_service_that_died_alone_is_what_to_start(
+    checkout: Checkout, server: FakeServing
+) -> None:
+    checkout.has_web_service(server.endpoint, 2**22 + 1)  # above the highest process id
+    _, model_server, _, _, web, port, *_ = examine("local", checkout.root)
+    assert model_server.state is State.OK
+    says = "the web service is not running: start it with `make up`"
+    assert (web.state, web.message) == (State.WRONG, says)
+    assert "stop it, or choose another webPort" in port.message
 
 
 def test_no_cloud_tool_is_run(checkout: Checkout) -> None:
