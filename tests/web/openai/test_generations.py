@@ -332,6 +332,24 @@ def test_hanging_up_stops_the_picture(
     assert stub.most_in_flight == 1
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_hanging_up_while_waiting_leaves_the_queue(
+    api: httpx.Client, stub: StubModelServer, web: WebProcess, stream: bool
+) -> None:
+    def queued() -> int:
+        return web.get("/api/v1/status").json()["queued"]
+
+    with busy(api, stub, jobs=1):
+        body = {"prompt": PROMPT, "stream": stream}
+        url = f"{web.url}/v1/images/generations"
+        with contextlib.suppress(httpx.ReadTimeout), httpx.Client() as caller:
+            timeout = httpx.Timeout(60, read=0.5)
+            with caller.stream("POST", url, json=body, timeout=timeout) as response:
+                wait_until(lambda: queued() == 1, "the job to wait")
+                response.close()
+        wait_until(lambda: queued() == 0, "the job to leave the queue", 5)
+
+
 def events_of(api: httpx.Client, **fields: Any) -> list[dict[str, Any]]:
     body = {"prompt": PROMPT, "stream": True, **fields}
     with api.stream("POST", "images/generations", json=body) as response:
