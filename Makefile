@@ -191,12 +191,15 @@ status: _ready ## show whether the service is up, and its model
 doctor: _ready ## diagnose STACK's service: what is wrong, and what to do
 	@$(PYTHON) -m client doctor --stack "$$STACK"
 
-logs: ## show the end of the local server's log; FOLLOW=1 follows it
+LOGS := .state/server/server.log .state/web/web.log
+
+logs: ## show the ends of the local servers' logs; FOLLOW=1 follows them
 ifeq ($(STACK),local)
-	@if [ -f .state/server/server.log ]; then tail -n 100 $${FOLLOW:+-f} .state/server/server.log; \
-	else echo "there is no server log; start the local server with: make up"; fi
+	@set --; for log in $(LOGS); do [ ! -f $$log ] || set -- "$$@" $$log; done; \
+	if [ $$# -gt 0 ]; then tail -n 100 $${FOLLOW:+-f} "$$@"; \
+	else echo "there is no log; start the local servers with: make up"; fi
 else
-	@echo "error: make logs shows only the local server's log; for a pod's: make doctor STACK=$$STACK" >&2; exit 1
+	@echo "error: make logs shows only the local servers' logs; for a pod's: make doctor STACK=$$STACK" >&2; exit 1
 endif
 
 # In single quotes for a shell.

@@ -22,8 +22,10 @@ configured = settings.load()
 if configured.gke is None:
     from infra.local.model_server import LocalModelServer, LocalModelServerArgs
     from infra.local.required_ports import require_free_ports
+    from infra.local.web_service import LocalWebService, LocalWebServiceArgs
 
-    require_free_ports(configured.local, STATE_FOLDER / "server", STATE_FOLDER / "web")
+    server_folder, web_folder = STATE_FOLDER / "server", STATE_FOLDER / "web"
+    require_free_ports(configured.local, server_folder, web_folder)
     model = ModelExport(
         "model", spec=configured.model, destination=(STATE_FOLDER / "models").as_uri()
     )
@@ -33,10 +35,22 @@ if configured.gke is None:
             model_uri=model.uri,
             ports=configured.local,
             server=configured.server,
-            state_folder=str(STATE_FOLDER / "server"),
+            state_folder=str(server_folder),
         ),
     )
-    outputs.export(endpoint=server.endpoint, grpcEndpoint=server.grpcEndpoint)
+    web = LocalWebService(
+        "web",
+        LocalWebServiceArgs(
+            ports=configured.local, server=configured.server, state_folder=str(web_folder)
+        ),
+        pulumi.ResourceOptions(depends_on=[server]),
+    )
+    outputs.export(
+        page=web.endpoint,
+        endpoint=web.endpoint,
+        modelEndpoint=server.endpoint,
+        grpcEndpoint=server.grpcEndpoint,
+    )
 else:
     end_quietly_when_interrupted()
     refuse_new_cloud_state(STATE_FOLDER)

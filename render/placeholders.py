@@ -60,6 +60,8 @@ def outputs(resource: mocks.MockResourceArgs) -> dict[str, Any]:
     if kind.endswith(":LocalModelServer"):
         host, rest, grpc = inputs["host"], int(inputs["restPort"]), int(inputs["grpcPort"])
         return {"endpoint": f"http://{host}:{rest}", "grpcEndpoint": f"{host}:{grpc}"}
+    if kind.endswith(":LocalWebService"):
+        return {"endpoint": f"http://{inputs['host']}:{int(inputs['port'])}"}
     if kind.endswith(":ModelExport"):
         uri = f"{inputs['destination']}/{inputs['fingerprint']}"
         return {"uri": uri, "sizeBytes": MODEL_BYTES}

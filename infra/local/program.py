@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from serving.tensorflow_serving.batching import batching_parameters
+from serving.tensorflow_serving.flags import server_threads
 from serving.tensorflow_serving.monitoring import monitoring_config
 
 _PROBE_TIMEOUT_SECONDS = 5.0
 _BATCHING_FILE = "batching.pbtxt"
 _MONITORING_FILE = "monitoring.pbtxt"
+_STOP_SECONDS = 10
+"""How long the web service waits for a picture when it is told to stop, as the model server does:
+less than `server_stop.STOP_TIMEOUT_SECONDS`, after which it is killed."""
 
 
 class Program(ABC):
@@ -109,6 +113,7 @@ class ModelServerProgram(Program):
             "model_base_path": self.serves,
             "port": self.grpc_port,
             "rest_api_port": self.rest_port,
+            "grpc_max_threads": server_threads(self.queue),
             "rest_api_timeout_in_ms": self.request_timeout_seconds * 1000,
             "enable_batching": "true",
             "batching_parameters_file": folder / _BATCHING_FILE,
@@ -168,6 +173,7 @@ class WebServiceProgram(Program):
             "metrics-port": self.metrics_port,
             "queue": self.queue,
             "deadline": self.request_timeout_seconds,
+            "stop-timeout": _STOP_SECONDS,
         }
         return [*(f"--{name}={value}" for name, value in options.items()), "--stop-unless-kept"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ from typing import Any
 import psutil
 import yaml
 
+from infra.local.server_record import SERVER_NAMES
+from tests.infra.local import quick_server
 from tests.processes import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +35,8 @@ class Checkout:
     folder: Path
     rest_port: int
     grpc_port: int
+    web_port: int
+    web_metrics_port: int
     engine: str
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
@@ -67,14 +72,14 @@ class Checkout:
         path.write_text(yaml.safe_dump(content, sort_keys=False))
 
     def take_over(self, engine: str) -> None:
-        """`make up` by this engine, which has nothing to do and leaves the server alone."""
-        pid, models = self.server_pid(), self.models()
+        """`make up` by this engine, which has nothing to do and leaves the servers alone."""
+        pids, models = (self.server_pid(), self.web_pid()), self.models()
         assert models
         output = self.make("up", ENGINE=engine)
         assert "unchanged" in output
         for word in ("created", "updated", "replaced", "deleted"):
             assert word not in output
-        assert (self.server_pid(), self.models()) == (pid, models)
+        assert ((self.server_pid(), self.web_pid()), self.models()) == (pids, models)
 
     def lay(self, source: Path) -> None:
         """Put the code of `source` in place of what is here; the state stays, and the ports."""
@@ -87,11 +92,37 @@ class Checkout:
             shutil.copy2(source / part, self.folder / part)
         self.set("restPort", self.rest_port)
         self.set("grpcPort", self.grpc_port)
+        if "webPort:" in (source / "Pulumi.yaml").read_text():  # earlier commits lack it
+            self.set("webPort", self.web_port)
+            self.set("webMetricsPort", self.web_metrics_port)
 
     def server_pid(self) -> int:
-        """The recorded server's process id."""
-        record = yaml.safe_load((self.folder / ".state/server/server.json").read_text())
+        """The recorded model server's process id."""
+        return self._pid("server")
+
+    def web_pid(self) -> int:
+        """The recorded web service's process id."""
+        return self._pid("web")
+
+    def _pid(self, name: str) -> int:
+        record = json.loads((self.folder / f".state/{name}/server.json").read_text())
         return int(record["pid"])
+
+    def by_hand(self, *arguments: str) -> str:
+        """The output of an engine's command, typed after `eval "$(make env)"`."""
+        engine = "pulumi" if self.engine == "pulumi" else ".venv/bin/python -m engine"
+        command = f'eval "$(make env)"; {engine} {" ".join(arguments)} --stack local'
+        done = subprocess.run(
+            ["sh", "-c", command],
+            cwd=self.folder,
+            env={**os.environ, "PULUMI_HOME": str(self.folder / ".pulumi-home")},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def processes(self) -> list[psutil.Process]:
         """The running processes with this checkout as working directory."""
@@ -146,9 +177,21 @@ def copy_checkout(folder: Path, engine: str, source: Path = ROOT) -> Checkout:
     for name in REQUIREMENTS:
         shutil.copy2(ROOT / name, folder / name)
     (folder / ".venv").symlink_to(ROOT / ".venv")
-    checkout = Checkout(folder, *free_ports(2), engine)
+    checkout = Checkout(folder, *free_ports(4), engine)
     checkout.lay(source)
     return checkout
+
+
+def copy_with_quick_servers(folder: Path, engine: str, model: Path) -> Checkout:
+    """A checkout whose stack `local` is up, with stand-ins for its servers."""
+    made = copy_checkout(folder, engine)
+    for module in SERVER_NAMES:
+        shutil.rmtree(made.folder / module)
+    quick_server.write(made.folder)
+    made.add_model(model)
+    made.by_hand("stack", "select", "--create")
+    made.by_hand("up", "--yes")
+    return made
 
 
 def archived_code(commit: str, folder: Path) -> Path | None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.checkout import Checkout, copy_checkout
-from tests.infra.local import quick_server
+from tests.deploy.checkout import Checkout, copy_with_quick_servers
 from tests.processes import is_running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -27,33 +24,10 @@ def checkout(
     """A checkout whose stack `local` is up, with a stand-in for the server."""
     if request.param == "pulumi" and shutil.which("pulumi") is None:
         pytest.skip("the official pulumi CLI is not on PATH")
-    made = copy_checkout(tmp_path / "A", request.param)
-    shutil.rmtree(made.folder / "devserver")
-    quick_server.write(made.folder)
-    made.add_model(demo_model)
-    made.make("refresh")
-    by_hand(made, "up", "--yes")
+    made = copy_with_quick_servers(tmp_path / "A", request.param, demo_model)
     yield made
     for process in made.processes():
         process.kill()
-
-
-def by_hand(checkout: Checkout, *arguments: str) -> str:
-    """The output of an engine's command, typed after `eval "$(make env)"`."""
-    engine = "pulumi" if checkout.engine == "pulumi" else ".venv/bin/python -m engine"
-    command = f'eval "$(make env)"; {engine} {" ".join(arguments)} --stack local'
-    environment = {**os.environ, "PULUMI_HOME": str(checkout.folder / ".pulumi-home")}
-    done = subprocess.run(
-        ["sh", "-c", command],
-        cwd=checkout.folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def copy_of(checkout: Checkout, name: str) -> Checkout:
@@ -63,11 +37,11 @@ def copy_of(checkout: Checkout, name: str) -> Checkout:
 
 
 def test_copies_leave_the_original_alone_and_a_moved_checkout_goes_on(checkout: Checkout) -> None:
-    pid, models = checkout.server_pid(), checkout.models()
+    pids, models = (checkout.server_pid(), checkout.web_pid()), checkout.models()
 
     def assert_untouched() -> None:
-        assert is_running(pid)
-        assert (checkout.server_pid(), checkout.models()) == (pid, models)
+        assert all(map(is_running, pids))
+        assert ((checkout.server_pid(), checkout.web_pid()), checkout.models()) == (pids, models)
         assert (checkout.folder / ".state/models" / models[0] / "manifest.json").exists()
 
     copy = copy_of(checkout, "B")
@@ -77,7 +51,7 @@ def test_copies_leave_the_original_alone_and_a_moved_checkout_goes_on(checkout: 
     assert output.count(COPY_NOTE.format(checkout.folder)) == 1
     assert "nothing to take down" in output
 
-    by_hand(copy_of(checkout, "C"), "destroy", "--yes")
+    copy_of(checkout, "C").by_hand("destroy", "--yes")
     assert_untouched()
 
     copy = copy_of(checkout, "D")
@@ -89,7 +63,7 @@ def test_copies_leave_the_original_alone_and_a_moved_checkout_goes_on(checkout: 
     moved = dataclasses.replace(checkout, folder=checkout.folder.with_name("E"))
     checkout.folder.rename(moved.folder)
     assert "a copy of" not in moved.make("down")
-    assert not is_running(pid)
+    assert not any(map(is_running, pids))
     assert not (moved.folder / ".state").exists()
 
 
@@ -104,4 +78,5 @@ def test_make_down_leaves_the_state_of_other_stacks(checkout: Checkout) -> None:
     assert "note: .state stays: it holds the state of dev" in output
     assert not local.exists() and checkout.models() == []
     assert not (checkout.folder / ".state/server").exists()
+    assert not (checkout.folder / ".state/web").exists()
     assert checkout.processes() == []

@@ -44,20 +44,30 @@ def ask(checkout: Checkout, prompt: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(outputs["image_bytes"][0]["b64"])))
 
 
+def ask_web(checkout: Checkout, prompt: str) -> Image.Image:
+    """The picture for a prompt, through AUTOMATIC1111's API."""
+    url = f"http://127.0.0.1:{checkout.web_port}/sdapi/v1/txt2img"
+    body, headers = json.dumps({"prompt": prompt}).encode(), {"Content-Type": "application/json"}
+    asked = urllib.request.Request(url, body, headers)
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        return Image.open(io.BytesIO(base64.b64decode(json.load(answer)["images"][0])))
+
+
 def test_a_local_stack_from_up_to_down(checkout: Checkout) -> None:
     first = checkout.make("up")
     lines = first.strip().splitlines()[-3:]
-    assert lines[0].split() == ["service", f"http://127.0.0.1:{checkout.rest_port}"]
+    assert lines[0].split() == ["page", f"http://127.0.0.1:{checkout.web_port}"]
     picture = checkout.folder / lines[1].split()[1]
     assert Image.open(picture).size == (64, 64)
     assert lines[2].startswith("next     make generate PROMPT=")
     assert ask(checkout, "a small green square on white").size == (64, 64)
+    assert ask_web(checkout, "a small green square on white").size == (64, 64)
 
-    pid = checkout.server_pid()
+    pid, web = checkout.server_pid(), checkout.web_pid()
     started = time.monotonic()
     again = checkout.make("up")
     assert "unchanged" in again and "created" not in again and "updated" not in again
-    assert checkout.server_pid() == pid
+    assert (checkout.server_pid(), checkout.web_pid()) == (pid, web)
     assert time.monotonic() - started < 60
 
     psutil.Process(pid).kill()
@@ -72,6 +82,8 @@ def test_a_local_stack_from_up_to_down(checkout: Checkout) -> None:
     assert len(checkout.models()) == 1
     assert checkout.models() != old
     ask(checkout, "a star")
+    ask_web(checkout, "a star")
+    assert checkout.web_pid() == web  # it finds a server and a model that come later
 
     status = checkout.make("status")
     assert "state        ready" in status
@@ -95,7 +107,7 @@ def test_ports_in_use_are_one_clear_error_before_the_export_and_the_next_up_work
 ) -> None:
     import socket
 
-    ports = (checkout.rest_port, checkout.grpc_port)
+    ports = (checkout.rest_port, checkout.web_port)
     with socket.create_server(("127.0.0.1", ports[0])):
         one = checkout.make("preview", code=2)
         with socket.create_server(("127.0.0.1", ports[1])):
@@ -104,7 +116,7 @@ def test_ports_in_use_are_one_clear_error_before_the_export_and_the_next_up_work
     assert f"ports {ports[0]} and {ports[1]} are in use by other programs" in both
     # As lines to put into the file, below the engine's own indentation of messages.
     assert "\n      diffusion-serving:restPort: " in both
-    assert "\n      diffusion-serving:grpcPort: " in both
+    assert "\n      diffusion-serving:webPort: " in both
     assert checkout.models() == []
     checkout.add_model(demo_model)
     checkout.make("up")

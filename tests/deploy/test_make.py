@@ -149,6 +149,20 @@ def test_a_folder_and_a_path_are_text_too(folder: Folder, text: str) -> None:
     assert not (folder.path / "touched").exists()
 
 
+def test_logs_shows_the_ends_of_the_logs_that_there_are_with_their_names(folder: Folder) -> None:
+    assert folder.run("logs").stdout.startswith("there is no log; ")
+    for name in ("server", "web"):
+        log = folder.path / f".state/{name}/{name}.log"
+        log.parent.mkdir(parents=True)
+        log.write_text("".join(f"{name} {line}\n" for line in range(200)))
+    shown = folder.run("logs").stdout.splitlines()
+    for name in ("server", "web"):
+        begin = shown.index(f"==> .state/{name}/{name}.log <==") + 1
+        assert shown[begin : begin + 100] == [f"{name} {line}" for line in range(100, 200)]
+    (folder.path / ".state/server/server.log").unlink()
+    assert folder.run("logs").stdout.splitlines() == [f"web {line}" for line in range(100, 200)]
+
+
 def test_a_stack_of_ones_own_is_made_from_dev_with_the_given_settings(folder: Folder) -> None:
     arguments = ("STACK=mine", "PROJECT=my-project", "RANGES=203.0.113.7/32", "LICENCE=Open  RAIL")
     (call,) = folder.calls("stack", *arguments, "ARGS=spot=false steps='30'", "ENGINE=pulumi")

@@ -56,8 +56,10 @@ def test_the_provider_in_an_earlier_state_is_found_and_stored_the_same(resource:
     assert serialize_provider(provider()) == stored
 
 
-def test_the_local_stack_registers_the_resources_of_an_earlier_state() -> None:
+def test_the_local_stack_registers_the_resources_of_an_earlier_state_and_one_more() -> None:
     registered = {f"{r.type}::{r.name}": r.inputs.keys() for r in run_of("local").resources}
+    added = "pulumi-python:dynamic/diffusion:LocalWebService::web"
+    assert registered.pop(added)
     assert registered == {name: inputs for name, (_, _, inputs) in STORED.items()}
 
 
@@ -96,7 +98,7 @@ def set_exporter_version(checkout: Path, version: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_a_stack_of_an_earlier_commit_goes_on_unchanged(
+def test_a_stack_of_an_earlier_commit_goes_on_and_gets_a_web_service(
     earlier: Checkout, demo_model: Path
 ) -> None:
     checkout = earlier
@@ -105,7 +107,11 @@ def test_a_stack_of_an_earlier_commit_goes_on_unchanged(
     former_version = exporter_version(checkout.folder)
     checkout.lay(ROOT)
     set_exporter_version(checkout.folder, former_version)
-    checkout.take_over(checkout.engine)
+    output = checkout.make("up")
+    assert "1 created" in output and "unchanged" in output
+    for word in ("updated", "replaced", "deleted"):
+        assert word not in output
+    assert checkout.server_pid() == server
     assert "state        ready" in checkout.make("status")
 
     # This code's own exporter: another model in place of the former one, which goes.
@@ -115,8 +121,8 @@ def test_a_stack_of_an_earlier_commit_goes_on_unchanged(
         assert demo_model.name in checkout.make("up")
         assert checkout.models() == [demo_model.name]
         assert "state        ready" in checkout.make("status")
-    last_server = checkout.server_pid()
+    last = (checkout.server_pid(), checkout.web_pid())
     checkout.make("down")
-    assert not is_running(server) and not is_running(last_server)
+    assert not any(map(is_running, (server, *last)))
     assert checkout.processes() == []
     assert not (checkout.folder / ".state").exists()

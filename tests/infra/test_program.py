@@ -10,13 +10,15 @@ import pytest
 
 from model_export.spec import ModelSpec
 from render.recorder import ROOT, Run, run_program, stack_config
-from tests.stacks import STACKS
+from tests.stacks import STACKS, goes_before
 
 MODEL = "pulumi-python:dynamic/diffusion:ModelExport"
 SERVER = "pulumi-python:dynamic/diffusion:LocalModelServer"
+WEB = "pulumi-python:dynamic/diffusion:LocalWebService"
 OUTPUTS = {
     MODEL: {"uri": "file:///models/abc", "fingerprint": "abc"},
     SERVER: {"endpoint": "http://127.0.0.1:8501", "grpcEndpoint": "127.0.0.1:8500"},
+    WEB: {"endpoint": "http://127.0.0.1:8080"},
 }
 
 
@@ -25,8 +27,8 @@ def local() -> Run:
     return run_program("local", outputs=OUTPUTS)
 
 
-def test_the_local_stack_is_one_model_and_one_server(local: Run) -> None:
-    assert sorted(r.type for r in local.resources) == sorted([MODEL, SERVER])
+def test_the_local_stack_is_a_model_its_server_and_a_web_service(local: Run) -> None:
+    assert sorted(r.type for r in local.resources) == sorted([MODEL, SERVER, WEB])
 
 
 def test_the_server_serves_the_model_that_was_exported(local: Run) -> None:
@@ -35,17 +37,40 @@ def test_the_server_serves_the_model_that_was_exported(local: Run) -> None:
     assert server.property_dependencies["modelUri"] == (model.urn,)
 
 
-def test_the_server_listens_on_loopback_only(local: Run) -> None:
-    assert local.one(SERVER).inputs["host"] == "127.0.0.1"
+def test_the_web_service_asks_the_model_server_and_is_taken_down_before_it(local: Run) -> None:
+    web = local.one(WEB)
+    assert web.inputs["modelServer"] == "127.0.0.1:8500"
+    assert (web.inputs["port"], web.inputs["metricsPort"]) == (8080, 8081)
+    assert goes_before(local, web, local.one(SERVER))
+
+
+def test_a_model_that_changes_does_not_restart_the_web_service(local: Run) -> None:
+    changed = run_program("local", outputs=OUTPUTS, steps="30", first_preview=True)
+    assert changed.one(SERVER).inputs != local.one(SERVER).inputs
+    assert changed.one(WEB).inputs == local.one(WEB).inputs
+
+
+def test_both_servers_have_the_same_queue_and_timeout() -> None:
+    run = run_program("local", outputs=OUTPUTS, queue="3", requestTimeoutSeconds="90")
+    for kind in (SERVER, WEB):
+        inputs = run.one(kind).inputs
+        assert (inputs["queue"], inputs["requestTimeoutSeconds"]) == (3, 90)
+
+
+def test_the_servers_listen_on_loopback_only(local: Run) -> None:
+    assert {local.one(kind).inputs["host"] for kind in (SERVER, WEB)} == {"127.0.0.1"}
 
 
 def test_models_and_logs_are_in_the_checkouts_state_folder(local: Run) -> None:
     assert local.one(MODEL).inputs["destination"] == (ROOT / ".state/models").as_uri()
     assert local.one(SERVER).inputs["stateFolder"] == str(ROOT / ".state/server")
+    assert local.one(WEB).inputs["stateFolder"] == str(ROOT / ".state/web")
 
 
 def test_every_output_that_clients_read_is_exported(local: Run) -> None:
-    assert local.outputs["endpoint"] == "http://127.0.0.1:8501"
+    assert local.outputs["page"] == "http://127.0.0.1:8080"
+    assert local.outputs["endpoint"] == "http://127.0.0.1:8080"
+    assert local.outputs["modelEndpoint"] == "http://127.0.0.1:8501"
     assert local.outputs["grpcEndpoint"] == "127.0.0.1:8500"
     assert local.outputs["modelName"] == "stable-diffusion"
     assert local.outputs["modelUri"] == "file:///models/abc"

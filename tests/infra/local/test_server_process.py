@@ -20,6 +20,7 @@ from infra.local.program import ModelServerProgram
 from infra.local.server_process import ServerProcess, ServerStartError
 from render.recorder import ROOT
 from serving.tensorflow_serving.batching import batching_parameters
+from serving.tensorflow_serving.flags import QUEUES
 from tests.processes import free_ports
 
 _SAVE_HALF_PLUS_TWO = """
@@ -194,3 +195,13 @@ def test_the_batching_file_sets_one_execution_and_the_given_queue() -> None:
     assert "num_batch_threads { value: 1 }" in text
     assert "max_execution_batch_size { value: 1 }" in text
     assert "max_enqueued_batches { value: 5 }" in text
+
+
+def test_full_queues_of_direct_callers_leave_threads_for_the_calls_of_the_web_service() -> None:
+    program = ModelServerProgram(Path("/m"), "m", "127.0.0.1", 8501, 8500, 1000, 60)
+    (threads,) = [
+        int(flag.partition("=")[2])
+        for flag in program.arguments(Path("/state"))
+        if flag.startswith("--grpc_max_threads=")
+    ]
+    assert threads > 1000 * QUEUES
