@@ -17,8 +17,8 @@ RANDOM_SEED = -1
 """As other tools write "choose one"."""
 
 AUTO = "auto"
-MAX_WHOLE = 2**53
-"""Larger numbers are no whole numbers to JavaScript."""
+MAX_WHOLE = 2**64
+"""Some tools draw seeds of as many bits; anything larger is a mistake."""
 
 BASE64_ONLY = ("gpt-image", "chatgpt-image")
 """Models (by the start of their names) whose pictures OpenAI never answers as an address."""
