@@ -6,7 +6,7 @@ Imports TensorFlow at the top: import this module where it is needed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +14,9 @@ import tensorflow as tf
 from model_export.networks import CachedUnet, Conditioning, Networks
 from model_export.profiles import PROFILES, Shortcuts, work
 from model_export.spec import ModelSpec
+
+Cache = tuple[tf.Tensor, ...]
+"""What one step leaves for the next, besides the latent."""
 
 GUIDANCE_PAIR = 2
 _PROMPT_FIRST_SAMPLER = "ddim_tutorial"
@@ -43,15 +46,19 @@ class Prediction(NamedTuple):
 
     eps: tf.Tensor
     eps_ahead: tf.Tensor
-    cache: Any
+    cache: Cache
 
 
 class Denoiser(NamedTuple):
-    """predict takes a step and the cache of the step before. The loop carries the cache."""
+    """predict takes a step and the cache of the step before. The loop carries the cache.
 
-    predict: Callable[[Step, Any], Prediction]
-    first_cache: Any
-    cache_shape: Any
+    cache: the tensors in it. reads_cache: whether step i of num_steps does; at the end, none is
+    left that could.
+    """
+
+    predict: Callable[[Step, Cache], Prediction]
+    cache: tuple[tf.TensorSpec, ...]
+    reads_cache: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def denoiser(spec: ModelSpec, networks: Networks) -> Denoiser:
@@ -77,14 +84,14 @@ def _guided(conditional: tf.Tensor, unconditional: tf.Tensor, scale: tf.Tensor) 
 
 
 def _whole(networks: Networks, prompt_first: bool) -> Denoiser:
-    def predict(step: Step, cache: Any) -> Prediction:
+    def predict(step: Step, cache: Cache) -> Prediction:
         noise = networks.unet(step.latent, step.timestep_embedding, step.conditioning)
         halves = tf.split(noise, GUIDANCE_PAIR)
         conditional, unconditional = halves if prompt_first else reversed(halves)
         eps = _guided(conditional, unconditional, step.guidance_scale)
         return Prediction(eps, eps, cache)
 
-    return Denoiser(predict, (), ())
+    return Denoiser(predict, (), lambda _i, _num_steps: tf.constant(False))
 
 
 def _with_shortcuts(
@@ -92,7 +99,8 @@ def _with_shortcuts(
 ) -> Denoiser:
     table = tf.constant(_work_table(shortcuts, max_steps))
 
-    def predict(step: Step, cache: tf.Tensor) -> Prediction:
+    def predict(step: Step, cache: Cache) -> Prediction:
+        (feature_before,) = cache
         row = tf.gather_nd(table, tf.stack([step.num_steps, step.i]))
         is_guided, is_whole, is_next_guided = tf.unstack(row)
         # The same graph runs the pair, or only the prompt's half of it.
@@ -100,7 +108,9 @@ def _with_shortcuts(
         chosen = slice(rows) if prompt_first else slice(-rows, None)
         inputs = step.latent, step.timestep_embedding, step.conditioning.rows(chosen)
         noise, feature = tf.cond(
-            is_whole, lambda: unet.whole(*inputs), lambda: (unet.above(*inputs, cache), cache)
+            is_whole,
+            lambda: unet.whole(*inputs),
+            lambda: (unet.above(*inputs, feature_before), feature_before),
         )
         shape = step.latent.shape
         halves = tf.ensure_shape(noise[:1], shape), tf.ensure_shape(noise[-1:], shape)
@@ -109,11 +119,15 @@ def _with_shortcuts(
         return Prediction(
             tf.where(is_guided, guided, conditional),
             tf.where(is_next_guided, guided, conditional),
-            feature,
+            (feature,),
         )
 
-    shape = tf.TensorShape([None, *unet.feature_shape])
-    return Denoiser(predict, tf.zeros([0, *unet.feature_shape], unet.feature_dtype), shape)
+    def reads_cache(i: tf.Tensor, num_steps: tf.Tensor) -> tf.Tensor:
+        _, is_whole, _ = tf.unstack(table[num_steps, tf.minimum(i, max_steps - 1)])
+        return (i < num_steps) & ~is_whole
+
+    feature = tf.TensorSpec([None, *unet.feature_shape], unet.feature_dtype)
+    return Denoiser(predict, (feature,), reads_cache)
 
 
 def _work_table(shortcuts: Shortcuts, max_steps: int) -> np.ndarray:

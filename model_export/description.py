@@ -14,6 +14,7 @@ from model_export.spec import (
     MAX_GUIDANCE_SCALE,
     MAX_PROMPT_BYTES,
     MAX_PROMPT_TOKENS,
+    SIGNATURES,
     ModelSpec,
 )
 
@@ -30,6 +31,7 @@ def description(spec: ModelSpec, reported_fingerprint: str) -> str:
         "profile": spec.profile,
         "precision": spec.precision,
         "samplers": [spec.sampler],
+        "signatures": SIGNATURES,
         "licence": family(spec.family).licence(spec),
         "limits": limits(spec),
     }

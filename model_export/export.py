@@ -85,11 +85,11 @@ def export(
         progress(Stage.LOAD)
         networks = chosen.load(spec, lambda done: progress(Stage.LOAD, done))
     parameter_count = networks.parameter_count
-    signatures = _save(spec, networks, fingerprint, version_folder, progress)
+    signatures, first_strings = _save(spec, networks, fingerprint, version_folder, progress)
     del networks  # the weights are on disk: free their memory
 
     progress(Stage.DESCRIBE)
-    write_warmup_requests(version_folder, spec)
+    write_warmup_requests(version_folder, spec, *first_strings)
     _write_licences(chosen.licence_files(spec), version_folder / "assets.extra")
     manifest = Manifest(
         fingerprint=fingerprint,
@@ -108,7 +108,8 @@ def export(
 
 def _save(
     spec: ModelSpec, networks: Networks, fingerprint: str, folder: Path, progress: Progress
-) -> dict[str, Signature]:
+) -> tuple[dict[str, Signature], tuple[bytes, bytes]]:
+    """The signatures' descriptions, and `Chunks.first_strings`."""
     from model_export.pipeline import TextToImage
 
     progress(Stage.TRACE)
@@ -116,7 +117,8 @@ def _save(
     functions = model.signatures()
     progress(Stage.SAVE)
     write_saved_model(model.state(), functions, folder)
-    return {name: _described(function) for name, function in functions.items()}
+    described = {name: _described(function) for name, function in functions.items()}
+    return described, model.chunks.first_strings()
 
 
 def _described(function: Any) -> Signature:

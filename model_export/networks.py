@@ -58,6 +58,7 @@ class Networks:
     latent_shape: (h, w, 4). timestep_embedding_width: D.
     cached_unet: set for a profile that takes shortcuts.
     condition: context [N, 77, C] → the conditioning for unet, computed before the loop over steps.
+    preview_prompts: pictures to draw at export, to fit the preview on; none where that takes long.
     """
 
     text_encoder: Callable[[tf.Tensor], tf.Tensor]
@@ -69,6 +70,7 @@ class Networks:
     parameter_count: int
     cached_unet: CachedUnet | None = None
     condition: Callable[[tf.Tensor], Conditioning] = Conditioning
+    preview_prompts: Sequence[str] = ()
 
 
 def repeated(one: tf.Tensor, conditioning: Conditioning) -> tf.Tensor:

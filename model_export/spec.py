@@ -14,8 +14,11 @@ from typing import Any
 
 from model_export.profiles import EXACT, PROFILES
 
-EXPORTER_VERSION = 6
+EXPORTER_VERSION = 7
 """Part of every fingerprint. Raise it whenever the exported graph changes for the same spec."""
+
+SIGNATURES = ("serving_default", "prompt", "tokens", "describe", "begin", "advance", "finish")
+"""What can be asked of an exported model."""
 
 MODEL_NAME = "stable-diffusion"
 GRPC_PORT = 8500

@@ -18,11 +18,14 @@ _QUICK_FAMILIES = ("demo",)
 _PROMPT = b"a small red circle on a white background"
 
 
-def write_warmup_requests(version_folder: Path, spec: ModelSpec) -> None:
+def write_warmup_requests(
+    version_folder: Path, spec: ModelSpec, state: bytes, context: bytes
+) -> None:
     """One PredictionLog for each signature that draws, with one row and one step.
 
-    If a step takes seconds there is only one, for `serving_default`: the signatures share their
-    networks, and every new replica would have to wait for one picture per signature.
+    state and context are of a picture of no steps: then `advance` and `finish` get ready without
+    running the networks, which `serving_default` has done. If a step takes seconds, `prompt` and
+    `tokens` have no request: every new replica would have to draw one picture more for each.
     """
     import tensorflow as tf
 
@@ -32,21 +35,21 @@ def write_warmup_requests(version_folder: Path, spec: ModelSpec) -> None:
         "guidance_scale": tf.constant([1.0], tf.float32),
         "seed": tf.constant([0], tf.int64),
     }
+    texts = {"prompt": tf.constant([_PROMPT]), "negative_prompt": tf.constant([b""])}
+    strings = {"state": tf.constant([state]), "context": tf.constant([context])}
     requests = {
-        "serving_default": {
-            "prompt": tf.constant([_PROMPT]),
-            "negative_prompt": tf.constant([b""]),
-            **chosen,
-        },
-        "prompt": {"prompt": tf.constant([_PROMPT])},
-        "tokens": {
+        "serving_default": texts | chosen,
+        "begin": texts | chosen,
+        "advance": strings | {"steps": tf.constant([1], tf.int32)},
+        "finish": {"state": strings["state"]},
+    }
+    if spec.family in _QUICK_FAMILIES:
+        requests["prompt"] = {"prompt": texts["prompt"]}
+        requests["tokens"] = {
             "tokens": tf.constant(empty_prompt, tf.int32),
             "negative_prompt_tokens": tf.constant(empty_prompt, tf.int32),
             **chosen,
-        },
-    }
-    if spec.family not in _QUICK_FAMILIES:
-        requests = {"serving_default": requests["serving_default"]}
+        }
     path = version_folder / WARMUP_PATH
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:

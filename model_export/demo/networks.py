@@ -47,6 +47,23 @@ UNET_EMBEDDING_WIDTH = 256
 SKETCH_WIDTH = 128
 DECODER_CHANNELS = (64, 48, 16)
 ENCODER_CHANNELS = (32, 64)
+PREVIEW_PROMPTS = tuple(
+    f"a {size} {colour} {kind} on a {background} background"
+    for size, colour, kind, background in (
+        ("large", "red", "circle", "white"),
+        ("small", "blue", "star", "black"),
+        ("large", "green", "square", "grey"),
+        ("small", "yellow", "triangle", "white"),
+        ("large", "purple", "star", "black"),
+        ("small", "orange", "circle", "grey"),
+        ("large", "cyan", "triangle", "white"),
+        ("small", "pink", "square", "black"),
+        ("large", "blue", "circle", "grey"),
+        ("large", "yellow", "square", "black"),
+        ("small", "red", "star", "grey"),
+        ("large", "pink", "triangle", "white"),
+    )
+)
 NORM_GROUPS = 8
 """keras_cv's 32 groups would normalize every channel alone here, which loses the mean colour."""
 
@@ -124,6 +141,7 @@ def load(spec: ModelSpec) -> Networks:
         timestep_embedding_width=TIMESTEP_EMBEDDING_WIDTH,
         parameter_count=sum(int(np.prod(v.shape)) for v in variables),
         cached_unet=cached_unet,
+        preview_prompts=PREVIEW_PROMPTS,
     )
 
 

@@ -8,7 +8,7 @@ CONFIG_FOLDER = "/etc/model-server"
 BATCHING_FILE = "batching.config"
 MONITORING_FILE = "monitoring.config"
 
-QUEUES = 4
+QUEUES = 7
 """Each signature of the model has a queue of its own."""
 SPARE_THREADS = 32
 """Beyond those held by full queues: for probes, metrics, the event loop and 503 responses."""

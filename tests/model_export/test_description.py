@@ -7,7 +7,7 @@ import json
 import pytest
 
 from model_export.description import description, limits
-from model_export.spec import EXPORTER_VERSION, ModelSpec, reported_fingerprint
+from model_export.spec import EXPORTER_VERSION, SIGNATURES, ModelSpec, reported_fingerprint
 
 
 def test_a_description_has_everything_a_client_needs() -> None:
@@ -23,6 +23,7 @@ def test_a_description_has_everything_a_client_needs() -> None:
         "profile": "fast",
         "precision": "float32",
         "samplers": ["ddim"],
+        "signatures": [*SIGNATURES],
         "licence": "none (random weights)",
         "limits": {
             "maxSteps": 50,

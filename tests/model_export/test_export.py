@@ -11,7 +11,7 @@ import pytest
 from model_export import families
 from model_export.export import write_saved_model
 from model_export.manifest import Manifest, describe_files
-from model_export.spec import EXPORTER_VERSION, FAMILIES
+from model_export.spec import EXPORTER_VERSION, FAMILIES, SIGNATURES
 from model_export.warmup import WARMUP_PATH
 from serving.tensorflow_serving.flags import QUEUES
 from tests.model_export.conftest import TINY_SPEC, TINY_WEIGHTS_SHA256, ExportedModel
@@ -91,7 +91,7 @@ def test_there_is_one_working_warm_up_request_for_each_signature(exported: Expor
             assert inputs["num_steps"].numpy().tolist() == [1]
         assert signature(**inputs)
         seen.append(request.model_spec.signature_name)
-    assert sorted(seen) == ["prompt", "serving_default", "tokens"]
+    assert sorted(seen) == sorted({*SIGNATURES} - {"describe"})
 
 
 def test_the_warm_up_records_are_the_same_bytes_in_every_export(exported: ExportedModel) -> None:
@@ -161,7 +161,7 @@ def test_every_family_of_the_spec_is_known() -> None:
 
 def test_the_manifest_describes_the_signatures(exported: ExportedModel) -> None:
     signatures = exported.manifest.signatures
-    assert set(signatures) == {"serving_default", "prompt", "tokens", "describe"}
+    assert set(signatures) == set(SIGNATURES)
     assert len(signatures) == QUEUES  # a server's threads are counted for them
     assert signatures["describe"].inputs == {"query": "string[B]"}
     assert signatures["prompt"].inputs == {"prompt": "string[B]"}

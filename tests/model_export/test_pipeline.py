@@ -1,4 +1,7 @@
-"""The exported graph: what callers of its four signatures can rely on."""
+"""The exported graph: what callers of its signatures can rely on.
+
+Those that draw in chunks have test_chunks.py.
+"""
 
 from __future__ import annotations
 
@@ -119,11 +122,27 @@ def test_the_signatures_have_the_contracts_names_types_and_shapes(exported: Expo
         "negative_prompt_truncated": "bool[None]",
         "fingerprint": "string[None]",
     }
+    strings = {"state": "string[None]", "context": "string[None]"}
+    without_picture = {name: kind for name, kind in outputs.items() if name != "image_bytes"}
     expected = {
         "serving_default": (texts | chosen, outputs),
         "prompt": ({"prompt": "string[None]"}, outputs),
         "tokens": (tokens | chosen, {"images": "uint8[None, 64, 64, 3]"}),
         "describe": ({"query": "string[None]"}, {"description": "string[None]"}),
+        "begin": (texts | chosen, strings | without_picture),
+        "advance": (
+            strings | {"steps": "int32[None]"},
+            {
+                "state": "string[None]",
+                "step": "int32[None]",
+                "num_steps": "int32[None]",
+                "preview": "string[None]",
+            },
+        ),
+        "finish": (
+            {"state": "string[None]"},
+            {"image_bytes": "string[None]", "fingerprint": "string[None]"},
+        ),
     }
     signatures = exported.reloaded.signatures
     assert set(signatures) == set(expected)
@@ -137,7 +156,7 @@ def test_a_seed_gives_keras_cvs_noise(seed: int) -> None:
     import keras
     import tensorflow as tf
 
-    from model_export.pipeline import initial_noise
+    from model_export.drawing import initial_noise
 
     noise = initial_noise(tf.constant(seed, tf.int64), (48, 48, 4)).numpy()
     assert (noise == keras.random.normal((1, 48, 48, 4), seed=seed).numpy()[0]).all()

@@ -282,8 +282,14 @@ def test_loading_runs_the_networks_once(exported: Narrow) -> None:
 
     records = tf.data.TFRecordDataset(str(exported.folder / "1" / WARMUP_PATH))
     warmed = [PredictionLog.FromString(record.numpy()).predict_log.request for record in records]
-    assert [request.model_spec.signature_name for request in warmed] == ["serving_default"]
-    assert list(warmed[0].inputs["num_steps"].int_val) == [1]
+    by_name = {request.model_spec.signature_name: request.inputs for request in warmed}
+    assert list(by_name) == ["serving_default", "begin", "advance", "finish"]
+    assert list(by_name["serving_default"]["num_steps"].int_val) == [1]
+    advanced = exported.reloaded.signatures["advance"](
+        **{name: tf.constant(tf.make_ndarray(one)) for name, one in by_name["advance"].items()}
+    )
+    assert [advanced[name].numpy().tolist() for name in ("step", "num_steps")] == [[0], [0]]
+    assert by_name["finish"] == {"state": by_name["advance"]["state"]}
 
 
 @pytest.mark.slow

@@ -1,0 +1,90 @@
+"""A picture drawn some steps at a time: begin, advance as often as it takes, finish.
+
+Between the calls the caller keeps two strings: the state, which each advance replaces, and the
+context, which is the encoded text. Both hold everything, so any server of the same model can go on.
+
+Imports TensorFlow at the top: import this module where it is needed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from model_export.drawing import Drawing, RowFunctions, to_pixels
+from model_export.packing import Layout
+from model_export.preview import Preview
+from model_export.spec import ModelSpec
+
+
+class Chunks:
+    """The three calls, for one row each. mark: what tells this model's strings from others'."""
+
+    def __init__(self, spec: ModelSpec, row: RowFunctions, preview: Preview, mark: str) -> None:
+        self._row = row
+        self._preview = preview
+        self._max_steps = spec.max_steps
+        self._image_size = spec.image_size
+        _, *tensors = tf.nest.flatten(row.drawing_spec)
+        numbers = tf.TensorSpec([2], tf.int32)  # the step, and how many there are
+        guidance_scale = tf.TensorSpec([], tf.float32)
+        self._state = Layout("state", mark, numbers, guidance_scale, *tensors)
+        self._context = Layout("context", mark, row.context_spec)
+
+    def begin(
+        self,
+        tokens: tf.Tensor,
+        negative_tokens: tf.Tensor,
+        num_steps: tf.Tensor,
+        guidance_scale: tf.Tensor,
+        seed: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """(state, context) before the first step."""
+        context = self._row.encode(tokens, negative_tokens)
+        state = self._packed(num_steps, guidance_scale, self._row.start(seed))
+        return state, self._context.pack(context)
+
+    def advance(
+        self, state: tf.Tensor, context: tf.Tensor, steps: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """(state, steps done, steps in all, preview) after so many further steps at most."""
+        num_steps, guidance_scale, before = self._unpacked(state)
+        (pair,) = self._context.unpack(context)
+        until = before.step + tf.clip_by_value(steps, 0, num_steps - before.step)
+        drawn = self._row.advance(pair, num_steps, guidance_scale, until, before)
+        preview = tf.io.encode_png(self._preview.draw(drawn.clean)[0])
+        packed = self._packed(num_steps, guidance_scale, drawn)
+        return packed, tf.ensure_shape(drawn.step, []), num_steps, preview
+
+    def finish(self, state: tf.Tensor) -> tf.Tensor:
+        """The picture as it is then, uint8 [H, W, 3]: grey before the first step."""
+        _, _, drawing = self._unpacked(state)
+        size = self._image_size
+        return tf.cond(
+            drawing.step > 0,
+            lambda: self._row.decode(drawing.latent),
+            # Noise would show nothing, and a warm-up request would decode it at every start.
+            lambda: to_pixels(tf.zeros([size, size, 3])),
+        )
+
+    def first_strings(self) -> tuple[bytes, bytes]:
+        """(state, context) of a picture of no steps: what warm-up needs."""
+        return self._state.zeros(), self._context.zeros()
+
+    def _packed(
+        self, num_steps: tf.Tensor, guidance_scale: tf.Tensor, drawing: Drawing
+    ) -> tf.Tensor:
+        drawing = self._row.without_idle_cache(drawing, num_steps)
+        step, *tensors = tf.nest.flatten(drawing)
+        return self._state.pack(tf.stack([step, num_steps]), guidance_scale, *tensors)
+
+    def _unpacked(self, state: tf.Tensor) -> tuple[Any, Any, Drawing]:
+        numbers, guidance_scale, *tensors = self._state.unpack(state)
+        step, num_steps = tf.unstack(numbers)
+        is_possible = (step >= 0) & (step <= num_steps) & (num_steps <= self._max_steps)
+        check = tf.debugging.Assert(is_possible, ["state has an impossible step", numbers])
+        with tf.control_dependencies([check]):
+            step = tf.identity(step)
+        drawing = tf.nest.pack_sequence_as(self._row.drawing_spec, [step, *tensors])
+        return num_steps, guidance_scale, drawing

@@ -1,0 +1,99 @@
+"""A small picture from a latent at next to no cost: a linear map, fitted on the model's decoder.
+
+A pixel is M·(z − z̄) + N·z̄ + b: z is its position's latent, z̄ the mean over the picture, M and N
+are 3×4 matrices. One matrix would do if each position held its own colour. But the demo model keeps
+the background's colour in small differences all over its latent.
+
+Imports TensorFlow at the top: import this module where it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from model_export.drawing import RowFunctions, to_pixels
+from model_export.networks import Networks
+from model_export.spec import ModelSpec
+from model_export.tokenizer import ClipTokenizer
+
+_DRAWN_STEPS = 8
+_RANDOM_LATENTS = 4
+_RANDOM_SIDE = 16
+"""Of a smaller latent than a picture's, to save time: the decoder is a convolutional network."""
+_PATCH = 4
+_SHARES = {"picture": 0.3, "patch": 0.6, "position": 0.1}
+"""Of a random latent's variance of 1: most of a picture's latent varies slowly."""
+_FRACTION = 1024
+"""The map is rounded to this fraction of a pixel's range of −1 to 1, a thousandth. So the last bits
+of the decoder's results, which differ between processors, are not in the graph."""
+
+
+class Preview:
+    """The map of one model."""
+
+    def __init__(self, networks: Networks, latents: NDArray[np.float32]) -> None:
+        """latents [N, h, w, 4] to fit the map on, like those of finished pictures."""
+        self._map = tf.constant(_fitted(networks, latents), tf.float32)
+
+    def draw(self, latent: tf.Tensor) -> tf.Tensor:
+        """float32 [N, h, w, 4] → uint8 [N, h, w, 3]"""
+        mean = tf.reduce_mean(latent, axis=[1, 2], keepdims=True)
+        local, whole, bias = self._map[:4], self._map[4:8], self._map[8]
+        return to_pixels(
+            tf.tensordot(latent - mean, local, 1) + tf.tensordot(mean, whole, 1) + bias
+        )
+
+
+def typical_latents(
+    spec: ModelSpec, networks: Networks, row: RowFunctions, tokenizer: ClipTokenizer
+) -> NDArray[np.float32]:
+    """Latents to fit a preview on: of pictures, if the networks name prompts, or random ones."""
+    if networks.preview_prompts:
+        return _drawn_latents(spec, networks.preview_prompts, row, tokenizer)
+    return _random_latents(min(_RANDOM_SIDE, *networks.latent_shape[:2]))
+
+
+def _drawn_latents(
+    spec: ModelSpec, prompts: Sequence[str], row: RowFunctions, tokenizer: ClipTokenizer
+) -> NDArray[np.float32]:
+    """What the model draws for the prompts in a few steps."""
+    tokens = tokenizer(tf.constant([spec.negative_prompt, *prompts])).tokens
+    steps = tf.constant(min(_DRAWN_STEPS, spec.max_steps))
+    drawn: list[NDArray[np.float32]] = []
+    for seed, prompt in enumerate(tf.unstack(tokens[1:])):
+        context = row.encode(prompt, tokens[0])
+        start = row.start(tf.constant(seed, tf.int64))
+        end = row.advance(context, steps, tf.constant(spec.guidance_scale), steps, start)
+        drawn.append(end.latent.numpy())
+    return np.concatenate(drawn)
+
+
+def _random_latents(side: int) -> NDArray[np.float32]:
+    """Noise in patches, with a mean of its own for each latent: float32 [N, side, side, 4]."""
+    random = np.random.default_rng(0)
+
+    def noise(positions: int) -> NDArray[np.float64]:
+        drawn = random.standard_normal((_RANDOM_LATENTS, positions, positions, 4))
+        return drawn.repeat(side // positions, axis=1).repeat(side // positions, axis=2)
+
+    sizes = {"picture": 1, "patch": max(1, side // _PATCH), "position": side}
+    parts = [np.sqrt(share) * noise(sizes[name]) for name, share in _SHARES.items()]
+    return np.sum(parts, axis=0).astype(np.float32)
+
+
+def _fitted(networks: Networks, latents: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The least-squares map [9, 3]: M, N and b, one under the other."""
+    count, height, width, _ = latents.shape
+    pictures = [networks.decoder(tf.constant(one[np.newaxis])).numpy() for one in latents]
+    scale = pictures[0].shape[1] // height
+    clipped = np.clip(np.concatenate(pictures), -1, 1).astype(np.float64)
+    pixels = clipped.reshape(count, height, scale, width, scale, 3).mean(axis=(2, 4))
+    mean = np.broadcast_to(latents.mean(axis=(1, 2), keepdims=True), latents.shape)
+    ones = np.ones((count, height, width, 1))
+    inputs = np.concatenate([latents - mean, mean, ones], axis=3).astype(np.float64)
+    solution, *_ = np.linalg.lstsq(inputs.reshape(-1, 9), pixels.reshape(-1, 3), rcond=None)
+    return np.round(solution * _FRACTION) / _FRACTION
