@@ -2,7 +2,7 @@
 
     from client import Client
 
-    with Client("http://127.0.0.1:8501") as client:
+    with Client("http://127.0.0.1:8080") as client:
         picture = client.generate("a small red circle on white", seed=1)
     print(picture.save("out"), picture.fingerprint)
 
@@ -15,7 +15,7 @@
     ├── UnreachableError          no usable service
     │   ├── StackOutputError      the stack's outputs are missing or unreadable
     │   ├── ModelNotFoundError    the server does not serve this model
-    │   └── UnexpectedAnswerError the response is not TF Serving's for this model
+    │   └── UnexpectedAnswerError the response is no such service's
     ├── ModelLoadingError         the server is up, but the model is not ready
     ├── QueueFullError            the server's queue is full
     └── RequestTimeoutError       not finished in time
@@ -26,6 +26,7 @@ from client.asynchronous import AsyncClient
 from client.errors import NotExposedError, PictureFileError, StackOutputError
 from client.pictures.picture import Picture, SavedPicture
 from client.stacks.discovery import StackOutputs, read_stack
+from client.transports.progress import PictureProgress
 from prediction.description import ModelDescription
 from prediction.endpoints import Protocol
 from prediction.errors import (
@@ -55,6 +56,7 @@ __all__ = [
     "NotExposedError",
     "Picture",
     "PictureFileError",
+    "PictureProgress",
     "PictureRequest",
     "Protocol",
     "QueueFullError",

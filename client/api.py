@@ -14,24 +14,17 @@ from client.pictures.picture import Picture
 from client.stacks.advice import AdvisingTransport
 from client.stacks.discovery import read_stack
 from client.stacks.starting import all_run
+from client.time_limits import loading_seconds, picture_seconds
 from client.transports.connecting import connected
 from client.transports.progress import Watch, watched_by
 from client.transports.transport import Transport
 from model_export.spec import MODEL_NAME
 from prediction.description import Answers, ModelDescription, Served, judge
 from prediction.endpoints import Protocol, agreed_name, parse_address
-from prediction.errors import ClientError, InputRefusedError
+from prediction.errors import ClientError
 from prediction.failures import Failures
 from prediction.limits import Limits, PictureRequest, draw_seed, seconds_until
 from prediction.model_status import STATUS_TIMEOUT_SECONDS, ModelStatus
-
-TIMEOUT_MARGIN_SECONDS = 5.0
-"""The client waits this much longer than the server, whose timeout message is more specific."""
-
-MAX_TIMEOUT_SECONDS = 86_400.0
-
-LOADING_SECONDS = 600.0
-"""How long a model may take to load: what `make up` gives it."""
 
 
 class Client:
@@ -54,7 +47,7 @@ class Client:
     so. `retry=False` makes the first answer final, as it is for `send`. `is_starting` tells whether
     a server is on its way that does not listen yet. stack: the one that deployed the service, if it
     is known; errors then name make's commands for it. Without `timeout_seconds` a picture has
-    slightly longer than the server gives it, and a model that loads has LOADING_SECONDS before;
+    slightly longer than the server gives it, and a model that loads ten minutes before;
     `timeout_seconds` is the limit for both together.
     """
 
@@ -79,16 +72,8 @@ class Client:
         self.protocol = protocol
         self.known: Served | None = None
         self._asking = threading.Lock()
-        self.loading_seconds = LOADING_SECONDS if timeout_seconds is None else 0.0
-        if timeout_seconds is None:
-            timeout_seconds = self._assumed.request_timeout_seconds + TIMEOUT_MARGIN_SECONDS
-        # Written so that NaN, which compares false with everything, is refused too.
-        if not 0 < timeout_seconds <= MAX_TIMEOUT_SECONDS:
-            raise InputRefusedError(
-                f"the timeout must be above 0 and at most {MAX_TIMEOUT_SECONDS:g} seconds, "
-                f"not {timeout_seconds:g}"
-            )
-        self.timeout_seconds = timeout_seconds
+        self.timeout_seconds = picture_seconds(timeout_seconds, self._assumed)
+        self.loading_seconds = loading_seconds(timeout_seconds)
         self.endpoints = (endpoint,) if isinstance(endpoint, str) else tuple(endpoint)
         if transport is None:
             addresses = [parse_address(text, protocol) for text in self.endpoints]

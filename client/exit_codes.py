@@ -27,7 +27,7 @@ exit codes:
   0    done
   2    usage error
   3    an input was rejected by the client or the server, or a file cannot be read or written
-  4    no usable service: not deployed, not running, another model, or not TF Serving
+  4    no usable service: not deployed, not running, another model, or no such service
   5    the model is still loading
   6    the server's queue is full
   7    timed out

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from client.api import LOADING_SECONDS, Client
+from client.api import Client
 from client.command_line.progress import QUIET_SECONDS, shown
 from client.errors import StackOutputError
 from client.stacks.discovery import StackOutputs, read_stack
 from client.stacks.engine import LOCAL_STACK
 from client.stacks.starting import all_run, is_running
+from client.time_limits import LOADING_SECONDS
 from prediction.endpoints import Protocol
 from prediction.errors import printable
 

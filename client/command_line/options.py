@@ -11,7 +11,7 @@ from client.exit_codes import EXIT_CODES_HELP, EXIT_USAGE
 from client.stacks.engine import LOCAL_STACK
 from console.invocation import started_as
 from model_export.spec import MODEL_NAME
-from prediction.endpoints import GRPC_EXAMPLE, REST_EXAMPLE, Protocol
+from prediction.endpoints import GRPC_EXAMPLE, REST_EXAMPLE, WEB_EXAMPLE, Protocol
 from prediction.errors import printable
 
 Run = Callable[[argparse.Namespace], int]
@@ -24,13 +24,14 @@ examples:
   %(prog)s "{EXAMPLE_PROMPT}"
   %(prog)s "two blue stars" --seed 7 --count 4 --out pictures
   %(prog)s "a green square" --negative-prompt red --steps 30 --guidance-scale 5
-  %(prog)s "a circle" --endpoint http://127.0.0.1:8501
+  %(prog)s "a circle" --endpoint http://127.0.0.1:8080
 
 Prints one line per picture: its path, its seed, the seconds it took. The file records the values
 it was drawn with, so that the command `again` can reproduce it.
 
 If the server is full, loading, not reachable or lost in mid-picture, the same request is sent again
-until --timeout, and a line says so. A request whose connection was lost is repeated at most twice.
+until --timeout, and a line says so. A model server's request whose connection was lost is repeated
+at most twice; a web service's picture goes on meanwhile. Ctrl-C cancels it there.
 
 """
 
@@ -64,8 +65,8 @@ examples:
   %(prog)s
   %(prog)s --stack dev
 
-Shows latency and queue figures if the server exports metrics. Exits with 0 if the service is
-ready.
+Shows the web service's queue, the model, and latency figures if there are metrics. Exits with 0 if
+the service is ready.
 
 """
 
@@ -84,7 +85,10 @@ is well, with 5 if something is in progress, and with 4 if a check failed or cou
 """
 
 
-ENDPOINT_HELP = f"address of the service (instead of --stack), {REST_EXAMPLE} or {GRPC_EXAMPLE}"
+ENDPOINT_HELP = (
+    f"address of the service (instead of --stack): the web service's, {WEB_EXAMPLE}, or a model "
+    f"server's, {REST_EXAMPLE} or {GRPC_EXAMPLE}"
+)
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -284,7 +288,8 @@ def _add_connection_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--transport",
         choices=[protocol.value for protocol in Protocol],
-        help="protocol to use [from the endpoint's scheme, else rest]",
+        help="protocol to use: the web service's, or a model server's two [for http:// what "
+        "answers there, for a stack its web service if it has one]",
     )
     parser.add_argument(
         "--model-name",

@@ -30,10 +30,10 @@ from client import (
     StackOutputs,
     UnreachableError,
 )
-from client.api import LOADING_SECONDS
 from client.command_line.progress import Progress
 from client.retry import until_deadline
 from client.stacks import starting
+from client.time_limits import LOADING_SECONDS
 from client.transports.http_messages import retry_after_seconds
 from infra.local.server_process import READY_TIMEOUT_SECONDS
 from prediction.description import Served
@@ -303,7 +303,7 @@ def test_a_model_has_longer_to_load_than_a_picture_to_be_drawn(
     server: FakeServing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The picture's time begins when the model is ready."""
-    monkeypatch.setattr("client.api.TIMEOUT_MARGIN_SECONDS", 0.0)
+    monkeypatch.setattr("client.time_limits.TIMEOUT_MARGIN_SECONDS", 0.0)
     monkeypatch.setattr("random.uniform", lambda low, high: min(high, 0.1))
     limits = Limits(request_timeout_seconds=0.5)
     server.state = "LOADING"
@@ -311,7 +311,7 @@ def test_a_model_has_longer_to_load_than_a_picture_to_be_drawn(
     with Client(server.endpoint, limits=limits) as client:
         assert client.generate("x", seed=1).seed == 1
         server.state = "LOADING"
-        monkeypatch.setattr("client.api.LOADING_SECONDS", 0.3)
+        monkeypatch.setattr("client.time_limits.LOADING_SECONDS", 0.3)
     for options in ({"limits": limits}, {"timeout_seconds": 0.5}):
         started = time.monotonic()
         with Client(server.endpoint, **options) as client, pytest.raises(ModelLoadingError):
@@ -329,9 +329,9 @@ def test_a_given_timeout_counts_for_loading_and_picture_together(
     given: list[float] = []
     send = Client.send
 
-    def record(client: Client, request: PictureRequest, seconds: float) -> Picture:
+    def record(client: Client, request: PictureRequest, seconds: float, *more: Any) -> Picture:
         given.append(seconds)
-        return send(client, request, seconds)
+        return send(client, request, seconds, *more)
 
     monkeypatch.setattr(Client, "send", record)
     server.state = "LOADING"
