@@ -90,10 +90,11 @@ class WebJobs:
     def described(self, timeout_seconds: float) -> Conversation[Answers]:
         """What the service says of its model."""
         endpoint = self._messages.fail.endpoint
+        deadline = time.monotonic() + timeout_seconds
         try:
             text = self._messages.description((yield Call("GET", CAPABILITIES, timeout_seconds)))
             if not text:
-                status = yield from self.status(timeout_seconds)
+                status = yield from self.status(seconds_until(deadline))
                 raise self._messages.no_description(status)
         except ClientError as error:
             return [(endpoint, error)]
