@@ -17,11 +17,12 @@ from model_export.spec import reported_profile
 from prediction import png
 from prediction.description import Served
 from prediction.recipe import KEYWORD, Recipe
+from web import VERSION
 from web.jobs.job import Drawn
 from web.pictures import samplers, syntax
 
 PNG_KEYWORD = "parameters"
-SOFTWARE = "diffusion-serving"
+SOFTWARE = f"diffusion-serving {VERSION}"
 NOISE = "TensorFlow"
 """The value of RNG: the same seed gives other noise than A1111's generators (GPU, CPU, NV)."""
 MODEL_HASH_DIGITS = 10
@@ -36,8 +37,11 @@ DEFAULTS = {
 _NEGATIVE = "Negative prompt:"
 _MIN_PAIRS = 3
 """A last line of fewer belongs to the prompt."""
+_MAX_LINE_CHARACTERS = 65_536
+"""A longer last line is none of parameters."""
 _PAIR = re.compile(
-    r"""\s*(?P<key>\w[\w\ \-/]+)            # at least two characters
+    # A key without end would be looked for from each of its characters.
+    r"""(?P<key>\w[\w\ \-/]{1,99})          # at least two characters
         :\s*
         (?P<value>"(?:[^\\"]|\\.)+"|[^,]*)  # quoted, or up to the next comma
         (?:,|$)""",
@@ -113,7 +117,7 @@ def compose(prompt: str, negative_prompt: str, parameters: Mapping[str, object])
 def read(text: str) -> Infotext:
     """As A1111 reads it, losses included: blanks around lines, empty lines at the start."""
     *lines, last = text.strip().split("\n")
-    pairs = list(_PAIR.finditer(last))
+    pairs = list(_PAIR.finditer(last)) if len(last) <= _MAX_LINE_CHARACTERS else []
     if len(pairs) < _MIN_PAIRS:
         lines.append(last)
         pairs = []

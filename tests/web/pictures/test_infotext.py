@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_the_layout_is_a1111s() -> None:
         "Negative prompt: blurred, grey\n"
         "Steps: 20, Sampler: DPM++ 2M, Schedule type: SGM Uniform, CFG scale: 7.5, Seed: 7, "
         "Size: 16x8, Model hash: 0123456789, Model: sd14, RNG: TensorFlow, "
-        "Fingerprint: 0123456789abcdef-fast, Profile: fast, Version: diffusion-serving"
+        "Fingerprint: 0123456789abcdef-fast, Profile: fast, Version: diffusion-serving 1.0.0"
     )
 
 
@@ -201,6 +202,14 @@ def test_a1111s_own_infotext_is_read() -> None:
 @pytest.mark.parametrize("text", ["", " \n ", 'a\nAb: "x, Cd: , Ef: 1, Gh: 2', "Ab:,Cd:,Ef:"])
 def test_damaged_infotext_is_read_as_far_as_it_goes(text: str) -> None:
     infotext.read(text)
+
+
+@pytest.mark.parametrize("mark", ["x", " ", "ab:", 'ab:"', 'ab:"\\"', "ab, ", "\n", "9x9,"])
+def test_a_megabyte_of_any_mark_is_read_in_a_moment(mark: str) -> None:
+    for size in (65_000, 1_000_000):
+        start = time.process_time()
+        infotext.read("a" + mark * (size // len(mark)) + "!")
+        assert time.process_time() - start < 2
 
 
 @given(st.text(max_size=300))
