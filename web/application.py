@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
+from starlette.routing import Match
 
 from prediction.errors import one_line
 from web import VERSION, a1111, api, openai, page
@@ -29,6 +30,8 @@ CORS_SECONDS = 600
 UNREAD_PATHS = frozenset({"/v1/images/edits", "/v1/images/variations"})
 """They say that they are not offered, whatever the body is."""
 _MAX_QUOTED_ERRORS = 3
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_NOT_ALLOWED = 405
 
 SURFACES = (
     Surface(api.PREFIX, Api.NATIVE.value, native_body),
@@ -88,10 +91,24 @@ def _answer_errors(app: FastAPI, answers: FaultAnswers) -> None:
     """Whatever a handler raises on purpose, in the words of the API."""
 
     async def answer(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException) and error.status_code == _NOT_ALLOWED:
+            error = HTTPException(_NOT_ALLOWED, headers={"Allow": _allowed(app, request)})
         return answers.answer(request.url.path, _fault_of(error))
 
     for kind in (FaultError, RefusedError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, answer)
+
+
+def _allowed(app: FastAPI, request: Request) -> str:
+    """Every method of the address: the framework knows only those of one handler."""
+    return ", ".join(
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in app.routes
+        )
+    )
 
 
 def _fault_of(error: Exception) -> Fault:
@@ -123,7 +140,7 @@ def _http_message(error: HTTPException) -> str:
         case 404:
             return f"there is nothing at this address: see {OPENAPI_PATH}, or / for the APIs"
         case 405:
-            allowed = (error.headers or {}).get("Allow", "another one")
+            allowed = (error.headers or {})["Allow"]
             return f"this method is not offered at this address: use {allowed}"
         case _:
             return one_line(str(error.detail))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -34,6 +34,11 @@ class WebProcess:
     model_servers: Sequence[str]
     options: Sequence[str] = ()
     log_lines: list[str] = field(default_factory=list[str])
+
+    def __post_init__(self) -> None:
+        # Without TLS, whose certificates would be read for every client.
+        limits = httpx.Limits(max_connections=None)
+        self._client = httpx.Client(verify=False, trust_env=False, timeout=120, limits=limits)
 
     def start(self) -> Self:
         self.process = subprocess.Popen(
@@ -92,14 +97,21 @@ class WebProcess:
     def log(self) -> str:
         return "".join(self.log_lines)
 
-    def get(self, path: str) -> httpx.Response:
-        return httpx.get(f"{self.url}{path}", timeout=60)
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """options: httpx's."""
+        return self._client.request(method, f"{self.url}{path}", **options)
 
-    def post(self, path: str, body: object) -> httpx.Response:
-        return httpx.post(f"{self.url}{path}", json=body, timeout=120)
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("GET", path, **options)
 
-    def metrics(self) -> str:
-        return httpx.get(self.metrics_url, timeout=60).text
+    def post(self, path: str, body: object, **options: Any) -> httpx.Response:
+        return self.request("POST", path, json=body, **options)
+
+    def delete(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("DELETE", path, **options)
+
+    def metrics(self, **options: Any) -> httpx.Response:
+        return self._client.get(self.metrics_url, **options)
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -111,6 +123,7 @@ class WebProcess:
         return code
 
     def stop(self) -> None:
+        self._client.close()
         if self.process.poll() is None:
             self.process.terminate()
             try:

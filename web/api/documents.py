@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from model_export.spec import SEED_LIMIT
 from web.jobs.job import JobState
 
 FORMAT = 1
@@ -21,7 +22,7 @@ class _Document(BaseModel):
 class JobRequest(_Document):
     """Pictures to draw. What is left out, the model's defaults say; see `capabilities`."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=False)
 
     prompt: Annotated[str, Field(examples=["a small red circle on white"])]
     id: Annotated[
@@ -40,7 +41,11 @@ class JobRequest(_Document):
     ] = None
     seed: Annotated[
         int | None,
-        Field(ge=0, description="Of the first picture; each other one has the next. Else drawn."),
+        Field(
+            ge=0,
+            lt=SEED_LIMIT,
+            description="Of the first picture; each other one has the next. Drawn if left out",
+        ),
     ] = None
     count: Annotated[int, Field(ge=1, description="How many pictures")] = 1
     width: Annotated[int | None, Field(ge=1)] = None
@@ -51,7 +56,7 @@ class JobRequest(_Document):
     ] = False
     deadline_seconds: Annotated[
         float | None,
-        Field(gt=0, allow_inf_nan=False, description="The longest time until the last picture"),
+        Field(ge=1, allow_inf_nan=False, description="The longest time until the last picture"),
     ] = None
 
 
@@ -120,6 +125,14 @@ class JobDocument(_Document):
     pictures: list[PictureDocument]
     preview: PreviewDocument | None
     error: Error | None
+
+
+class JobEvent(BaseModel):
+    """A server-sent event. data: the job's document, as JSON. id: its version."""
+
+    event: Literal["job"]
+    id: str
+    data: Annotated[str, Field(json_schema_extra={"contentMediaType": "application/json"})]
 
 
 class JobsDocument(_Document):

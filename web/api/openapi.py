@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from web.api.documents import ErrorDocument
+from web.api.documents import ErrorDocument, JobEvent
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -49,7 +49,7 @@ PREVIEW: Responses = {200: {"description": "The file", "content": {"image/png": 
 EVENT_STREAM: Responses = {
     200: {
         "description": "Events named `job`, whose data is a JobDocument",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"itemSchema": JobEvent.model_json_schema()}},
     }
 }
 

@@ -152,7 +152,7 @@ def _jobs(service: Service) -> APIRouter:
         """What the picture that is being drawn looks like, as a small PNG."""
         job = _find(service, request, job_id)
         if job.preview is None:
-            raise FaultError(404, "there is no preview of this job yet")
+            raise FaultError(404, "there is no preview: they come while a picture is drawn")
         return Response(job.preview.png, media_type=Format.PNG.media_type)
 
     return routes

@@ -22,7 +22,7 @@ def post(
     web: WebProcess, content: bytes, path: str = "/api/v1/jobs", **headers: str
 ) -> httpx.Response:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx.post(f"{web.url}{path}", content=content, headers=names, timeout=60)
+    return web.request("POST", path, content=content, headers=names)
 
 
 def message_of(answer: httpx.Response) -> str:
@@ -141,13 +141,13 @@ def test_a_compressed_body_is_refused(shared_web: WebProcess) -> None:
 def test_pictures_to_edit_are_refused_in_words_and_not_read(
     path: str, shared_web: WebProcess
 ) -> None:
-    answer = httpx.post(f"{shared_web.url}{path}", files={"image": b"a" * 100_000}, timeout=60)
+    answer = shared_web.request("POST", path, files={"image": b"a" * 100_000})
     assert answer.status_code in (400, 404)
     assert message_of(answer)
 
 
 def test_a_request_without_a_body_needs_no_type(shared_web: WebProcess) -> None:
-    assert httpx.post(f"{shared_web.url}/sdapi/v1/interrupt").status_code == 200
+    assert shared_web.request("POST", "/sdapi/v1/interrupt").status_code == 200
 
 
 def test_an_empty_body_where_one_is_needed_is_answered_400(shared_web: WebProcess) -> None:
