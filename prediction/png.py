@@ -52,16 +52,11 @@ def with_text(png: bytes, text: Mapping[str, str]) -> bytes:
 
 def read_text(path: Path) -> dict[str, str]:
     """The text chunks of the file at `path`. Raises PngError, or OSError if it cannot be read."""
-    return text_of(path)
-
-
-def text_of(source: Path | io.BytesIO) -> dict[str, str]:
-    """As `read_text`; also of a file's bytes."""
     # Pillow limits the decompressed size. It takes 0.1 s to import, so only readers pay for it.
     from PIL import Image, PngImagePlugin
 
     try:
-        with Image.open(source, formats=["PNG"]) as image:
+        with Image.open(path, formats=["PNG"]) as image:
             assert isinstance(image, PngImagePlugin.PngImageFile)
             image.load()
             return {keyword: str(value) for keyword, value in image.text.items()}
