@@ -172,6 +172,22 @@ def test_it_refuses_to_listen_for_other_machines() -> None:
     assert "127.0.0.1" in line
 
 
+def has_ipv6_loopback() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6_loopback(), reason="this machine has no ::1")
+def test_it_listens_on_the_other_loopback_too() -> None:
+    with WebProcess(["127.0.0.1:1"], ["--host=::1"]) as web:
+        assert web.url.startswith("http://[::1]:")
+        assert web.get("/health").json() == {"status": "ok"}
+        assert web.metrics().status_code == 200
+
+
 def run_web(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from typing import Annotated
 
@@ -30,7 +32,7 @@ MAX_WAIT_SECONDS = 60.0
 
 Wait = Annotated[
     float,
-    Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for another version of the job"),
+    Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for a change of the job"),
 ]
 Version = Annotated[int | None, Query(ge=0, description="The version that the caller has")]
 Number = Annotated[int, Path(ge=0, description="The first picture's is 0")]
@@ -103,11 +105,15 @@ def _jobs(service: Service) -> APIRouter:
     async def get_job(  # pyright: ignore[reportUnusedFunction]
         request: Request, job_id: str, wait: Wait = 0.0, version: Version = None
     ) -> JobDocument:
-        """The job as it is. With `wait`, once its version differs from `version` (without that:
-        from the present one), it has ended, or the time has passed."""
+        """The job as it is. With `wait`, not before its version differs from `version` or, without
+        that, before it has ended; at the latest when the time has passed."""
         job = _find(service, request, job_id)
-        if wait and not job.state.is_final:
-            await job.wait_for_change(job.version if version is None else version, wait)
+        if version is not None and not job.state.is_final:
+            await job.wait_for_change(version, wait)
+        elif version is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await job.wait_for_end()
         return describing.job_document(service, job)
 
     @routes.delete("/{job_id}", responses=errors(404, 410))

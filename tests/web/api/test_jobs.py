@@ -275,6 +275,16 @@ def test_a_long_poll_answers_with_the_next_version(slow_web: WebProcess) -> None
     assert time.monotonic() - started < 5
 
 
+def test_a_wait_without_a_version_is_for_the_end(slow_web: WebProcess) -> None:
+    submit(slow_web, id="waited-for", steps=12)
+    assert document(slow_web, "waited-for", "?wait=60")["state"] == "done"
+    started = time.monotonic()
+    submit(slow_web, id="too-long", steps=50)
+    assert document(slow_web, "too-long", "?wait=0.3")["state"] == "drawing"
+    assert 0.3 <= time.monotonic() - started < 5
+    slow_web.delete(f"{JOBS}/too-long")
+
+
 def test_a_long_poll_gives_up_when_its_time_has_passed(slow_web: WebProcess) -> None:
     submit(slow_web, id="ahead-of-poll", steps=50)
     job = submit(slow_web, id="waiting").json()
