@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -18,7 +19,7 @@ from pulumi.dynamic.dynamic import serialize_provider
 from infra.local import LocalWebServiceProvider
 from infra.local.program import WebServiceProgram
 from infra.local.server_process import ServerProcess
-from infra.local.server_record import log_file, running_server
+from infra.local.server_record import RECORD_FILE, log_file, running_server
 from render.recorder import ROOT
 from tests.infra.local import quick_server
 from tests.processes import free_ports, is_running, wait_until
@@ -69,6 +70,20 @@ def test_a_killed_web_service_is_reported_as_deleted(props: dict[str, Any]) -> N
     outs = created(props)
     os.kill(outs["pid"], signal.SIGKILL)
     wait_until(lambda: running_server(Path(props["stateFolder"])) is None, "its end")
+    assert LocalWebServiceProvider().read("id", outs).id == ""
+
+
+@pytest.mark.slow
+def test_without_a_lock_it_is_known_by_its_command_though_the_clock_was_set(
+    props: dict[str, Any],
+) -> None:
+    outs, folder = created(props), Path(props["stateFolder"])
+    record = folder / RECORD_FILE
+    unlocked = json.loads(record.read_text()) | {"locked": False, "started": 1.0}
+    record.unlink()
+    record.write_text(json.dumps(unlocked))
+    assert LocalWebServiceProvider().read("id", outs).id == "id"
+    record.write_text(json.dumps(unlocked | {"serves": "127.0.0.1:1"}))
     assert LocalWebServiceProvider().read("id", outs).id == ""
 
 
