@@ -49,13 +49,13 @@ class _Bracket:
     has_bar: bool = False
 
 
-def plain(prompt: str, *, comments: bool = True) -> PlainPrompt:
-    """`prompt` as text. comments: whether a # starts one, which only A1111's users expect."""
+def plain(prompt: str) -> PlainPrompt:
+    """`prompt` as text."""
     if len(prompt) > MAX_CHARACTERS:
         return PlainPrompt(prompt)
     notes: list[str] = []
     text = prompt
-    if comments and "#" in text:
+    if "#" in text:
         text = _without_comments(text)
         notes.append(COMMENT)
     networks = [f"<{one_line(match[1])}>" for match in _NETWORK.finditer(text)]
