@@ -107,4 +107,8 @@ def wait_for_ready(address):
 def png_info_of_its_own_picture(address):
     api = _api(address)
     drawn = api.txt2img(prompt=PROMPT, negative_prompt="blue", seed=5)
-    return {"read": api.png_info(drawn.image).info, "text": drawn.info["infotexts"][0]}
+    return {
+        "image": _png(drawn.image),
+        "read": api.png_info(drawn.image).info,
+        "text": drawn.info["infotexts"][0],
+    }
