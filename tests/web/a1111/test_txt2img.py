@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
 import pytest
 
+from client.command_line.cli import main as client
 from model_export.spec import SEED_LIMIT
 from tests.processes import wait_until
 from tests.web.a1111.front import TXT2IMG, Front, info_of, picture_of
@@ -107,6 +110,39 @@ def test_a_picture_carries_its_infotext_and_the_exact_request(front: Front) -> N
         assert image.info["parameters"] == info_of(answer)["infotexts"][0]
         assert json.loads(image.info["diffusion-serving"])["seed"] == 7
         assert image.info["parameters"].startswith("a red circle\nNegative prompt: blue\nSteps: 4")
+
+
+def test_the_command_line_draws_a_picture_again(
+    front: Front,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = front.draw(prompt=r"two \(red\) stars ☆", negative_prompt="blue", seed=7, steps=3)
+    Path("a.png").write_bytes(base64.b64decode(answer["images"][0]))
+    assert client(["again", "a.png", "--endpoint", str(front.client.base_url)]) == 0
+    assert "pixels  equal" in capsys.readouterr().out
+    assert front.stub.requests[0] == front.stub.requests[1]
+
+
+def test_an_infotext_posted_back_draws_the_same_picture(front: Front) -> None:
+    first = front.draw(prompt=r"two \(red\) [stars]", negative_prompt="(blue:1.2)")
+    found = front.post("/sdapi/v1/png-info", {"image": first["images"][0]}).json()["parameters"]
+    again = front.draw(
+        prompt=found["Prompt"],
+        negative_prompt=found["Negative prompt"],
+        steps=found["Steps"],
+        cfg_scale=found["CFG scale"],
+        seed=found["Seed"],
+        width=found["Size-1"],
+        height=found["Size-2"],
+        sampler_name=found["Sampler"],
+        scheduler=found["Schedule type"],
+        override_settings={"sd_model_checkpoint": found["Model hash"]},
+    )
+    assert again["images"] == first["images"]
+    assert again["notes"] == []
 
 
 def test_all_keys_of_a1111s_info_are_there(front: Front) -> None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from prediction.description import Served
+from prediction.limits import Limits
+from web.a1111 import errors
 from web.a1111.checkpoint import Checkpoint
-from web.a1111.txt2img_request import TextToImage
+from web.a1111.txt2img_request import IDLE_FIELDS, IDLE_VALUES, TextToImage
 from web.faults import FaultError
-from web.jobs.wishes import Wish
+from web.jobs.costs import Costs
+from web.jobs.refusals import RefusedError
+from web.jobs.wishes import Wish, asked_for
 
 MODEL = Checkpoint("sd14", "0123456789", "stable-diffusion", "DPM++ 2M", "SGM Uniform")
 
@@ -162,3 +171,40 @@ def test_prompt_syntax_is_removed_and_said_once_for_both_prompts() -> None:
 def test_credentials_in_unknown_fields_are_not_echoed() -> None:
     asked = TextToImage.model_validate({"prompt": "a", "auth": "secret", "tiling": True})
     assert asked.echo() == {"prompt": "a", "tiling": True}
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**20), 10**20)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=30)
+    | st.sampled_from(["-1", "1", "true", "None", "Automatic", "DPM++ 2M", "(a:1.2) [b:c:0.5]"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+names = st.sampled_from(
+    sorted({*TextToImage.model_fields, *WEBUIAPI_DEFAULTS, *IDLE_VALUES, *IDLE_FIELDS})
+)
+
+
+@given(st.dictionaries(names | st.text(max_size=10), json_values, max_size=8))
+def test_any_json_is_drawn_or_refused_with_a_reason(fields: dict[str, Any]) -> None:
+    try:
+        found = TextToImage.model_validate_json(json.dumps(fields)).wish(MODEL, "")
+        asked = asked_for(found, Served(Limits()), Costs(max_count=10, max_cost=10**9))
+    except (ValidationError, FaultError, RefusedError):
+        return
+    assert 1 <= len(asked.requests) <= 10
+    assert all("\n" not in note and len(note) < 1000 for note in asked.notes)
+
+
+def test_every_refusal_of_a_value_names_its_field() -> None:
+    for name, value in (("steps", "x"), ("alwayson_scripts", [1]), ("override_settings", 1)):
+        with pytest.raises(ValidationError) as refusal:
+            TextToImage.model_validate({name: value})
+        fault = errors.invalid(refusal.value).fault
+        assert fault.status == 422
+        assert fault.message.startswith(f"{name}: ")
