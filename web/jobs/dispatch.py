@@ -17,9 +17,10 @@ from web.jobs.estimates import Estimate, ends_of
 from web.jobs.job import Job, JobState
 from web.jobs.patience import Patience
 from web.jobs.refusals import Problem
-from web.model.servers import ModelServer, ModelServers
+from web.model.server import ModelServer
+from web.model.servers import ModelServers
 
-log = logging.getLogger("web")
+log = logging.getLogger(__name__)
 
 BUSY_SECONDS = 1.0
 """How long a model server is left alone that is full, or still at work on a call that was given
@@ -158,7 +159,8 @@ class Dispatcher:
             self.go_on()
 
     async def _failed(self, drawing: Drawing, server: ModelServer, error: ClientError) -> None:
-        log.warning("%s", error)
+        if not isinstance(error, InputRefusedError):  # its words may be those of the prompt
+            log.warning("%s", error)
         if isinstance(error, RequestTimeoutError):
             # It goes on with the step that it is at, beside which no other job may run.
             self._set_aside(server, max(BUSY_SECONDS, server.seconds_per_step or 0.0))

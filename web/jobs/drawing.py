@@ -14,7 +14,7 @@ from web.jobs.job import Drawn, Job, Preview
 from web.jobs.patience import Patience
 from web.metrics import Metrics
 from web.model.chunks import steps_of_a_chunk
-from web.model.servers import ModelServer
+from web.model.server import ModelServer
 
 T = TypeVar("T")
 
@@ -147,9 +147,10 @@ class Drawing:
     async def _draw_whole(self, server: ModelServer, request: PictureRequest) -> Answer:
         """A model server stops at a call's time limit, so that this is the job's deadline."""
         loop, per_step = asyncio.get_running_loop(), server.seconds_per_step
-        limit = self._patience.call_seconds(per_step and per_step * request.num_steps)
-        limit = min(limit, max(self.job.deadline - loop.time(), 0.001))
-        self.job.step = 0
+        limit = max(self.job.deadline - loop.time(), 0.001)
+        if per_step is not None:
+            limit = min(limit, self._patience.call_seconds(per_step * request.num_steps))
+        self.job.step, self._seconds, self._begun = 0, 0.0, None
         guess = asyncio.create_task(self._guess_steps(per_step, request.num_steps))
         try:
             answer, seconds = await self._timed(server.transport.predict(request, limit))

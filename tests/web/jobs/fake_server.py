@@ -26,7 +26,8 @@ from web.jobs.job import Api, Asked, Job
 from web.jobs.patience import Patience
 from web.jobs.queue import JobQueue
 from web.metrics import Metrics
-from web.model.servers import ModelServers, ServerState
+from web.model.server import ServerState
+from web.model.servers import ModelServers
 
 LATENCY_SECONDS = 0.001
 

@@ -15,7 +15,8 @@ from web.jobs.job import Job
 from web.jobs.patience import Patience
 from web.jobs.queue import JobQueue
 from web.metrics import Metrics
-from web.model.servers import ModelServers, ServerState
+from web.model.server import ServerState
+from web.model.servers import ModelServers
 
 ROOT = Path(__file__).parents[3]
 

@@ -115,6 +115,16 @@ def test_an_older_model_is_stopped_at_the_deadline_by_the_time_limit_of_its_call
     run(main())
 
 
+def test_an_older_model_of_unknown_speed_may_take_until_the_deadline() -> None:
+    async def main() -> None:
+        async with queue_before(FakeServer(in_chunks=False, seconds_per_step=11.0)) as queue:
+            job = queue.submit(asked(steps=50))
+            await ended(job)
+            assert job.state is JobState.DONE
+
+    run(main())
+
+
 def test_an_estimate_from_long_ago_refuses_nobody() -> None:
     """A wrong one that refuses all would never be put right."""
 
