@@ -31,6 +31,7 @@ FILES = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about damaged EXIF
 @given(
     st.sampled_from(FILES),
     st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=4),

@@ -140,7 +140,7 @@ def test_the_longest_prompt_is_read_in_a_moment(mark: str) -> None:
     start = time.process_time()
     plain(prompt)
     plain(prompt[:-5] + "BREAK")
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 2
 
 
 def test_a_prompt_that_every_model_refuses_is_not_read() -> None:
