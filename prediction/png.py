@@ -14,6 +14,7 @@ from pathlib import Path
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 IHDR_BYTES = 13
 CHUNK_OVERHEAD_BYTES = 12
+TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 
 
 class PngError(ValueError):
@@ -48,6 +49,16 @@ def with_text(png: bytes, text: Mapping[str, str]) -> bytes:
     header_end = len(SIGNATURE) + IHDR_BYTES + CHUNK_OVERHEAD_BYTES
     chunks = b"".join(_text_chunk(keyword, value) for keyword, value in text.items())
     return png[:header_end] + chunks + png[header_end:]
+
+
+def without_text(png: bytes, keyword: str) -> bytes:
+    """`png` without its text of this keyword; all else stays as it is."""
+    start = keyword.encode("latin-1") + b"\0"
+    kept = [SIGNATURE]
+    for kind, data in _chunks(png):
+        if kind not in TEXT_CHUNKS or not data.startswith(start):
+            kept.append(_chunk(kind + data))
+    return b"".join(kept)
 
 
 def read_text(path: Path) -> dict[str, str]:
@@ -109,4 +120,9 @@ def _text_chunk(keyword: str, value: str) -> bytes:
     except UnicodeEncodeError:
         # Zero bytes: end of keyword, not compressed, method 0, no language, no translated keyword.
         body = b"iTXt" + name + b"\0\0\0\0\0" + value.encode()
+    return _chunk(body)
+
+
+def _chunk(body: bytes) -> bytes:
+    """body: its kind and data."""
     return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))

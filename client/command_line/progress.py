@@ -108,8 +108,10 @@ class Progress:
             return None
         if this_seconds is None:
             this_seconds = mean_seconds
-        after_this = self._total - len(finished) - 1
-        return max(this_seconds - elapsed_seconds, 0.0) + mean_seconds * after_this
+        left_seconds = max(this_seconds - elapsed_seconds, 0.0)
+        left_seconds += mean_seconds * (self._total - len(finished) - 1)
+        # A server whose estimate has run out goes on telling steps.
+        return None if told is not None and left_seconds < 1 else left_seconds
 
 
 @contextmanager

@@ -73,8 +73,11 @@ class Picture:
         return recipe.Recipe(request, self.fingerprint).as_chunks()
 
     def png_with_text(self) -> bytes:
-        """The PNG with `text()` in its text chunks; the pixels are the server's own bytes."""
-        return png.with_text(self.png, self.text())
+        """The PNG with `text()` in its text chunks; the pixels are the server's own bytes.
+
+        The web service's own record of the same values makes way, its infotext for others stays.
+        """
+        return png.with_text(png.without_text(self.png, recipe.KEYWORD), self.text())
 
     def save(self, folder: Path | str = "out") -> Path:
         """Write the PNG with its text chunks into `folder` and return its path.

@@ -27,7 +27,7 @@ from prediction.answer import Answer
 from prediction.description import Answers
 from prediction.errors import ClientError, Repeat, RequestTimeoutError
 from prediction.limits import PictureRequest, seconds_until
-from prediction.model_status import ModelStatus
+from prediction.model_status import STATUS_TIMEOUT_SECONDS, ModelStatus
 
 T = TypeVar("T")
 
@@ -95,7 +95,7 @@ class WebJobs:
             text = self._messages.description((yield Call("GET", CAPABILITIES, timeout_seconds)))
             if not text:
                 status = yield from self.status(seconds_until(deadline))
-                raise self._messages.no_description(status)
+                raise self._messages.not_ready(status) or self._messages.no_description()
         except ClientError as error:
             return [(endpoint, error)]
         return [(endpoint, text)]
@@ -151,9 +151,17 @@ class WebJobs:
                 raise self._messages.fail.job_forgotten(reply)
             job = self._messages.job(reply)
         if job.problem is not None:
-            raise job.problem
+            raise (yield from self._explained(job.problem))
         picture = yield from persistently("GET", f"{path}/pictures/0", timeout_seconds)
         return self._messages.answer(job, request, picture)
+
+    def _explained(self, problem: ClientError) -> Conversation[ClientError]:
+        """A picture that was too late for want of a model says so: a model is waited for longer."""
+        if isinstance(problem, RequestTimeoutError):
+            with contextlib.suppress(ClientError):
+                status = yield from self.status(STATUS_TIMEOUT_SECONDS)
+                return self._messages.not_ready(status) or problem
+        return problem
 
     def _cancelled(self, job_id: str) -> Conversation[None]:
         """Best effort: the service's own deadline ends the job otherwise."""

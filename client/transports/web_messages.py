@@ -134,16 +134,20 @@ class WebMessages:
         except MALFORMED:
             raise self.fail.not_the_web_service("no capabilities", reply) from None
 
-    def no_description(self, status: WebServiceStatus) -> ClientError:
-        """Why the service has none: it did not reach the model so far, or that does not say."""
+    def no_description(self) -> ClientError:
+        """For a model that is ready and does not say what it is."""
+        return InputRefusedError(
+            f"{self.fail.endpoint} does not know what its model is",
+            status=str(HTTPStatus.BAD_REQUEST.value),
+        )
+
+    def not_ready(self, status: WebServiceStatus) -> ClientError | None:
+        """Why nothing can be drawn at present; None if something can."""
         try:
             model = self.model_status(status)
         except ClientError as error:
             return error
-        endpoint, refused = self.fail.endpoint, str(HTTPStatus.BAD_REQUEST.value)
-        return not_ready(endpoint, self.fail.model_name, model) or InputRefusedError(
-            f"{endpoint} does not know what its model is", status=refused
-        )
+        return not_ready(self.fail.endpoint, self.fail.model_name, model, "503")
 
     def service_status(self, reply: Reply) -> WebServiceStatus:
         """The service's state in a response. Raises ClientError."""

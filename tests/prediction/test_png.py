@@ -37,3 +37,18 @@ def test_text_is_read_back_whatever_its_letters(tmp_path: Path) -> None:
 def test_latin_1_becomes_text_that_every_reader_knows() -> None:
     assert png.with_text(file_of(8, 8), {"a": "ü"})[37:41] == b"tEXt"
     assert png.with_text(file_of(8, 8), {"a": "☆"})[37:41] == b"iTXt"
+
+
+def test_a_text_can_be_taken_out_again_and_nothing_else_changes() -> None:
+    image = file_of(8, 8)
+    for text in ("plain", "☆"):
+        both = png.with_text(image, {"kept": "1", "gone": text, "gone too": "2"})
+        assert png.without_text(both, "gone") == png.with_text(
+            image, {"kept": "1", "gone too": "2"}
+        )
+    assert png.without_text(image, "gone") == image
+
+
+def test_text_can_only_be_taken_out_of_a_png() -> None:
+    with pytest.raises(png.PngError):
+        png.without_text(b"GIF89a", "gone")

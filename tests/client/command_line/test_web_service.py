@@ -18,6 +18,7 @@ from client.command_line.progress import Progress
 from client.stacks import starting
 from client.stacks.discovery import PROJECT_ROOT
 from client.transports.progress import PictureProgress
+from prediction import recipe
 from prediction.endpoints import Protocol
 from tests.client.commands import CommandLine
 from tests.client.fake_rpc import FakeRpc
@@ -76,7 +77,7 @@ def test_again_reproduces_a_picture_that_the_web_service_drew(
 
 
 @pytest.mark.usefixtures("stack")
-def test_a_saved_picture_keeps_the_services_infotext_and_no_keyword_is_there_twice(
+def test_a_saved_picture_keeps_the_services_infotext_and_nothing_is_recorded_twice(
     run: CommandLine,
 ) -> None:
     run("generate", "a star", "--seed", "1")
@@ -86,6 +87,7 @@ def test_a_saved_picture_keeps_the_services_infotext_and_no_keyword_is_there_twi
         text = image.text
     assert text["parameters"] == INFOTEXT
     assert (text["prompt"], text["seed"]) == ("a star", "1")
+    assert recipe.KEYWORD not in text
     for keyword in text:
         assert content.count(b"tEXt" + keyword.encode() + b"\0") == 1, keyword
 
@@ -209,6 +211,10 @@ def test_progress_shows_the_place_in_the_queue_and_counts_the_pictures_to_come(
     with progress.picture():
         progress.tell(PictureProgress(step=1, steps=20, seconds_left=5.0))
         assert progress.line() == "picture 2 of 3, step 1 of 20, 0 s, about 15 s left"
+    with progress.picture():
+        progress.tell(PictureProgress(step=1, steps=20, seconds_left=2.0))
+        clock[0] += 3
+        assert progress.line() == "picture 3 of 3, step 1 of 20, 3 s", "it took longer"
 
 
 METRICS = """\

@@ -207,6 +207,19 @@ def test_a_job_that_ends_without_a_picture_says_why(
     assert str(error) == f"{web.endpoint}: it broke"
 
 
+@pytest.mark.parametrize(
+    ("state", "kind"), [("loading", ModelLoadingError), ("unreachable", UnreachableError)]
+)
+def test_a_picture_that_was_too_late_for_want_of_a_model_is_asked_for_again(
+    web: FakeWeb, state: str, kind: type[ClientError]
+) -> None:
+    web.failure = problem("deadline_exceeded", retryAfterSeconds=5)
+    web.state = state
+    error = failure(web)
+    assert type(error) is kind
+    assert error.repeat is Repeat.FREELY
+
+
 def test_a_full_queue_is_asked_again_after_the_time_it_says(web: FakeWeb) -> None:
     web.refusal = (503, problem("queue_full", retryAfterSeconds=1))
     waits: list[float] = []
