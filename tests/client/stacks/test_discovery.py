@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from client import Client, InputRefusedError, Limits, StackOutputError, read_stack
+from client import Client, InputRefusedError, Limits, Protocol, StackOutputError, read_stack
 from client.stacks.discovery import PROJECT_ROOT, for_stack
 from client.stacks.engine import engine_command, stack_environment
 from prediction.failures import Failures
@@ -128,6 +128,27 @@ def test_the_official_cli_is_used_if_it_is_installed(pulumi_on_path: FakeEngine)
     assert isinstance(outputs.limits.max_steps, int)
     assert pulumi_on_path.call["argv"] == ["stack", "output", "--json", "--stack", "local"]
     assert pulumi_on_path.call["cwd"] == str(pulumi_on_path.root)
+
+
+def test_a_stack_with_a_web_service_names_it_and_its_model_server(engine: FakeEngine) -> None:
+    page, model_server = "http://127.0.0.1:8080", "http://127.0.0.1:8501"
+    engine.answers(
+        OUTPUTS | {"page": page, "endpoint": page, "modelEndpoint": model_server},
+    )
+    outputs = read_stack("local", engine.root)
+    assert outputs.protocol is Protocol.WEB
+    assert outputs.endpoint_for(Protocol.WEB) == outputs.page == page
+    assert outputs.endpoint_for(Protocol.REST) == model_server
+    assert outputs.endpoint_for(Protocol.GRPC) == "grpc://127.0.0.1:8500"
+
+
+def test_a_stack_without_a_web_service_names_its_model_server_only(engine: FakeEngine) -> None:
+    engine.answers(OUTPUTS)
+    outputs = read_stack("local", engine.root)
+    assert (outputs.page, outputs.protocol) == ("", Protocol.REST)
+    assert outputs.endpoint_for(Protocol.REST) == "http://127.0.0.1:8501"
+    with pytest.raises(StackOutputError, match="has no web service: leave out --transport"):
+        outputs.endpoint_for(Protocol.WEB)
 
 
 def test_the_embedded_engine_is_used_if_the_cli_is_not_installed(engine: FakeEngine) -> None:
