@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from tests.processes import wait_until
 from tests.web.clients.environments import Seen, python_client
 from tests.web.clients.pictures import from_base64, from_data_uri
 from tests.web.running import WebProcess
@@ -149,6 +151,19 @@ def test_a_stream_of_two_pictures_completes_each(streamed: Seen) -> None:
     assert events[-1] is completed[-1]
 
 
+def test_closing_a_stream_stops_the_picture(streamed: Seen, slow_service: WebProcess) -> None:
+    shown = streamed.returned("closed_after_a_partial_image")
+    assert shown == "image_generation.partial_image"
+    jobs = _jobs_once_idle(slow_service)
+    assert [job["steps"] for job in jobs if job["state"] == "cancelled"] == [50]
+
+
+def test_a_timeout_too_short_for_a_picture_is_refused_at_once(streamed: Seen) -> None:
+    error = streamed.raised("with_three_seconds_of_patience")
+    assert error["class"] == "BadRequestError"
+    assert "3 s" in error["text"]
+
+
 def test_a_503_is_retried_until_there_is_a_picture(overload: Seen) -> None:
     outcome = overload.returned("overloaded")
     assert outcome["pictures"] == 1
@@ -159,6 +174,13 @@ def test_a_503_says_when_to_come_back_within_a_minute(overload: Seen) -> None:
     refused = overload.returned("overloaded_without_retries")
     assert refused["status"] == 503
     assert 1 <= int(refused["retry_after"]) <= 60
+
+
+def _jobs_once_idle(service: WebProcess) -> list[dict[str, Any]]:
+    """The client's jobs, the newest first."""
+    wait_until(lambda: service.get("/api/v1/status").json()["drawing"] == 0, "the pictures' end")
+    headers = {"Authorization": "Bearer unused"}
+    return httpx.get(f"{service.url}/api/v1/jobs", headers=headers, timeout=60).json()["jobs"]
 
 
 def _assert_completed(event: dict[str, Any]) -> None:
