@@ -251,5 +251,5 @@ lint: $(VENV)/.installed-dev ## run ruff and pyright
 	@$(PYTHON) -m pyright
 
 clean: ## remove caches (not the virtual environment, the state or the pictures)
-	@rm -rf .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .pytest_cache .ruff_cache .hypothesis .cache
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
