@@ -20,6 +20,6 @@ def shared_stub() -> Iterator[StubModelServer]:
 
 @pytest.fixture(scope="session")
 def shared_web(shared_stub: StubModelServer) -> Iterator[WebProcess]:
-    options = [f"--allow-origin={FRIENDLY_ORIGIN}", "--max-body=65536"]
+    options = [f"--allow-origin={FRIENDLY_ORIGIN}", "--max-body=65536", "--queue=100"]
     with WebProcess([shared_stub.endpoint], options) as web:
         yield web.wait_for_model()

@@ -44,7 +44,7 @@ def posts(web: WebProcess, count: int) -> list[Future[httpx.Response]]:
 
 def test_sigterm_finishes_the_running_picture_and_answers_the_others_503() -> None:
     with (
-        StubModelServer(Behaviour(seconds_per_step=0.4)) as stub,
+        StubModelServer(Behaviour(seconds_per_step=0.6)) as stub,
         WebProcess([stub.endpoint]) as web,
     ):
         web.wait_for_model()

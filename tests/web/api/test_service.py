@@ -20,7 +20,7 @@ def test_capabilities_are_those_of_the_model_and_the_service(shared_web: WebProc
     assert {"begin", "advance", "finish"} <= set(found["model"]["signatures"])
     assert found["limits"]["imageSize"] == 64
     assert found["limits"]["maxSteps"] == 50
-    assert found["limits"]["queue"] == 8
+    assert found["limits"]["queue"] == 100
     assert found["limits"]["deadlineSeconds"] == 600
     assert (found["progress"], found["previews"]) == ("real", True)
     assert found["formats"] == ["png", "jpeg", "webp"]
