@@ -101,13 +101,11 @@ class Dispatcher:
         durations = [drawing.seconds_left(estimate, now) for drawing in ahead]
         return ends_of(self.free_in_seconds(estimate), durations)
 
-    async def wait_until_idle(self) -> None:
-        """Until nothing is drawn any more."""
-        while self.running or self.lost:
-            if self.running:
-                await asyncio.wait(self.running.values(), return_when=asyncio.FIRST_COMPLETED)
-            else:
-                await self.lost[0].job.wait_for_change(self.lost[0].job.version, 1.0)
+    async def wait_for_ends(self) -> None:
+        """Until the jobs that are being drawn have ended. A cancelled one has, even if its model
+        server still draws."""
+        for drawing in [*self.running, *self.lost]:
+            await drawing.job.wait_for_end()
 
     async def stop(self) -> None:
         """After all jobs have ended: give up the calls that run for them."""

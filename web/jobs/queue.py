@@ -138,8 +138,8 @@ class JobQueue:
             self._dispatcher.end(drawing, JobState.REFUSED, problems.draining())
 
     async def wait_until_idle(self) -> None:
-        """Until nothing is drawn any more."""
-        await self._dispatcher.wait_until_idle()
+        """After `drain`: until the jobs that are being drawn have ended."""
+        await self._dispatcher.wait_for_ends()
 
     async def stop(self) -> None:
         """End all jobs, and the calls for them."""

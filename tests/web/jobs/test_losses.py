@@ -71,6 +71,7 @@ def test_a_model_that_changed_within_moments_is_noticed_by_its_answer() -> None:
             job = queue.submit(asked())
             await ended(job)
             assert pngs(job) == right_pngs(job, "stub-2")
+            assert queue._models.fingerprint == "stub-2"
 
     run(main())
 

@@ -246,6 +246,20 @@ def test_a_drained_queue_refuses_the_waiting_ones_and_finishes_the_one_that_is_d
     run(main())
 
 
+def test_a_drained_queue_does_not_wait_for_a_picture_that_nobody_wants() -> None:
+    async def main() -> None:
+        async with queue_before(FakeServer(in_chunks=False)) as queue:
+            job = queue.submit(asked(steps=50))
+            await _a_moment()
+            queue.cancel(job)
+            queue.drain()
+            before = now()
+            await queue.wait_until_idle()
+            assert now() == before
+
+    run(main())
+
+
 def test_a_stopped_queue_ends_every_job() -> None:
     async def main() -> None:
         fake = FakeServer()
