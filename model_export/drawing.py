@@ -106,6 +106,21 @@ class RowFunctions:
         drawing: Drawing,
     ) -> Drawing:
         """Runs the steps of a run of num_steps, up to the step `until`."""
+        # Without a step to run, what the steps would share is not computed either.
+        return tf.cond(
+            drawing.step < until,
+            lambda: self._loop(context, num_steps, guidance_scale, until, drawing),
+            lambda: drawing,
+        )
+
+    def _loop(
+        self,
+        context: tf.Tensor,
+        num_steps: tf.Tensor,
+        guidance_scale: tf.Tensor,
+        until: tf.Tensor,
+        drawing: Drawing,
+    ) -> Drawing:
         conditioning = self._networks.condition(context)
 
         def step(before: Drawing) -> tuple[Drawing]:

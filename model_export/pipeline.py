@@ -14,12 +14,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from model_export import inputs
+from model_export import inputs, preview
 from model_export.chunks import Chunks
 from model_export.description import description
 from model_export.drawing import RowFunctions
 from model_export.networks import Networks
-from model_export.preview import Preview, typical_latents
 from model_export.spec import SEED_LIMIT, SIGNATURES, ModelSpec, reported_fingerprint
 from model_export.tokenizer import ClipTokenizer
 
@@ -51,8 +50,8 @@ class TextToImage(tf.Module):
             self._tokenizer.__call__, input_signature=[inputs.PROMPT], autograph=False
         )
         row = RowFunctions(spec, networks)
-        latents = typical_latents(spec, networks, row, self._tokenizer)
-        self.chunks = Chunks(spec, row, Preview(networks, latents), self._fingerprint)
+        fitted = preview.fitted(spec, networks, row, self._tokenizer)
+        self.chunks = Chunks(spec, row, fitted, self._fingerprint)
         picture = tf.TensorSpec([spec.image_size, spec.image_size, 3], tf.uint8)
         self._picture = picture
 
@@ -163,10 +162,9 @@ class TextToImage(tf.Module):
     ) -> dict[str, tf.Tensor]:
         """So many steps more, up to the last; a number below 0 counts as 0."""
         rows = inputs.of_equal_rows(state, context, steps)
-        state, step, num_steps, preview = _row_by_row(
-            self.chunks.advance, rows, (_STRING, _NUMBER, _NUMBER, _STRING)
-        )
-        return {"state": state, "step": step, "num_steps": num_steps, "preview": preview}
+        names = ("state", "step", "num_steps", "preview")
+        kinds = (_STRING, _NUMBER, _NUMBER, _STRING)
+        return dict(zip(names, _row_by_row(self.chunks.advance, rows, kinds), strict=True))
 
     @tf.function(input_signature=[inputs.STATE], autograph=False)
     def finish(self, state: tf.Tensor) -> dict[str, tf.Tensor]:

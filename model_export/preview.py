@@ -1,8 +1,8 @@
 """A small picture from a latent at next to no cost: a linear map, fitted on the model's decoder.
 
 A pixel is M·(z − z̄) + N·z̄ + b: z is its position's latent, z̄ the mean over the picture, M and N
-are 3×4 matrices. One matrix would do if each position held its own colour. But the demo model keeps
-the background's colour in small differences all over its latent.
+are 3×4 matrices. In Stable Diffusion a position holds its own colour, and M = N. The demo model
+keeps the background's colour in small differences all over its latent, and N is another matrix.
 
 Imports TensorFlow at the top: import this module where it is needed.
 """
@@ -20,7 +20,7 @@ from model_export.networks import Networks
 from model_export.spec import ModelSpec
 from model_export.tokenizer import ClipTokenizer
 
-_DRAWN_STEPS = 8
+_DRAWN_STEPS = 4
 _RANDOM_LATENTS = 4
 _RANDOM_SIDE = 16
 """Of a smaller latent than a picture's, to save time: the decoder is a convolutional network."""
@@ -33,28 +33,35 @@ of the decoder's results, which differ between processors, are not in the graph.
 
 
 class Preview:
-    """The map of one model."""
+    """The map of one model: float [9, 3], with M, N and b one under the other."""
 
-    def __init__(self, networks: Networks, latents: NDArray[np.float32]) -> None:
-        """latents [N, h, w, 4] to fit the map on, like those of finished pictures."""
-        self._map = tf.constant(_fitted(networks, latents), tf.float32)
+    def __init__(self, coefficients: NDArray[np.float64]) -> None:
+        self._local, self._whole, self._bias = (
+            tf.constant(part, tf.float32) for part in np.split(coefficients, [4, 8])
+        )
 
     def draw(self, latent: tf.Tensor) -> tf.Tensor:
         """float32 [N, h, w, 4] → uint8 [N, h, w, 3]"""
         mean = tf.reduce_mean(latent, axis=[1, 2], keepdims=True)
-        local, whole, bias = self._map[:4], self._map[4:8], self._map[8]
-        return to_pixels(
-            tf.tensordot(latent - mean, local, 1) + tf.tensordot(mean, whole, 1) + bias
-        )
+        of_position = tf.tensordot(latent - mean, self._local, 1)
+        return to_pixels(of_position + tf.tensordot(mean, self._whole, 1) + self._bias)
 
 
-def typical_latents(
+def fitted(
     spec: ModelSpec, networks: Networks, row: RowFunctions, tokenizer: ClipTokenizer
-) -> NDArray[np.float32]:
-    """Latents to fit a preview on: of pictures, if the networks name prompts, or random ones."""
+) -> Preview:
+    """Fitted on pictures of the prompts that the networks name, or else on random latents.
+
+    Random latents have too few means for a second matrix.
+    """
     if networks.preview_prompts:
-        return _drawn_latents(spec, networks.preview_prompts, row, tokenizer)
-    return _random_latents(min(_RANDOM_SIDE, *networks.latent_shape[:2]))
+        latents = _drawn_latents(spec, networks.preview_prompts, row, tokenizer)
+        mean = latents.mean(axis=(1, 2), keepdims=True)
+        inputs = [latents - mean, np.broadcast_to(mean, latents.shape)]
+        return Preview(_solved(inputs, _downscaled(networks, latents)))
+    latents = _random_latents(min(_RANDOM_SIDE, *networks.latent_shape[:2]))
+    solution = _solved([latents], _downscaled(networks, latents))
+    return Preview(np.concatenate([solution[:4], solution]))
 
 
 def _drawn_latents(
@@ -85,15 +92,21 @@ def _random_latents(side: int) -> NDArray[np.float32]:
     return np.sum(parts, axis=0).astype(np.float32)
 
 
-def _fitted(networks: Networks, latents: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The least-squares map [9, 3]: M, N and b, one under the other."""
+def _downscaled(networks: Networks, latents: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What the decoder draws, a pixel for each position of the latent, in −1 to 1."""
     count, height, width, _ = latents.shape
     pictures = [networks.decoder(tf.constant(one[np.newaxis])).numpy() for one in latents]
     scale = pictures[0].shape[1] // height
     clipped = np.clip(np.concatenate(pictures), -1, 1).astype(np.float64)
-    pixels = clipped.reshape(count, height, scale, width, scale, 3).mean(axis=(2, 4))
-    mean = np.broadcast_to(latents.mean(axis=(1, 2), keepdims=True), latents.shape)
-    ones = np.ones((count, height, width, 1))
-    inputs = np.concatenate([latents - mean, mean, ones], axis=3).astype(np.float64)
-    solution, *_ = np.linalg.lstsq(inputs.reshape(-1, 9), pixels.reshape(-1, 3), rcond=None)
+    return clipped.reshape(count, height, scale, width, scale, 3).mean(axis=(2, 4))
+
+
+def _solved(
+    inputs: Sequence[NDArray[np.float32]], pixels: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The least-squares map from the inputs [N, h, w, ·] and 1 to the pixels."""
+    ones = np.ones((*pixels.shape[:3], 1))
+    columns = np.concatenate([*inputs, ones], axis=3).astype(np.float64)
+    rows = columns.reshape(-1, columns.shape[3])
+    solution, *_ = np.linalg.lstsq(rows, pixels.reshape(-1, 3), rcond=None)
     return np.round(solution * _FRACTION) / _FRACTION

@@ -47,22 +47,19 @@ UNET_EMBEDDING_WIDTH = 256
 SKETCH_WIDTH = 128
 DECODER_CHANNELS = (64, 48, 16)
 ENCODER_CHANNELS = (32, 64)
-PREVIEW_PROMPTS = tuple(
-    f"a {size} {colour} {kind} on a {background} background"
-    for size, colour, kind, background in (
-        ("large", "red", "circle", "white"),
-        ("small", "blue", "star", "black"),
-        ("large", "green", "square", "grey"),
-        ("small", "yellow", "triangle", "white"),
-        ("large", "purple", "star", "black"),
-        ("small", "orange", "circle", "grey"),
-        ("large", "cyan", "triangle", "white"),
-        ("small", "pink", "square", "black"),
-        ("large", "blue", "circle", "grey"),
-        ("large", "yellow", "square", "black"),
-        ("small", "red", "star", "grey"),
-        ("large", "pink", "triangle", "white"),
-    )
+PREVIEW_PROMPTS = (
+    "a large red circle on a white background",
+    "a small blue star on a black background",
+    "a large green square on a grey background",
+    "a small yellow triangle on a white background",
+    "a large purple star on a black background",
+    "a small orange circle on a grey background",
+    "a large cyan triangle on a white background",
+    "a small pink square on a black background",
+    "a large blue circle on a grey background",
+    "a large yellow square on a black background",
+    "a small red star on a grey background",
+    "a large pink triangle on a white background",
 )
 NORM_GROUPS = 8
 """keras_cv's 32 groups would normalize every channel alone here, which loses the mean colour."""
