@@ -1,1 +1,1 @@
-"""Transports to a model server: REST, gRPC, load balancing, and the server's metrics."""
+"""Transports to the web service or to a model server, load balancing, and their metrics."""

@@ -129,6 +129,21 @@ def test_any_address_of_the_web_service_is_an_endpoint(
     assert len(web.jobs) == 1
 
 
+def test_the_transport_option_says_what_a_bare_address_is(
+    run: CommandLine, web: FakeWeb, server: FakeServing
+) -> None:
+    address = web.endpoint.partition("://")[2]
+    ran = run("generate", "x", "--transport", "web", "--endpoint", address)
+    assert ran.code == 0, ran.err
+    assert CAPABILITIES in web.requests
+    ran = run("generate", "x", "--transport", "web", "--endpoint", f"grpc://{address}")
+    assert ran.code == 3
+    assert "is not a web endpoint: give one such as http://127.0.0.1:8080" in ran.error_line
+    ran = run("generate", "x", "--transport", "web", "--endpoint", server.endpoint)
+    assert ran.code == 4
+    assert "check that this project's web service listens there" in ran.error_line
+
+
 def test_an_address_is_asked_once_which_api_it_speaks(
     run: CommandLine, web: FakeWeb, server: FakeServing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
