@@ -159,3 +159,34 @@ def test_what_a_server_drew_counts_as_busy_time() -> None:
             assert server.seconds_per_step == pytest.approx(1, abs=0.01)
 
     run(main())
+
+
+def test_a_server_that_draws_is_not_asked_how_it_is() -> None:
+    async def main() -> None:
+        fake = FakeServer()
+        async with queue_before(fake) as queue:
+            job = queue.submit(asked(steps=50))
+            asked_before = fake.calls["status"]
+            await ended(job)
+            assert fake.calls["status"] == asked_before
+
+    run(main())
+
+
+def test_an_answer_from_before_a_failure_does_not_make_a_server_ready() -> None:
+    class Slow(FakeServer):
+        async def model_status(self, timeout_seconds: float = 5.0) -> ModelStatus:
+            status = await super().model_status(timeout_seconds)
+            await asyncio.sleep(2)
+            return status
+
+    async def main() -> None:
+        async with queue_before(Slow()) as queue:
+            (server,) = _models(queue).servers
+            check = asyncio.create_task(server.check())
+            await asyncio.sleep(1)
+            server.set_aside(rest_seconds=60)
+            await check
+            assert server.state is ServerState.UNREACHABLE
+
+    run(main())
