@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import grpc
 import pytest
 
 from tests.web.running import WebProcess
@@ -28,6 +29,14 @@ def slow_service() -> Iterator[WebProcess]:
 def narrow_service() -> Iterator[WebProcess]:
     """Draws as slowly, and lets one caller wait."""
     with StubModelServer(slow()) as stub, WebProcess([stub.endpoint], ["--queue=1"]) as web:
+        yield web.wait_for_model()
+
+
+@pytest.fixture(scope="session")
+def failing_service() -> Iterator[WebProcess]:
+    """Its model server fails at the end of each picture."""
+    failing = Behaviour(fails={"finish": grpc.StatusCode.INTERNAL})
+    with StubModelServer(failing) as stub, WebProcess([stub.endpoint]) as web:
         yield web.wait_for_model()
 
 

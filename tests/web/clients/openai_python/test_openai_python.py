@@ -28,6 +28,11 @@ def streamed(slow_service: WebProcess) -> Seen:
 
 
 @pytest.fixture(scope="module")
+def failed(failing_service: WebProcess) -> Seen:
+    return python_client(HERE, failing_service.url, "failing.py")
+
+
+@pytest.fixture(scope="module")
 def overload(narrow_service: WebProcess) -> Seen:
     return python_client(HERE, narrow_service.url, "overload.py")
 
@@ -149,6 +154,18 @@ def test_a_stream_of_two_pictures_completes_each(streamed: Seen) -> None:
     completed = [event for event in events if event["type"] == "image_generation.completed"]
     assert len({event["b64_json"] for event in completed}) == 2
     assert events[-1] is completed[-1]
+
+
+def test_a_model_server_that_fails_is_a_server_error(failed: Seen) -> None:
+    error = failed.raised("generate")
+    assert error["class"] == "InternalServerError"
+    assert error["request_id"]
+
+
+def test_an_error_in_a_stream_is_raised_there(failed: Seen) -> None:
+    error = failed.raised("stream")
+    assert error["class"] == "APIError"
+    assert error["text"] in failed.raised("generate")["text"]
 
 
 def test_closing_a_stream_stops_the_picture(streamed: Seen, slow_service: WebProcess) -> None:
