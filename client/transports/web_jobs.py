@@ -10,7 +10,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ from client.transports.web_messages import (
 from prediction.answer import Answer
 from prediction.description import Answers
 from prediction.errors import ClientError, Repeat, RequestTimeoutError
+from prediction.failures import Failures
 from prediction.limits import PictureRequest, seconds_until
 from prediction.model_status import STATUS_TIMEOUT_SECONDS, ModelStatus
 
@@ -116,44 +117,26 @@ class WebJobs:
     def _drawn(
         self, job_id: str, request: PictureRequest, timeout_seconds: float
     ) -> Conversation[Answer]:
-        deadline = time.monotonic() + timeout_seconds
-
-        def left(most_seconds: float) -> float:
-            if time.monotonic() >= deadline:
-                raise self._messages.fail.timed_out(timeout_seconds)
-            return min(most_seconds, seconds_until(deadline))
-
-        def persistently(
-            method: str, path: str, seconds: float, body: dict[str, Any] | None = None
-        ) -> Conversation[Reply]:
-            """A lost connection is taken up again: the service goes on with the job meanwhile."""
-            for attempt in range(MAX_LOST + 1):
-                try:
-                    return (yield Call(method, path, left(seconds), body))
-                except RequestTimeoutError:
-                    left(seconds)
-                    if attempt == MAX_LOST:
-                        raise
-                except ClientError as error:
-                    if attempt == MAX_LOST or error.repeat is not Repeat.SPARINGLY:
-                        raise
-            raise AssertionError("the last attempt returns or raises")
-
-        path = f"{JOBS}/{job_id}"
-        body = self._messages.job_body(job_id, request)
-        job = self._messages.job((yield from persistently("POST", JOBS, timeout_seconds, body)))
+        time_limit = _TimeLimit(timeout_seconds, self._messages.fail)
+        path, body = f"{JOBS}/{job_id}", self._messages.job_body(job_id, request)
+        reply = yield from _persistently(Call("POST", JOBS, timeout_seconds, body), time_limit)
+        job = self._messages.job(reply)
         while not job.is_final:
             tell(job.progress)
-            wait = left(POLL_SECONDS)
+            wait = time_limit.at_most(POLL_SECONDS)
             poll = f"{path}?wait={wait:.1f}&version={job.version}"
-            reply = yield from persistently("GET", poll, wait + POLL_MARGIN_SECONDS)
+            reply = yield from _persistently(
+                Call("GET", poll, wait + POLL_MARGIN_SECONDS), time_limit
+            )
             if reply.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
                 raise self._messages.fail.job_forgotten(reply)
             job = self._messages.job(reply)
         if job.problem is not None:
             raise (yield from self._explained(job.problem))
-        picture = yield from persistently("GET", f"{path}/pictures/0", timeout_seconds)
-        return self._messages.answer(job, request, picture)
+        reply = yield from _persistently(
+            Call("GET", f"{path}/pictures/0", timeout_seconds), time_limit
+        )
+        return self._messages.answer(job, request, reply)
 
     def _explained(self, problem: ClientError) -> Conversation[ClientError]:
         """A picture that was too late for want of a model says so: a model is waited for longer."""
@@ -171,6 +154,36 @@ class WebJobs:
     def _remember(self, request: PictureRequest, job_id: str) -> None:
         if len(self._lost) < MAX_REMEMBERED:
             self._lost[request] = job_id
+
+
+class _TimeLimit:
+    """For one picture, with everything that is asked for it."""
+
+    def __init__(self, seconds: float, fail: Failures) -> None:
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+        self._fail = fail
+
+    def at_most(self, seconds: float) -> float:
+        """`seconds`, or what is left. Raises RequestTimeoutError once nothing is."""
+        if time.monotonic() >= self._end:
+            raise self._fail.timed_out(self._seconds)
+        return min(seconds, seconds_until(self._end))
+
+
+def _persistently(call: Call, time_limit: _TimeLimit) -> Conversation[Reply]:
+    """A lost connection is taken up again: the service goes on with the job meanwhile."""
+    for attempt in range(MAX_LOST + 1):
+        try:
+            seconds = time_limit.at_most(call.timeout_seconds)
+            return (yield replace(call, timeout_seconds=seconds))
+        except ClientError as error:
+            is_silent = isinstance(error, RequestTimeoutError)
+            if is_silent:
+                time_limit.at_most(call.timeout_seconds)
+            if attempt == MAX_LOST or not (is_silent or error.repeat is Repeat.SPARINGLY):
+                raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 def asked_for_web_service(

@@ -48,7 +48,7 @@ class FakeWeb:
     as (status, error). failure: the error in which every job ends. hang_ups: the "METHOD path"s
     whose connection is closed once without an answer, after the request took effect. queue_moves:
     whether jobs leave the queue. allowed_steps: how far they are drawn. metrics_page: served on the
-    same port.
+    same port. stalls: seconds by which the next polls are answered late.
     """
 
     def __init__(self, serving: FakeServing, port: int = 0) -> None:
@@ -65,6 +65,7 @@ class FakeWeb:
         self.longest_wait_seconds = LONGEST_WAIT_SECONDS
         self.reply: Reply | None = None
         self.metrics_page: str | None = None
+        self.stalls: list[float] = []
         self.changed = threading.Condition()
         fake = self
 
@@ -213,6 +214,8 @@ class FakeWeb:
             return document(202, self.report(request["id"]))
 
     def poll(self, job_id: str, query: dict[str, str]) -> Reply:
+        if self.stalls:
+            time.sleep(self.stalls.pop())
         version = int(query["version"])
         seconds = min(float(query["wait"]), self.longest_wait_seconds)
         with self.changed:

@@ -84,6 +84,27 @@ def test_a_poll_without_news_is_repeated(web: FakeWeb) -> None:
     assert len(web.jobs) == 1
 
 
+def test_a_poll_that_is_not_answered_is_repeated_until_the_timeout(
+    web: FakeWeb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_jobs, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(web_jobs, "POLL_MARGIN_SECONDS", 0.1)
+    web.allowed_steps = 1
+    web.stalls = [0.4, 0.4]
+
+    def go_on(_: PictureProgress) -> None:
+        web.change(allowed_steps=100)
+
+    with web_client(web, retry=False) as client:
+        client.generate("a star", seed=1, watch=go_on)
+    assert web.stalls == []
+    assert len(web.jobs) == 1
+    web.allowed_steps = 1
+    web.stalls = [0.4] * 10
+    assert type(failure(web, timeout_seconds=0.25)) is RequestTimeoutError
+    assert {job.state for job in web.jobs.values()} == {"done", "cancelled"}
+
+
 @pytest.mark.parametrize(
     "cut", ["POST /api/v1/jobs", "GET /api/v1/jobs/", "pictures"], ids=["ask", "wait", "fetch"]
 )
