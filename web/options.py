@@ -33,7 +33,6 @@ exit codes:
 """
 
 _ORIGIN = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?", re.ASCII | re.IGNORECASE)
-_MAX_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,6 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    default = Options(())
     parser = _Parser(
         prog=started_as("web"),
         description="The web service: jobs, progress, OpenAI's and AUTOMATIC1111's APIs, in front "
@@ -89,8 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    option = parser.add_argument
-    option(
+    parser.add_argument(
         "--model-server",
         dest="model_servers",
         metavar="HOST:PORT",
@@ -99,52 +96,17 @@ def _parser() -> argparse.ArgumentParser:
         type=_checked(_model_server),
         help="gRPC address of a model server; several draw several jobs at a time",
     )
-    option("--model-name", metavar="NAME", default=default.model_name, help=_help("its model"))
-    option(
-        "--host",
-        metavar="ADDRESS",
-        default=default.host,
-        type=_checked(_loopback),
-        help=_help("loopback address to listen on"),
-    )
-    option(
-        "--port",
-        metavar="N",
-        default=default.port,
-        type=_whole(0, _MAX_PORT),
-        help=_help("port of the page and the APIs; 0 means any"),
-    )
-    option(
-        "--metrics-port",
-        metavar="N",
-        default=default.metrics_port,
-        type=_whole(0, _MAX_PORT),
-        help=_help("port of /metrics; 0 means any"),
-    )
-    option(
-        "--queue",
-        metavar="N",
-        default=default.queue,
-        type=_whole(1, 10_000),
-        help=_help("jobs that may wait"),
-    )
-    option(
-        "--deadline",
-        dest="deadline_seconds",
-        metavar="SECONDS",
-        default=default.deadline_seconds,
-        type=_seconds,
-        help=_help("longest time from a job's submission to its last picture"),
-    )
-    option(
-        "--keep-results",
-        dest="keep_results_seconds",
-        metavar="SECONDS",
-        default=default.keep_results_seconds,
-        type=_seconds,
-        help=_help("how long pictures can be fetched"),
-    )
-    option(
+    default = Options(())
+    for flag, name, metavar, read, text in _WITH_DEFAULT:
+        parser.add_argument(
+            flag,
+            dest=name,
+            metavar=metavar,
+            default=getattr(default, name),
+            type=read,
+            help=f"{text} (default: %(default)s)",
+        )
+    parser.add_argument(
         "--allow-origin",
         dest="allowed_origins",
         metavar="ORIGIN",
@@ -154,46 +116,12 @@ def _parser() -> argparse.ArgumentParser:
         help="a web page's origin, such as https://studio.example, whose scripts may use the "
         "service; may be repeated",
     )
-    option(
-        "--max-count",
-        metavar="N",
-        default=default.max_count,
-        type=_whole(1, 1000),
-        help=_help("most pictures in one job"),
-    )
-    option(
-        "--max-cost",
-        metavar="N",
-        default=default.max_cost,
-        type=_whole(1, 2**53),
-        help=_help("most pixels × steps × pictures in one job"),
-    )
-    option(
-        "--max-body",
-        dest="max_body_bytes",
-        metavar="BYTES",
-        default=default.max_body_bytes,
-        type=_whole(1024, 2**30),
-        help=_help("largest request body"),
-    )
-    option(
-        "--stop-timeout",
-        dest="stop_seconds",
-        metavar="SECONDS",
-        default=default.stop_seconds,
-        type=_seconds,
-        help=_help("how long a stop waits for pictures that are being drawn"),
-    )
-    option(
+    parser.add_argument(
         "--stop-unless-kept",
         action="store_true",
         help="stop if standard input closes before the line `keep` arrives",
     )
     return parser
-
-
-def _help(text: str) -> str:
-    return f"{text} (default: %(default)s)"
 
 
 def _checked(check: Callable[[str], str]) -> Callable[[str], str]:
@@ -259,3 +187,29 @@ def _seconds(text: str) -> float:
     if not 0 < seconds <= 86_400:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds up to a day")
     return seconds
+
+
+_PORT = _whole(0, 65_535)
+_WITH_DEFAULT: Sequence[tuple[str, str, str, Callable[[str], object], str]] = (
+    ("--model-name", "model_name", "NAME", str, "its model"),
+    ("--host", "host", "ADDRESS", _checked(_loopback), "loopback address to listen on"),
+    ("--port", "port", "N", _PORT, "port of the page and the APIs; 0 means any"),
+    ("--metrics-port", "metrics_port", "N", _PORT, "port of /metrics; 0 means any"),
+    ("--queue", "queue", "N", _whole(1, 10_000), "jobs that may wait"),
+    (
+        *("--deadline", "deadline_seconds", "SECONDS", _seconds),
+        "longest time from a job's submission to its last picture",
+    ),
+    (
+        *("--keep-results", "keep_results_seconds", "SECONDS", _seconds),
+        "how long pictures can be fetched",
+    ),
+    ("--max-count", "max_count", "N", _whole(1, 1000), "most pictures in one job"),
+    ("--max-cost", "max_cost", "N", _whole(1, 2**53), "most pixels × steps × pictures in one job"),
+    ("--max-body", "max_body_bytes", "BYTES", _whole(1024, 2**30), "largest request body"),
+    (
+        *("--stop-timeout", "stop_seconds", "SECONDS", _seconds),
+        "how long a stop waits for pictures that are being drawn",
+    ),
+)
+"""The flag, the field, what stands for the value, how it is read, and the help."""

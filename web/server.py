@@ -51,65 +51,60 @@ def main(arguments: Sequence[str]) -> int:
         return EXIT_FAILED
     log.start()
     _allow_connections()
-    return asyncio.run(_Process(parsed).run(*sockets))
+    return asyncio.run(_run(parsed, *sockets))
 
 
-class _Process:
-    def __init__(self, parsed: Options) -> None:
-        self._options = parsed
-        self._stop_signal: asyncio.Future[signal.Signals] | None = None
-
-    async def run(self, web_socket: socket.socket, metrics_socket: socket.socket) -> int:
-        service = Service(self._options)
-        service.metrics.register(Gauges(service))
-        web = _Listener(create_app(service))
-        listeners = [
-            (web, web_socket),
-            (_Listener(create_metrics_app(service.metrics)), metrics_socket),
-        ]
-        stop_signal = self._catch_signals()
-        await service.start()
-        serving = [asyncio.create_task(listener.serve([bound])) for listener, bound in listeners]
-        logger.info(
-            "start: %s, metrics %s/metrics; model servers %s",
-            _address(web_socket),
-            _address(metrics_socket),
-            ", ".join(self._options.model_servers),
+async def _run(parsed: Options, web_socket: socket.socket, metrics_socket: socket.socket) -> int:
+    stopped = _first_signal()
+    service = Service(parsed)
+    service.metrics.register(Gauges(service))
+    listeners = _Listener(create_app(service)), _Listener(create_metrics_app(service.metrics))
+    await service.start()
+    serving = asyncio.gather(
+        *(
+            listener.serve([bound])
+            for listener, bound in zip(listeners, (web_socket, metrics_socket), strict=True)
         )
-        if self._options.stop_unless_kept:
-            threading.Thread(
-                target=self._watch_stdin, args=(asyncio.get_running_loop(),), daemon=True
-            ).start()
-        number = await stop_signal
-        logger.info("stop: %s", number.name)
-        await _drain(service, self._options.stop_seconds)
-        for listener, _ in listeners:
-            listener.should_exit = True
-        await asyncio.gather(*serving)
-        await service.stop()
-        logger.info("stopped")
-        return 0 if number is signal.SIGTERM else 128 + number
+    )
+    logger.info(
+        "start: %s, metrics %s/metrics; model servers %s",
+        _address(web_socket),
+        _address(metrics_socket),
+        ", ".join(parsed.model_servers),
+    )
+    if parsed.stop_unless_kept:
+        threading.Thread(target=_watch_stdin, daemon=True).start()
+    number = await stopped
+    logger.info("stop: %s", number.name)
+    await _drain(service, parsed.stop_seconds)
+    for listener in listeners:
+        listener.should_exit = True
+    await serving
+    await service.stop()
+    logger.info("stopped")
+    return 0 if number is signal.SIGTERM else 128 + number
 
-    def _catch_signals(self) -> asyncio.Future[signal.Signals]:
-        loop = asyncio.get_running_loop()
-        self._stop_signal = loop.create_future()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop, number)
-        return self._stop_signal
 
-    def _stop(self, number: signal.Signals) -> None:
-        assert self._stop_signal is not None
-        if self._stop_signal.done():
+def _first_signal() -> asyncio.Future[signal.Signals]:
+    """The signal that asks the process to stop. A second one ends it at once."""
+    loop = asyncio.get_running_loop()
+    first: asyncio.Future[signal.Signals] = loop.create_future()
+
+    def stop(number: signal.Signals) -> None:
+        if first.done():
             logger.info("exited immediately: %s", number.name)
             os._exit(128 + number)
-        self._stop_signal.set_result(number)
+        first.set_result(number)
 
-    def _watch_stdin(self, loop: asyncio.AbstractEventLoop) -> None:
-        if is_kept():
-            return
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    return first
+
+
+def _watch_stdin() -> None:
+    if not is_kept():
         logger.info("standard input closed before the line keep: stopping")
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(self._stop, signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def _drain(service: Service, limit_seconds: float) -> None:

@@ -1,5 +1,7 @@
 """The paths of the own API, and /health."""
 
+# The decorators use the functions: pyright: reportUnusedFunction=false
+
 from __future__ import annotations
 
 import asyncio
@@ -8,7 +10,7 @@ import time
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 
 from web.api import describing, events
 from web.api.documents import (
@@ -45,21 +47,20 @@ def router(service: Service) -> APIRouter:
     started = time.monotonic()
 
     @routes.get(f"{PREFIX}/capabilities", responses=errors(), tags=["service"])
-    async def get_capabilities() -> CapabilitiesDocument:  # pyright: ignore[reportUnusedFunction]
+    async def get_capabilities() -> CapabilitiesDocument:
         """What the model and the service can do, their limits and defaults."""
         return describing.capabilities(service)
 
     @routes.get(f"{PREFIX}/status", responses=errors(), tags=["service"])
-    async def get_status() -> StatusDocument:  # pyright: ignore[reportUnusedFunction]
+    async def get_status() -> StatusDocument:
         """Whether pictures can be drawn, and how busy the service is."""
         return describing.status(service, time.monotonic() - started)
 
     @routes.get("/health", responses={**errors(), 503: {"model": HealthDocument}}, tags=["service"])
-    async def get_health() -> HealthDocument:  # pyright: ignore[reportUnusedFunction]
+    async def get_health(response: Response) -> HealthDocument:
         """Whether the process takes requests. 503 once it stops."""
-        if service.queue.is_draining:
-            return JSONResponse(HealthDocument(status="draining").model_dump(), 503)  # type: ignore[return-value]
-        return HealthDocument(status="ok")
+        response.status_code = 503 if service.queue.is_draining else 200
+        return HealthDocument(status="draining" if service.queue.is_draining else "ok")
 
     return routes
 
@@ -83,9 +84,7 @@ def _jobs(service: Service) -> APIRouter:
         status_code=202,
         responses=errors(408, 413, 415, 503) | {200: {"model": JobDocument}},
     )
-    async def submit_job(  # pyright: ignore[reportUnusedFunction]
-        asked: JobRequest, request: Request, response: Response
-    ) -> JobDocument:
+    async def submit_job(asked: JobRequest, request: Request, response: Response) -> JobDocument:
         """Submit a job. 202: it waits, or is being drawn. 200: there is one with this id already,
         which is answered as it is."""
         owner = owner_of(request.headers)
@@ -96,13 +95,13 @@ def _jobs(service: Service) -> APIRouter:
         return describing.job_document(service, job)
 
     @routes.get("", responses=errors())
-    async def list_jobs(request: Request) -> JobsDocument:  # pyright: ignore[reportUnusedFunction]
+    async def list_jobs(request: Request) -> JobsDocument:
         """The caller's jobs, newest first."""
         jobs = service.queue.jobs(owner_of(request.headers))
         return JobsDocument(jobs=[describing.job_document(service, job) for job in jobs])
 
     @routes.get("/{job_id}", responses=errors(404, 410))
-    async def get_job(  # pyright: ignore[reportUnusedFunction]
+    async def get_job(
         request: Request, job_id: str, wait: Wait = 0.0, version: Version = None
     ) -> JobDocument:
         """The job as it is. With `wait`, not before its version differs from `version` or, without
@@ -110,14 +109,14 @@ def _jobs(service: Service) -> APIRouter:
         job = _find(service, request, job_id)
         if version is not None and not job.state.is_final:
             await job.wait_for_change(version, wait)
-        elif version is None:
+        elif wait:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await job.wait_for_end()
         return describing.job_document(service, job)
 
     @routes.delete("/{job_id}", responses=errors(404, 410))
-    async def cancel_job(request: Request, job_id: str) -> JobDocument:  # pyright: ignore[reportUnusedFunction]
+    async def cancel_job(request: Request, job_id: str) -> JobDocument:
         """Cancel the job. One that has ended stays as it is."""
         job = _find(service, request, job_id)
         service.queue.cancel(job)
@@ -126,7 +125,7 @@ def _jobs(service: Service) -> APIRouter:
     @routes.get(
         "/{job_id}/events", response_class=Response, responses=errors(404, 410) | EVENT_STREAM
     )
-    async def watch_job(request: Request, job_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def watch_job(request: Request, job_id: str) -> Response:
         """The job at every change, as server-sent events: `event: job`, with the job's document as
         `data`. The stream ends after the last state; comment lines keep it alive."""
         job = _find(service, request, job_id)
@@ -137,7 +136,7 @@ def _jobs(service: Service) -> APIRouter:
     @routes.get(
         "/{job_id}/pictures/{number}", response_class=Response, responses=errors(404, 410) | PICTURE
     )
-    async def get_picture(  # pyright: ignore[reportUnusedFunction]
+    async def get_picture(
         request: Request,
         job_id: str,
         number: Number,
@@ -154,7 +153,7 @@ def _jobs(service: Service) -> APIRouter:
         return Response(content, media_type=picture_format.media_type)
 
     @routes.get("/{job_id}/preview", response_class=Response, responses=errors(404, 410) | PREVIEW)
-    async def get_preview(request: Request, job_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def get_preview(request: Request, job_id: str) -> Response:
         """What the picture that is being drawn looks like, as a small PNG."""
         job = _find(service, request, job_id)
         if job.preview is None:
