@@ -23,7 +23,7 @@ print(*{name.partition(".")[0] for name in sys.modules})
 LIST = "web/requirements.txt"
 OPTIONAL = {"_distutils_hack", "grpc_reflection", "grpc_tools"}
 """What Python and grpc import wherever it is installed."""
-ON_DEMAND = {"h11", "certifi", "idna", "click"}
+ON_DEMAND = {"h11", "idna", "click"}
 """What others of the list need, whether or not it is imported by this service."""
 
 

@@ -43,7 +43,7 @@ Number = Annotated[int, Path(ge=0, description="The first picture's is 0")]
 def router(service: Service) -> APIRouter:
     """Errors are raised; the application answers them."""
     routes = APIRouter()
-    routes.include_router(_jobs(service), prefix=PREFIX)
+    routes.include_router(_jobs(service))
     started = time.monotonic()
 
     @routes.get(f"{PREFIX}/capabilities", responses=errors(), tags=["service"])
@@ -77,7 +77,7 @@ def _find(service: Service, request: Request, job_id: str) -> Job:
 
 
 def _jobs(service: Service) -> APIRouter:
-    routes = APIRouter(prefix="/jobs", tags=["jobs"])
+    routes = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
 
     @routes.post(
         "",
