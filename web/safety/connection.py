@@ -47,13 +47,19 @@ class TimedProtocol(H11Protocol):
 
     def _watch_head(self) -> None:
         """Between requests uvicorn's own timer for idle connections counts."""
-        if self.conn.their_state is not h11.IDLE:
+        if not self._is_owed():
             self._head_timer = _cancelled(self._head_timer)
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(self.head_seconds, self._end)
 
+    def _is_owed(self) -> bool:
+        """Whether the caller has yet to send a head, or the rest of a body that was answered."""
+        if self.conn.their_state is h11.SEND_BODY:
+            return self.cycle.response_complete
+        return self.conn.their_state is h11.IDLE
+
     def _end(self) -> None:
-        if self.conn.their_state is h11.IDLE:
+        if self._is_owed():
             self.transport.abort()
 
 

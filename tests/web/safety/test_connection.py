@@ -100,6 +100,23 @@ def test_the_second_head_of_a_connection_may_not_trickle_either() -> None:
     assert talk(hello, dialogue) == b""
 
 
+def test_the_rest_of_a_body_that_was_answered_may_not_trickle() -> None:
+    async def dialogue(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def trickle() -> None:
+            for _ in range(200):
+                writer.write(b"a")
+                await asyncio.sleep(0.05)
+
+        writer.write(WHOLE.replace(b"\r\n\r\n", b"\r\nContent-Length: 1000\r\n\r\n"))
+        await reader.readuntil(b"hello")
+        trickling = asyncio.create_task(trickle())
+        await ended(reader)
+        assert not trickling.done()
+        trickling.cancel()
+
+    talk(hello, dialogue)
+
+
 def test_a_slow_answer_is_waited_for() -> None:
     async def dialogue(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
         for _ in range(2):
