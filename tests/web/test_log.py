@@ -6,6 +6,9 @@ import logging
 
 import pytest
 
+from prediction.errors import UnexpectedAnswerError
+from tests.web.jobs.fake_server import FakeServer, asked, ended, queue_before
+from tests.web.jobs.virtual_time import run
 from web import log
 
 SECRET = "a secret submarine"
@@ -34,3 +37,18 @@ def test_a_traceback_says_where_and_what_kind_but_quotes_no_message(
     assert "builtins.ValueError" in text
     assert "builtins.KeyError" in text
     assert SECRET not in text
+
+
+def test_what_a_model_server_says_of_a_request_is_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        fake = FakeServer()
+        async with queue_before(fake) as queue:
+            fake.fail_next = [UnexpectedAnswerError(f"cannot draw {SECRET!r}", status="INTERNAL")]
+            await ended(queue.submit(asked(SECRET)))
+
+    with caplog.at_level(logging.INFO):
+        run(main())
+    assert "UnexpectedAnswerError INTERNAL" in caplog.text
+    assert SECRET not in caplog.text

@@ -157,8 +157,9 @@ class Dispatcher:
             self.go_on()
 
     async def _failed(self, drawing: Drawing, server: ModelServer, error: ClientError) -> None:
-        if not isinstance(error, InputRefusedError):  # its words may be those of the prompt
-            log.warning("%s", error)
+        # Not its message: a model server may quote what it was asked.
+        kind = type(error).__name__
+        log.warning("model server %s: %s %s", server.endpoint, kind, error.status)
         if isinstance(error, RequestTimeoutError):
             # It goes on with the step that it is at, beside which no other job may run.
             self._set_aside(server, max(BUSY_SECONDS, server.seconds_per_step or 0.0))
