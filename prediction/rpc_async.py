@@ -72,6 +72,12 @@ class AsyncGrpcTransport:
             raise self._messages.status_failure(error, timeout_seconds) from None
         return self._messages.model_status(content)
 
+    async def wait_for_loss(self) -> None:
+        """Until there is no connection: it was lost, or never made."""
+        channel: Any = self._channel
+        while (state := channel.get_state()) is grpc.ChannelConnectivity.READY:
+            await channel.wait_for_state_change(state)
+
     async def close(self) -> None:
         await self._channel.close()
 

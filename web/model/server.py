@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from prediction.answer import Advanced, Answer, Begun
 from prediction.description import Answers, Served, judge
@@ -37,6 +36,7 @@ class Transport(Protocol):
     async def finish(self, state: bytes, timeout_seconds: float) -> bytes: ...
     async def describe(self, timeout_seconds: float) -> Answers: ...
     async def model_status(self, timeout_seconds: float = ...) -> ModelStatus: ...
+    async def wait_for_loss(self) -> None: ...
     async def close(self) -> None: ...
 
 
@@ -44,12 +44,14 @@ class Transport(Protocol):
 class Checks:
     """Seconds between two checks of a server.
 
-    first, longest: of one that is not ready, while there is something to draw. idle: otherwise.
+    first, longest: of one that is not ready, while there is something to draw; else idle. ready: of
+    one that is ready and has nothing to draw. It is also checked when its connection is lost.
     """
 
     first_seconds: float = 0.2
     longest_seconds: float = 2.0
     idle_seconds: float = 5.0
+    ready_seconds: float = 60.0
 
 
 class ModelServer:
@@ -177,10 +179,30 @@ class ModelServer:
                 await self.check()
                 if (self.state, self.served) != before:
                     changed()
-            if self.state is not ServerState.READY and is_wanted():
-                seconds, pause = pause, min(pause * 2, checks.longest_seconds)
+            if self.state is ServerState.READY:
+                pause = checks.first_seconds
+                await self._wait(checks.ready_seconds, self._loss)
+            elif is_wanted():
+                await self._wait(pause)
+                pause = min(pause * 2, checks.longest_seconds)
             else:
-                seconds, pause = checks.idle_seconds, checks.first_seconds
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._woken.wait()
+                pause = checks.first_seconds
+                await self._wait(checks.idle_seconds)
+
+    async def _loss(self) -> None:
+        await self.transport.wait_for_loss()
+        # There may be none while a call is still about to make one.
+        await asyncio.sleep(Checks.first_seconds)
+
+    async def _wait(
+        self, seconds: float, until: Callable[[], Coroutine[Any, Any, None]] | None = None
+    ) -> None:
+        """So long, until it is woken, or `until` ends."""
+        ends: list[asyncio.Task[Any]] = [asyncio.create_task(self._woken.wait())]
+        if until is not None:
+            ends.append(asyncio.create_task(until()))
+        try:
+            await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()

@@ -96,6 +96,9 @@ class FakeServer:
         state = ModelState.LOADING if self.behaviour.is_loading else ModelState.READY
         return ModelStatus(state, "1")
 
+    async def wait_for_loss(self) -> None:
+        await self._crashed.wait()
+
     async def close(self) -> None:
         pass
 

@@ -223,3 +223,22 @@ def test_two_servers_draw_at_the_same_time_and_each_one_job() -> None:
                 assert (one.calls["begin"], other.calls["begin"]) == (4, 4)
 
     asyncio.run(main())
+
+
+@pytest.mark.slow
+def test_an_idle_server_that_is_killed_is_missed_at_once_and_found_when_it_is_back() -> None:
+    async def main() -> None:
+        with stub_process() as stub:
+            async with queue_on(stub.endpoint) as queue:
+                models = queue._models
+                await ended(queue.submit(asked()))
+                stub.kill()
+                start = asyncio.get_running_loop().time()
+                await until(lambda: not models.ready, "the loss")
+                assert asyncio.get_running_loop().time() - start < 3
+                stub.start()
+                job = queue.submit(asked())
+                await ended(job)
+                assert pngs(job) == _right(job)
+
+    asyncio.run(main())

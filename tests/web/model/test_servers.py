@@ -190,3 +190,19 @@ def test_an_answer_from_before_a_failure_does_not_make_a_server_ready() -> None:
             assert server.state is ServerState.UNREACHABLE
 
     run(main())
+
+
+def test_an_idle_server_is_asked_once_a_minute_and_when_its_connection_is_lost() -> None:
+    """Each time is a line in its log."""
+
+    async def main() -> None:
+        fake = FakeServer()
+        async with queue_before(fake) as queue:
+            before = fake.calls["status"]
+            await asyncio.sleep(600)
+            assert fake.calls["status"] - before == pytest.approx(10, abs=1)
+            fake.crash()
+            await asyncio.sleep(0.5)
+            assert _models(queue).state is ServerState.UNREACHABLE
+
+    run(main())
