@@ -48,7 +48,9 @@ def _text_of(file: bytes) -> dict[str, str]:
     try:
         with Image.open(io.BytesIO(file), formats=FORMATS) as image:
             texts = {str(key): value for key, value in image.info.items() if isinstance(value, str)}
-            comment = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
+            # The method of PNG's own class reads all pixels: some tools write EXIF after them.
+            exif = Image.Image.getexif(image)
+            comment = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
     except UnidentifiedImageError:
         raise FaultError(422, f"image: it is not a file of {', '.join(FORMATS)}") from None
     except _DAMAGED:

@@ -25,8 +25,10 @@ MAX_CHARACTERS = 32_768
 _NETWORK = re.compile(r"<(\w+:[^<>]+)>")
 _BREAK = re.compile(r"\bBREAK\b")
 _AND = re.compile(r"\bAND\b")
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.IGNORECASE)
-_WEIGHT = re.compile(r":\s*[+-]?(\d+\.?\d*|\.\d+)\s*\)")
+# Not \d+\.?\d*: the two would divide a long number between them in every way.
+_DIGITS = r"[+-]?(\d+(\.\d*)?|\.\d+)"
+_NUMBER = re.compile(rf"\s*{_DIGITS}(e[+-]?\d+)?\s*", re.IGNORECASE)
+_WEIGHT = re.compile(rf":\s*{_DIGITS}\s*\)")
 _MARK = re.compile(r"\\[\\()\[\]]|[()\[\]:|]")
 _ESCAPED = re.compile(r"[\\()\[\]]")
 

@@ -9,7 +9,7 @@ import zlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
 from prediction import png
 from web.a1111.png_info import png_info
@@ -50,6 +50,18 @@ def test_a_damaged_file_is_read_or_refused(
         assert error.fault.status == 422
     else:
         assert set(found) == {"info", "items", "parameters"}
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP"])
+def test_no_pixel_is_read(file_format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, file_format)
+
+    def load(_: ImageFile.ImageFile) -> None:
+        raise AssertionError("a small file may hold gigabytes of pixels")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    assert png_info(base64.b64encode(file.getvalue()).decode())["info"] == ""
 
 
 def test_a_small_file_with_much_text_is_refused() -> None:

@@ -143,6 +143,14 @@ def test_the_longest_prompt_is_read_in_a_moment(mark: str) -> None:
     assert time.process_time() - start < 2
 
 
+@pytest.mark.parametrize("start", ["(a:", "[a:"])
+def test_a_long_number_is_read_in_a_moment(start: str) -> None:
+    prompt = start + "1" * (syntax.MAX_CHARACTERS - len(start) - 2) + "x]"
+    before = time.process_time()
+    plain(prompt)
+    assert time.process_time() - before < 2
+
+
 def test_a_prompt_that_every_model_refuses_is_not_read() -> None:
     prompt = "(" * (syntax.MAX_CHARACTERS + 1)
     assert plain(prompt) == syntax.PlainPrompt(prompt)
