@@ -83,7 +83,9 @@ class BodyGuard:
         try:
             async with asyncio.timeout(self._limits.seconds):
                 while incoming.has_more:
-                    self._held_bytes += await incoming.read_part()
+                    part_bytes = await incoming.read_part()
+                    # Not in one line: other requests change it while this one waits.
+                    self._held_bytes += part_bytes
                     self._check_size(incoming)
         except TimeoutError:
             raise FaultError(
