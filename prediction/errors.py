@@ -8,6 +8,8 @@ from __future__ import annotations
 from enum import Enum, auto
 
 MAX_QUOTED_CHARACTERS = 300
+_MAX_READ_CHARACTERS = 10 * MAX_QUOTED_CHARACTERS
+"""Whoever wrote a foreign text may have written megabytes."""
 
 
 class Repeat(Enum):
@@ -74,8 +76,8 @@ class RequestTimeoutError(ClientError):
 
 def one_line(text: str) -> str:
     """Foreign text made fit to quote: one line, no control codes, limited length."""
-    line = printable(" ".join(text.split()))
-    if len(line) > MAX_QUOTED_CHARACTERS:
+    line = printable(" ".join(text[:_MAX_READ_CHARACTERS].split()))
+    if len(line) > MAX_QUOTED_CHARACTERS or len(text) > _MAX_READ_CHARACTERS:
         return line[:MAX_QUOTED_CHARACTERS] + "…"
     return line
 
