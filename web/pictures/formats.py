@@ -21,6 +21,9 @@ DEFAULT_QUALITY = 95
 MAX_SIDE_DIGITS = 5
 """Of a size's width and height as text: more is no picture's."""
 
+MAX_COMMENT_BYTES = 64_000
+"""JPEG has room for 65,533 bytes of EXIF."""
+
 USER_COMMENT_UNICODE = b"UNICODE\0"
 """How EXIF says that a comment is UTF-16 (Exif 2.32, §4.6.5, UserComment)."""
 
@@ -44,7 +47,8 @@ def file_of(
     """The picture as a file that says how it was made.
 
     A PNG keeps the model server's own image data. JPEG and WebP have a place for the infotext
-    alone: EXIF's UserComment, where AUTOMATIC1111 writes and reads it too.
+    alone: EXIF's UserComment, where AUTOMATIC1111 writes and reads it too. One that does not fit,
+    of two very long prompts full of brackets, is left out.
     """
     if file_format is Format.PNG:
         return png.with_text(drawn.answer.png, infotext.chunks(drawn, served))
@@ -114,8 +118,7 @@ def _encoded(
 def _exif(comment: str) -> Image.Exif:
     exif = Image.Exif()
     exif.endian = ">"  # as the comment's UTF-16
-    if comment:
-        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = (
-            USER_COMMENT_UNICODE + comment.encode("utf-16-be")
-        )
+    content = comment.encode("utf-16-be")
+    if 0 < len(content) <= MAX_COMMENT_BYTES:
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = USER_COMMENT_UNICODE + content
     return exif

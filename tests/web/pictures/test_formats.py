@@ -75,6 +75,15 @@ def test_the_longest_prompts_fit_into_exif(file_format: Format, letter: str) -> 
 
 
 @pytest.mark.parametrize("file_format", [Format.JPEG, Format.WEBP])
+def test_an_infotext_that_does_not_fit_into_exif_costs_no_picture(file_format: Format) -> None:
+    brackets = "(" * Limits().max_prompt_bytes  # each is escaped
+    picture = drawn(brackets)
+    picture = replace(picture, request=replace(picture.request, negative_prompt=brackets))
+    image = opened(formats.file_of(picture, SERVED, file_format))
+    assert (image.format, image.size) == (file_format.name, SIZE)
+
+
+@pytest.mark.parametrize("file_format", [Format.JPEG, Format.WEBP])
 def test_lower_quality_makes_smaller_files(file_format: Format) -> None:
     picture = drawn()
     noisy = Image.effect_noise(SIZE, 80).convert("RGB")
