@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from tests.web.a1111.front import PROGRESS, TXT2IMG, Front, info_of, picture_of, until
-from web.jobs.job import Api, JobState
+from tests.web.jobs.fake_server import asked
+from web.a1111 import progress
+from web.jobs.job import Api, Job, JobState
 from web.jobs.wishes import Wish
 from web.model import chunks
 from web.service import ask
@@ -74,6 +76,12 @@ def test_progress_grows_and_never_says_done_before_it_is(front: Front) -> None:
     assert {state["sampling_steps"] for state in states} == {20}
     assert all(state["sampling_step"] <= 20 for state in states)
     assert len(call.result().json()["images"]) == 2
+
+
+@pytest.mark.parametrize("step", [0, 4])
+def test_a_job_that_is_drawn_is_neither_idle_nor_done(step: int) -> None:
+    job = Job("a", asked(steps=4), deadline=0.0, state=JobState.DRAWING, step=step)
+    assert 0 < progress.share_done(job) < 1
 
 
 def test_the_current_image_is_a_png_of_the_pictures_size(front: Front) -> None:
