@@ -14,8 +14,8 @@ import functools
 import hashlib
 import io
 import json
+import sys
 import threading
-import time
 from collections import Counter
 from concurrent import futures
 from dataclasses import asdict, dataclass, field
@@ -326,8 +326,7 @@ def main() -> None:
     )
     with StubModelServer(behaviour, given.port) as stub:
         print(stub.endpoint, flush=True)
-        while True:
-            time.sleep(60)
+        sys.stdin.read()  # until whoever started it has gone
 
 
 if __name__ == "__main__":

@@ -52,11 +52,11 @@ def test_ten_times_overload_ends_in_pictures_or_fair_refusals_and_health_is_answ
         web.wait_for_model()
         tally = Tally()
         _answers_health_in_time(
-            web.port, lambda: asyncio.run(call_repeatedly(web.port, 80, 400, tally, 0.4))
+            web.port, lambda: asyncio.run(call_repeatedly(web.port, 80, 320, tally, 0.4))
         )
         assert tally.unexpected == []
         assert tally.statuses[200] >= 20
-        assert tally.statuses[503] >= 100
+        assert tally.statuses[503] >= 80
         assert tally.longest_seconds < 10
 
 
@@ -81,7 +81,7 @@ def _memory_is_flat(warm_up: int, requests: int) -> None:
 
 
 def test_memory_does_not_grow_with_requests() -> None:
-    _memory_is_flat(200, 600)
+    _memory_is_flat(150, 450)
 
 
 @pytest.mark.long

@@ -15,7 +15,6 @@ from web.jobs.job import Job
 from web.jobs.patience import Patience
 from web.jobs.queue import JobQueue
 from web.metrics import Metrics
-from web.model.server import ServerState
 from web.model.servers import ModelServers
 
 ROOT = Path(__file__).parents[3]
@@ -42,7 +41,6 @@ async def queue_on(
     finally:
         await queue.stop()
         await models.stop()
-        assert models.state in ServerState
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
@@ -74,6 +72,7 @@ class StubProcess:
                 *more,
             ],
             cwd=ROOT,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -85,8 +84,9 @@ class StubProcess:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        for stream in (self.process.stdin, self.process.stdout):
+            assert stream is not None
+            stream.close()
 
 
 @contextmanager

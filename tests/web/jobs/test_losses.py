@@ -160,6 +160,22 @@ def test_a_lost_job_ends_at_its_deadline() -> None:
     run(main())
 
 
+def test_a_drained_queue_waits_for_a_lost_job() -> None:
+    async def main() -> None:
+        fake = FakeServer()
+        async with queue_before(fake) as queue:
+            job = queue.submit(asked(steps=20))
+            await _until_step(job, 10)
+            fake.crash()
+            await asyncio.sleep(1)
+            queue.drain()
+            fake.start_again()
+            await queue.wait_until_idle()
+            assert job.state is JobState.DONE
+
+    run(main())
+
+
 def test_a_lost_job_can_be_cancelled() -> None:
     async def main() -> None:
         fake = FakeServer()

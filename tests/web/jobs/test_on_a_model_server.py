@@ -116,7 +116,6 @@ def test_a_hung_server_is_given_up_and_used_again_when_it_answers(signature: str
         (grpc.StatusCode.UNIMPLEMENTED, Reason.FAILED),
         (grpc.StatusCode.PERMISSION_DENIED, Reason.FAILED),
         (grpc.StatusCode.INVALID_ARGUMENT, Reason.INVALID),
-        (grpc.StatusCode.DEADLINE_EXCEEDED, Reason.LOST),
     ],
 )
 @pytest.mark.parametrize("signature", ["begin", "advance", "finish"])
@@ -139,6 +138,19 @@ def test_a_failing_server_ends_the_job_with_a_reason_and_takes_the_next(
     asyncio.run(main())
 
 
+def test_a_server_whose_own_time_limit_ends_a_call_ends_the_job() -> None:
+    async def main() -> None:
+        with StubModelServer() as stub:
+            async with queue_on(stub.endpoint) as queue:
+                stub.behaviour.fails = {"advance": grpc.StatusCode.DEADLINE_EXCEEDED}
+                job = queue.submit(asked())
+                await ended(job)
+                assert job.problem is not None and job.problem.reason is Reason.LOST
+                assert "did not answer in time" in job.problem.message
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED])
 def test_a_server_that_is_full_of_others_requests_is_waited_for(code: grpc.StatusCode) -> None:
     async def main() -> None:
@@ -155,10 +167,7 @@ def test_a_server_that_is_full_of_others_requests_is_waited_for(code: grpc.Statu
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fingerprint", ["stub-1", "stub-2"])
-def test_a_job_whose_server_was_killed_is_drawn_when_it_has_started_again(
-    fingerprint: str,
-) -> None:
+def test_a_job_whose_server_was_killed_is_drawn_when_it_has_started_again() -> None:
     async def main() -> None:
         with stub_process("--seconds-per-step=0.1") as stub:
             async with queue_on(stub.endpoint) as queue:
@@ -167,10 +176,10 @@ def test_a_job_whose_server_was_killed_is_drawn_when_it_has_started_again(
                 stub.kill()
                 await asyncio.sleep(0.5)
                 assert job.state is JobState.DRAWING
-                stub.start(None, f"--fingerprint={fingerprint}")
+                stub.start()
                 await ended(job, following)
-                assert pngs(job) == _right(job, fingerprint)
-                assert pngs(following) == _right(following, fingerprint)
+                assert pngs(job) == _right(job)
+                assert pngs(following) == _right(following)
 
     asyncio.run(main())
 
