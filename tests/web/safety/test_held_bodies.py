@@ -12,6 +12,7 @@ from web.safety.body import BodyGuard, BodyLimits
 
 BODY = b'"' + b"x" * 58 + b'"'
 """More than half of what may be held."""
+LIMIT_SECONDS = 10
 
 
 class Guarded:
@@ -38,7 +39,8 @@ class Guarded:
 
         headers = [(b"content-type", b"application/json"), (b"transfer-encoding", b"chunked")]
         scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
-        await self._guard(scope, receive, send)
+        async with asyncio.timeout(LIMIT_SECONDS):
+            await self._guard(scope, receive, send)
         return statuses[0]
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
