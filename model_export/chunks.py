@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from model_export.drawing import Drawing, RowFunctions, to_pixels
+from model_export.drawing import Drawing, RowFunctions
 from model_export.packing import Layout
 from model_export.preview import Preview
 from model_export.spec import ModelSpec
@@ -25,7 +25,6 @@ class Chunks:
         self._row = row
         self._preview = preview
         self._max_steps = spec.max_steps
-        self._image_size = spec.image_size
         _, *tensors = tf.nest.flatten(row.drawing_spec)
         numbers = tf.TensorSpec([2], tf.int32)  # the step, and how many there are
         guidance_scale = tf.TensorSpec([], tf.float32)
@@ -58,19 +57,18 @@ class Chunks:
         return packed, tf.ensure_shape(drawn.step, []), num_steps, preview
 
     def finish(self, state: tf.Tensor) -> tf.Tensor:
-        """The picture as it is then, uint8 [H, W, 3]: grey before the first step."""
+        """The picture as it is then, uint8 [H, W, 3]."""
         _, _, drawing = self._unpacked(state)
-        size = self._image_size
-        return tf.cond(
-            drawing.step > 0,
-            lambda: self._row.decode(drawing.latent),
-            # Noise would show nothing, and a warm-up request would decode it at every start.
-            lambda: to_pixels(tf.zeros([size, size, 3])),
-        )
+        return self._row.decode(drawing.latent)
 
-    def first_strings(self) -> tuple[bytes, bytes]:
-        """(state, context) of a picture of no steps: what warm-up needs."""
-        return self._state.zeros(), self._context.zeros()
+    def blank_strings(self, step: int) -> tuple[bytes, bytes]:
+        """(state, context) of a picture of one step, before or after it, with nothing in them."""
+        latent = tf.zeros(self._row.latent_shape)
+        start = self._row.start(tf.constant(0, tf.int64))
+        blank = start._replace(step=tf.constant(step), latent=latent, clean=latent)
+        state = self._packed(tf.constant(1), tf.constant(1.0), blank)
+        context = self._context.pack(tf.zeros(self._row.context_spec.shape))
+        return bytes(state.numpy()), bytes(context.numpy())
 
     def _packed(
         self, num_steps: tf.Tensor, guidance_scale: tf.Tensor, drawing: Drawing
@@ -82,7 +80,8 @@ class Chunks:
     def _unpacked(self, state: tf.Tensor) -> tuple[Any, Any, Drawing]:
         numbers, guidance_scale, *tensors = self._state.unpack(state)
         step, num_steps = tf.unstack(numbers)
-        is_possible = (step >= 0) & (step <= num_steps) & (num_steps <= self._max_steps)
+        is_possible = (step >= 0) & (step <= num_steps) & (num_steps >= 1)
+        is_possible &= num_steps <= self._max_steps
         check = tf.debugging.Assert(is_possible, ["state has an impossible step", numbers])
         with tf.control_dependencies([check]):
             step = tf.identity(step)

@@ -17,7 +17,7 @@ from model_export.families import family
 from model_export.manifest import MANIFEST_NAME, Manifest, Signature, describe_files
 from model_export.spec import EXPORTER_VERSION, ModelSpec
 from model_export.vocabulary import VOCABULARY_LICENCE_FILE
-from model_export.warmup import write_warmup_requests
+from model_export.warmup import BlankStrings, write_warmup_requests
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -85,11 +85,11 @@ def export(
         progress(Stage.LOAD)
         networks = chosen.load(spec, lambda done: progress(Stage.LOAD, done))
     parameter_count = networks.parameter_count
-    signatures, first_strings = _save(spec, networks, fingerprint, version_folder, progress)
+    signatures, blank = _save(spec, networks, fingerprint, version_folder, progress)
     del networks  # the weights are on disk: free their memory
 
     progress(Stage.DESCRIBE)
-    write_warmup_requests(version_folder, spec, *first_strings)
+    write_warmup_requests(version_folder, spec, blank)
     _write_licences(chosen.licence_files(spec), version_folder / "assets.extra")
     manifest = Manifest(
         fingerprint=fingerprint,
@@ -108,8 +108,8 @@ def export(
 
 def _save(
     spec: ModelSpec, networks: Networks, fingerprint: str, folder: Path, progress: Progress
-) -> tuple[dict[str, Signature], tuple[bytes, bytes]]:
-    """The signatures' descriptions, and `Chunks.first_strings`."""
+) -> tuple[dict[str, Signature], BlankStrings]:
+    """The signatures' descriptions, and what warm-up needs of the model."""
     from model_export.pipeline import TextToImage
 
     progress(Stage.TRACE)
@@ -118,7 +118,9 @@ def _save(
     progress(Stage.SAVE)
     write_saved_model(model.state(), functions, folder)
     described = {name: _described(function) for name, function in functions.items()}
-    return described, model.chunks.first_strings()
+    before, context = model.chunks.blank_strings(step=0)
+    after, _ = model.chunks.blank_strings(step=1)
+    return described, BlankStrings(before, after, context)
 
 
 def _described(function: Any) -> Signature:

@@ -51,11 +51,6 @@ class Layout:
             position += size
         return tensors
 
-    def zeros(self) -> bytes:
-        """The string of tensors that are zero. An axis of any size is empty."""
-        fixed = self._sizes[:-1] if self._is_open else self._sizes
-        return self._mark + bytes(sum(fixed))
-
 
 def _known(spec: tf.TensorSpec) -> list[int]:
     return [axis for axis in spec.shape.as_list() if axis is not None]

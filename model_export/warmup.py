@@ -6,10 +6,10 @@ inside the function.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from model_export.spec import MAX_PROMPT_TOKENS, MODEL_NAME, ModelSpec
-from model_export.vocabulary import END_OF_TEXT, START_OF_TEXT
+from model_export.spec import MODEL_NAME, ModelSpec
 from tfserving.prediction_log_pb2 import PredictionLog
 
 WARMUP_PATH = "assets.extra/tf_serving_warmup_requests"
@@ -18,38 +18,41 @@ _QUICK_FAMILIES = ("demo",)
 _PROMPT = b"a small red circle on a white background"
 
 
-def write_warmup_requests(
-    version_folder: Path, spec: ModelSpec, state: bytes, context: bytes
-) -> None:
-    """One PredictionLog for each signature that draws, with one row and one step.
+@dataclass(frozen=True)
+class BlankStrings:
+    """What the signatures for chunks take: a state before a step and after it, and a context."""
 
-    state and context are of a picture of no steps: then `advance` and `finish` get ready without
-    running the networks, which `serving_default` has done. If a step takes seconds, `prompt` and
-    `tokens` have no request: every new replica would have to draw one picture more for each.
+    before: bytes
+    after: bytes
+    context: bytes
+
+
+def write_warmup_requests(version_folder: Path, spec: ModelSpec, blank: BlankStrings) -> None:
+    """PredictionLogs for a picture of one step in chunks, and where that is quick for a whole one.
+
+    Each network then runs once. TensorFlow also prepares a graph for each signature, which for a
+    large model takes longer than a step: so only those are prepared that the web service calls.
     """
     import tensorflow as tf
 
-    empty_prompt = [[START_OF_TEXT] + [END_OF_TEXT] * (MAX_PROMPT_TOKENS - 1)]
-    chosen = {
+    picture = {
+        "prompt": tf.constant([_PROMPT]),
+        "negative_prompt": tf.constant([b""]),
         "num_steps": tf.constant([1], tf.int32),
         "guidance_scale": tf.constant([1.0], tf.float32),
         "seed": tf.constant([0], tf.int64),
     }
-    texts = {"prompt": tf.constant([_PROMPT]), "negative_prompt": tf.constant([b""])}
-    strings = {"state": tf.constant([state]), "context": tf.constant([context])}
     requests = {
-        "serving_default": texts | chosen,
-        "begin": texts | chosen,
-        "advance": strings | {"steps": tf.constant([1], tf.int32)},
-        "finish": {"state": strings["state"]},
+        "begin": picture,
+        "advance": {
+            "state": tf.constant([blank.before]),
+            "context": tf.constant([blank.context]),
+            "steps": tf.constant([1], tf.int32),
+        },
+        "finish": {"state": tf.constant([blank.after])},
     }
     if spec.family in _QUICK_FAMILIES:
-        requests["prompt"] = {"prompt": texts["prompt"]}
-        requests["tokens"] = {
-            "tokens": tf.constant(empty_prompt, tf.int32),
-            "negative_prompt_tokens": tf.constant(empty_prompt, tf.int32),
-            **chosen,
-        }
+        requests["serving_default"] = picture
     path = version_folder / WARMUP_PATH
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:

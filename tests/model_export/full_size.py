@@ -1,6 +1,7 @@
 """The parts of the full-size tests that run in their own processes, one model in memory at a time.
 
 python -m tests.model_export.full_size draw FOLDER OUT.npz
+python -m tests.model_export.full_size chunks FOLDER STEPS
 python -m tests.model_export.full_size reference WEIGHTS OUT.npz
 """
 
@@ -48,6 +49,27 @@ def draw(folder: Path, out: Path) -> None:
     np.savez(out, together=together, alone=alone, load_seconds=load_seconds)
 
 
+def chunks(folder: Path, num_steps: int) -> None:
+    """Draws a picture whole and in chunks, which must be equal."""
+    from bench.export_cost import one_row
+    from devserver import flags
+    from devserver.model import loading
+    from tests.model_export.chunked import drawn_in_chunks
+
+    loaded = loading.load(flags.Flags(), 1, folder / "1")
+
+    def call(name: str, **inputs: Any) -> dict[str, Any]:
+        signature = loaded.signatures[name]
+        arrays = {alias: np.asarray(value) for alias, value in inputs.items()}
+        return loaded.run(signature, arrays, [*signature.outputs], None)
+
+    row = one_row(num_steps)
+    whole = call("serving_default", **row)
+    for split in ([1] * num_steps, [0, 3, num_steps]):
+        chunked, _ = drawn_in_chunks(call, row, split)
+        assert all((chunked[name] == whole[name]).all() for name in whole), split
+
+
 def spec(kind: str) -> ModelSpec:
     """The model with "official" weights, or "random" ones."""
     return ModelSpec.for_family(
@@ -76,5 +98,7 @@ def reference(kind: str, out: Path) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "draw":
         draw(Path(sys.argv[2]), Path(sys.argv[3]))
+    elif sys.argv[1] == "chunks":
+        chunks(Path(sys.argv[2]), int(sys.argv[3]))
     else:
         reference(sys.argv[2], Path(sys.argv[3]))

@@ -181,7 +181,6 @@ def test_a_picture_can_be_finished_before_its_last_step() -> None:
         pictures.append(chunked["image_bytes"].numpy()[0])
     images = [pixels(png) for png in pictures]
     assert {image.shape for image in images} == {(64, 64, 3)}
-    assert (images[0] == 128).all(), "grey before the first step"
     assert len(set(pictures)) == 4
 
 

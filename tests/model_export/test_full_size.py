@@ -117,6 +117,27 @@ def test_bfloat16_draws_nearly_what_float32_draws(exported: FullSize, tmp_path: 
     assert psnr > LOWEST_PSNR
 
 
+def test_a_picture_in_chunks_equals_the_whole_one_bit_for_bit(exported: FullSize) -> None:
+    draw_in_chunks(exported.folder, full_size.STEPS)
+
+
+def test_in_fast_a_picture_in_chunks_equals_the_whole_one_bit_for_bit(
+    exported: FullSize, tmp_path: Path
+) -> None:
+    """In six steps, of which the fifth reuses a feature map."""
+    flags = ("--profile", "fast", "--steps", "6", "--max-steps", "6")
+    folder, _ = export_cost.export(
+        tmp_path, IMAGE_SIZE, "float32", *flags, weights=exported.weights
+    )
+    draw_in_chunks(folder, 6)
+    publish.delete(FileStorage(folder.as_uri()))
+
+
+def draw_in_chunks(folder: Path, num_steps: int) -> None:
+    command = ["tests.model_export.full_size", "chunks", str(folder), str(num_steps)]
+    measured([sys.executable, "-m", *command])
+
+
 def test_exporting_and_loading_stay_within_their_targets(exported: FullSize) -> None:
     assert exported.exporting.peak_bytes < export_cost.EXPORT_PEAK_TARGET_BYTES["float32"]
     assert exported.exporting.seconds < export_cost.EXPORT_SECONDS_TARGET

@@ -34,7 +34,7 @@ def shard(base: Path) -> Path:
 
 
 def test_a_published_model_loads_and_warms_up(published: Path) -> None:
-    assert start_a_server(published) == 6
+    assert start_a_server(published) == 4
 
 
 def test_there_is_one_version_folder_and_nothing_that_looks_like_another(published: Path) -> None:
