@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from web.jobs.costs import Costs
-from web.jobs.job import Api, Job
+from web.jobs.job import Api, Asked, Job, JobState
 from web.jobs.queue import JobQueue
+from web.jobs.refusals import Reason, refused
 from web.jobs.wishes import Wish, asked_for
 from web.metrics import Metrics
 from web.model.servers import ModelServers
@@ -68,12 +70,41 @@ class Service:
 
 
 def ask(service: Service, wish: Wish) -> Job:
-    """The job that the wish becomes, or the one with its owner and id. Raises RefusedError."""
-    known = service.queue.find(wish.owner, wish.job_id)
-    if known is not None:
+    """The job that the wish becomes, or the one with its owner and id. Raises RefusedError.
+
+    AUTOMATIC1111's clients may give all their tasks one id: what has ended is drawn again, unless
+    the same picture is there.
+    """
+    queue = service.queue
+    known = queue.find(wish.owner, wish.job_id)
+    if known is not None and wish.api is not Api.A1111:
         return known
-    service.queue.check_open()
-    return service.queue.submit(asked_for(wish, service.models.served, service.costs))
+    if known is None:
+        queue.check_open()
+    asked = asked_for(wish, service.models.served, service.costs)
+    if known is None:
+        return queue.submit(asked)
+    is_ended = known.state.is_final
+    if _has_same_pictures(wish, asked, known.asked):
+        if known.state is JobState.DONE or not is_ended:
+            return known
+    elif not is_ended:
+        raise refused(
+            Reason.INVALID,
+            f"the task {known.id} is still drawn, and is for another picture: choose another id",
+        )
+    queue.check_open()
+    queue.forget(known)
+    return queue.submit(asked)
+
+
+def _has_same_pictures(wish: Wish, asked: Asked, earlier: Asked) -> bool:
+    """Whether two jobs are the same but for seeds that were drawn."""
+    if wish.seed is not None:
+        return asked.requests == earlier.requests
+    return [replace(request, seed=0) for request in asked.requests] == [
+        replace(request, seed=0) for request in earlier.requests
+    ]
 
 
 async def drawn(service: Service, job: Job, request: Caller) -> Job:

@@ -150,3 +150,54 @@ def test_a_known_id_is_answered_even_while_the_service_stops() -> None:
                     ask(service, _wish(job_id="two"))
 
     asyncio.run(main())
+
+
+def _task(**values: Any) -> Wish:
+    return _wish(Api.A1111, job_id="task(abc)", **values)
+
+
+def test_a_task_whose_caller_hung_up_is_drawn_when_it_is_asked_for_again() -> None:
+    async def main() -> None:
+        with StubModelServer(SLOW) as stub:
+            async with _service(stub) as service:
+                first, caller = ask(service, _task()), Caller()
+                waiting = asyncio.create_task(drawn(service, first, caller))
+                await until(lambda: first.state is JobState.DRAWING, "the drawing")
+                caller.hang_up()
+                await waiting
+                assert first.state is JobState.CANCELLED
+                stub.behaviour.seconds_per_step = 0.0
+                second = await drawn(service, ask(service, _task()), Caller())
+                assert second.state is JobState.DONE
+                assert service.queue.jobs("") == [second]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("change", [{"prompt": "a blue star"}, {"seed": 8}, {"count": 2}])
+def test_the_id_of_a_finished_task_with_other_pictures_draws_again(change: dict[str, Any]) -> None:
+    async def main() -> None:
+        with StubModelServer() as stub:
+            async with _service(stub) as service:
+                first = await drawn(service, ask(service, _task(seed=7)), Caller())
+                assert ask(service, _task(seed=7)) is first
+                assert ask(service, _task()) is first
+                second = await drawn(service, ask(service, _task(**change)), Caller())
+                assert second.state is JobState.DONE
+                assert service.queue.jobs("") == [second]
+
+    asyncio.run(main())
+
+
+def test_the_id_of_a_task_at_work_is_refused_for_other_pictures() -> None:
+    async def main() -> None:
+        with StubModelServer(SLOW) as stub:
+            async with _service(stub) as service:
+                first = ask(service, _task())
+                assert ask(service, _task()) is first
+                with pytest.raises(RefusedError, match="choose another id") as error:
+                    ask(service, _task(prompt="a blue star"))
+                assert error.value.problem.reason is Reason.INVALID
+                assert not first.state.is_final
+
+    asyncio.run(main())

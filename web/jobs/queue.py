@@ -85,6 +85,10 @@ class JobQueue:
         """Whether there was such a job, whose results are kept no longer."""
         return self._results.is_gone(owner, job_id)
 
+    def forget(self, job: Job) -> None:
+        """One that has ended: its id may be given to another."""
+        self._results.remove(job)
+
     def place(self, job: Job) -> int:
         """1 for the next one; 0 for those that do not wait."""
         waiting = (drawing.job for drawing in self._dispatcher.waiting)

@@ -32,6 +32,11 @@ class Results:
         self._bytes += _size(job)
         self.expire(now)
 
+    def remove(self, job: Job) -> None:
+        """As if it had never been."""
+        if self._kept.pop(_key(job), None) is not None:
+            self._bytes -= _size(job)
+
     def next_expiry(self) -> float | None:
         """When the oldest becomes too old."""
         oldest = next(iter(self._kept.values()), None)
