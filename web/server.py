@@ -31,6 +31,7 @@ MAX_CONNECTIONS = 16_384
 KEEP_ALIVE_SECONDS = 75
 COLLECT_SECONDS = 2.0
 """After the last picture of a stop: callers that poll come once more for it."""
+FIRST_CHECKS_SECONDS = 5.0
 CLOSE_SECONDS = 5
 """For answers on their way when the listeners close."""
 
@@ -60,6 +61,8 @@ async def _run(parsed: Options, web_socket: socket.socket, metrics_socket: socke
     service.metrics.register(Gauges(service))
     listeners = _Listener(create_app(service)), _Listener(create_metrics_app(service.metrics))
     await service.start()
+    # So that nobody is told of a model server that is only not found yet.
+    await service.models.first_checks(FIRST_CHECKS_SECONDS)
     serving = asyncio.gather(
         *(
             listener.serve([bound])

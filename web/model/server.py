@@ -71,6 +71,8 @@ class ModelServer:
         self._rests_until = 0.0
         self._times_set_aside = 0
         self._woken = asyncio.Event()
+        self.was_checked = asyncio.Event()
+        """Set once it was asked, whatever it said."""
         self._logged: tuple[ServerState, str] | None = None
 
     @property
@@ -131,6 +133,7 @@ class ModelServer:
         # An answer from before it was set aside says nothing about it since.
         if times_set_aside == self._times_set_aside:
             self.state = state
+        self.was_checked.set()
         if (state, why) != self._logged:
             self._logged = state, why
             log.info("model server %s: %s%s", self.endpoint, state, why and f" ({why})")

@@ -46,6 +46,13 @@ class ModelServers:
             self._watches.append(asyncio.create_task(server.watch(self._is_wanted, self._changed)))
         self._changed()
 
+    async def first_checks(self, limit_seconds: float) -> None:
+        """Wait until each server was asked for its state, but no longer than that."""
+        checks = [asyncio.create_task(server.was_checked.wait()) for server in self.servers]
+        await asyncio.wait(checks, timeout=limit_seconds)
+        for check in checks:
+            check.cancel()
+
     async def stop(self) -> None:
         for watch in self._watches:
             watch.cancel()

@@ -206,3 +206,23 @@ def test_an_idle_server_is_asked_once_a_minute_and_when_its_connection_is_lost()
             assert _models(queue).state is ServerState.UNREACHABLE
 
     run(main())
+
+
+def test_the_first_checks_are_waited_for_but_not_for_ever() -> None:
+    class Slow(FakeServer):
+        async def describe(self, timeout_seconds: float) -> Answers:
+            await asyncio.sleep(2)
+            return await super().describe(timeout_seconds)
+
+    async def main() -> None:
+        away = FakeServer()
+        away.crash()
+        async with queue_before(Slow(), away, is_ready=False) as queue:
+            models = _models(queue)
+            await models.first_checks(0.5)
+            assert models.state is ServerState.UNREACHABLE
+            await models.first_checks(60)
+            assert models.state is ServerState.READY
+            assert asyncio.get_running_loop().time() < 10
+
+    run(main())
