@@ -161,11 +161,11 @@ class Dispatcher:
         kind = type(error).__name__
         log.warning("model server %s: %s %s", server.endpoint, kind, error.status)
         if isinstance(error, RequestTimeoutError):
-            # It goes on with the step that it is at, beside which no other job may run.
-            self._set_aside(server, max(BUSY_SECONDS, server.seconds_per_step or 0.0))
             left = drawing.job.deadline - asyncio.get_running_loop().time()
             if left < BUSY_SECONDS / 10:
                 self._too_late(drawing)
+            # It goes on with the step that it is at, beside which no other job may run.
+            self._set_aside(server, max(BUSY_SECONDS, server.seconds_per_step or 0.0))
             self.end(drawing, JobState.FAILED, problems.problem_of(error))
         elif problems.is_busy(error):
             self._set_aside(server, BUSY_SECONDS)
@@ -216,11 +216,14 @@ class Dispatcher:
 
     def _too_late(self, drawing: Drawing) -> None:
         is_waiting = drawing.job.state is JobState.QUEUED
-        estimate = self.estimate()
-        seconds = None
-        if estimate is not None and self._models.ready:
-            seconds = self.ends_in_seconds(estimate, self.waiting)[-1] if self.waiting else 0.0
-        why = problems.too_late(drawing.job.deadline - drawing.job.submitted, seconds)
+        limit, estimate = drawing.job.deadline - drawing.job.submitted, self.estimate()
+        if self._models.ready:
+            seconds = None
+            if estimate is not None:
+                seconds = self.ends_in_seconds(estimate, self.waiting)[-1] if self.waiting else 0.0
+            why = problems.too_late(limit, seconds)
+        else:
+            why = problems.too_late_without_server(limit, is_loading=self._models.is_loading)
         self.end(drawing, JobState.REFUSED if is_waiting else JobState.FAILED, why)
 
     def _show_places(self) -> None:

@@ -69,10 +69,9 @@ def did_not_come_back(seconds: float) -> Problem:
 
 def away(*, is_loading: bool, seconds: float | None = None) -> Problem:
     """seconds: how long a job has waited; None for one that is refused at once."""
-    what = "the model is still being loaded" if is_loading else "the model server does not answer"
     waited = "" if seconds is None else f" after {seconds:g} s"
     reason = Reason.LOADING if is_loading else Reason.UNREACHABLE
-    return problem(reason, f"{what}{waited}: {TRY_AGAIN}", RETRY_SECONDS)
+    return problem(reason, f"{_missing(is_loading)}{waited}: {TRY_AGAIN}", RETRY_SECONDS)
 
 
 def model_changed(message: str) -> Problem:
@@ -118,6 +117,19 @@ def too_late(limit: float, seconds: float | None) -> Problem:
         f"this was not ready within its {limit:g} s: {TRY_AGAIN}, or allow more time",
         _whole(seconds, RETRY_SECONDS),
     )
+
+
+def too_late_without_server(limit: float, *, is_loading: bool) -> Problem:
+    """As `too_late`, while no model server is ready."""
+    return problem(
+        Reason.TOO_LATE,
+        f"{_missing(is_loading)}, and this could not be drawn within its {limit:g} s: {TRY_AGAIN}",
+        RETRY_SECONDS,
+    )
+
+
+def _missing(is_loading: bool) -> str:
+    return "the model is still being loaded" if is_loading else "the model server does not answer"
 
 
 def _whole(seconds: float | None, otherwise: float) -> float:

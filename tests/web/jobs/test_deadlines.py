@@ -176,4 +176,5 @@ def test_ten_times_overload_ends_in_pictures_or_refusals_inside_the_deadline(
 def _is_too_late(problem: Problem | None) -> None:
     assert problem is not None
     assert problem.reason is Reason.TOO_LATE
+    assert "model server" not in problem.message
     assert 1 <= (problem.retry_after_seconds or 0) <= 60

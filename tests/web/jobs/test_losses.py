@@ -146,16 +146,20 @@ def test_when_no_model_server_comes_back_all_jobs_end_and_others_are_refused_at_
     run(main())
 
 
-def test_a_lost_job_ends_at_its_deadline() -> None:
+def test_without_a_model_server_jobs_end_at_their_deadline_and_hear_why() -> None:
     async def main() -> None:
         fake = FakeServer()
         async with queue_before(fake) as queue:
-            job = queue.submit(asked(steps=20, deadline_seconds=40))
+            lost = queue.submit(asked(steps=20, deadline_seconds=40))
+            waiting = queue.submit(asked(deadline_seconds=41))
             await asyncio.sleep(5)
             fake.crash()
-            await ended(job)
-            assert job.problem is not None and job.problem.reason is Reason.TOO_LATE
-            assert now() == pytest.approx(job.deadline)
+            for job in (lost, waiting):
+                await ended(job)
+                assert now() == pytest.approx(job.deadline)
+                assert job.problem is not None and job.problem.reason is Reason.TOO_LATE
+                assert "the model server does not answer" in job.problem.message
+                assert job.problem.retry_after_seconds
 
     run(main())
 
