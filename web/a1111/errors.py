@@ -5,8 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from prediction.errors import one_line
-from web.faults import Fault, FaultError, fault_of
-from web.jobs.refusals import Problem
+from web.faults import Fault, FaultError
 
 NOT_OFFERED = "not_offered"
 
@@ -14,17 +13,6 @@ NOT_OFFERED = "not_offered"
 def body(fault: Fault) -> dict[str, str]:
     """The JSON of a fault: clients show `detail`, or `errors`."""
     return {"error": fault.code, "detail": fault.message, "body": "", "errors": fault.message}
-
-
-def undrawn(problem: Problem) -> FaultError:
-    """Why there is no picture."""
-    fault = fault_of(problem)
-    return FaultError(
-        fault.status,
-        fault.message,
-        code=fault.code,
-        retry_after_seconds=fault.retry_after_seconds,
-    )
 
 
 def invalid(error: ValidationError) -> FaultError:

@@ -17,6 +17,7 @@ from web.a1111.png_info import png_info
 from web.a1111.txt2img_request import TextToImage
 from web.faults import FaultError
 from web.jobs.job import JobState
+from web.jobs.refusals import RefusedError
 from web.safety.owner import owner_of
 from web.service import Service, ask, drawn
 
@@ -56,7 +57,7 @@ class _Calls:
         job = ask(self._service, asked.wish(self.checkpoint, owner_of(request.headers)))
         await drawn(self._service, job, request)
         if job.problem is not None and job.state is not JobState.CANCELLED:
-            raise errors.undrawn(job.problem)
+            raise RefusedError(job.problem)
         served = self._service.models.served
         noted = notes.of(job, served.limits)
         document = txt2img_answer.answer(asked, job, served, self.checkpoint, noted)

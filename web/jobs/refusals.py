@@ -46,7 +46,7 @@ class Problem:
 
 
 class RefusedError(Exception):
-    """A request that becomes no job."""
+    """A request that becomes no job, or no pictures."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
