@@ -31,6 +31,8 @@ from web.service import Service, ask
 
 PREFIX = "/api/v1"
 MAX_WAIT_SECONDS = 60.0
+MAX_LISTED = 100
+"""Jobs in one answer: a thousand long prompts would hold up everybody else for a while."""
 
 Wait = Annotated[
     float,
@@ -96,8 +98,8 @@ def _jobs(service: Service) -> APIRouter:
 
     @routes.get("", responses=errors())
     async def list_jobs(request: Request) -> JobsDocument:
-        """The caller's jobs, newest first."""
-        jobs = service.queue.jobs(owner_of(request.headers))
+        """The caller's jobs, newest first: the last hundred."""
+        jobs = service.queue.jobs(owner_of(request.headers))[:MAX_LISTED]
         return JobsDocument(jobs=[describing.job_document(service, job) for job in jobs])
 
     @routes.get("/{job_id}", responses=errors(404, 410))

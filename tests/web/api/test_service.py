@@ -9,6 +9,7 @@ import pytest
 from tests.web.in_process import InProcess, check_in_process
 from tests.web.running import WebProcess
 from tests.web.stub_model_server import Behaviour
+from web.api.routes import MAX_LISTED
 
 pytestmark = pytest.mark.slow
 
@@ -149,3 +150,25 @@ def test_another_method_is_405_with_all_that_are_offered(shared_web: WebProcess)
         assert answer.status_code == 405
         assert answer.headers["allow"] == allowed
         assert answer.json()["error"]["code"] == "method_not_allowed"
+
+
+def test_a_list_has_the_last_hundred_jobs() -> None:
+    async def check(run: InProcess) -> None:
+        for number in range(MAX_LISTED + 1):
+            await run.post("/api/v1/jobs", prompt="a", id=f"job-{number}")
+        listed = [job["id"] for job in (await run.get("/api/v1/jobs")).json()["jobs"]]
+        assert listed == [f"job-{number}" for number in range(MAX_LISTED, 0, -1)]
+
+    check_in_process(check, queue=MAX_LISTED + 1)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/health", "/api/v1/status", "/sdapi/v1/options", "/v1/models"]
+)
+def test_head_is_answered_like_get_without_a_body(path: str, shared_web: WebProcess) -> None:
+    head, get = shared_web.request("HEAD", path), shared_web.get(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+    refused = shared_web.request("HEAD", "/sdapi/v1/txt2img")
+    assert (refused.status_code, refused.content) == (405, b"")
+    assert shared_web.get(path).status_code == 200
