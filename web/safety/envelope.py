@@ -65,8 +65,10 @@ class Envelope:
             await send(message)
 
         path: str = scope["path"]
+        # The server leaves out the body of an answer to HEAD.
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
         try:
-            await self._app(scope, receive, send_protected)
+            await self._app({**scope, "method": method}, receive, send_protected)
         except Exception:
             logger.exception("request %s failed", request_id)
             # An answer that has begun ends here: the server closes the connection.
