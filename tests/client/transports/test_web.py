@@ -337,3 +337,15 @@ def test_a_service_that_is_down_is_unreachable(free_port: int) -> None:
     ):
         client.generate("a star")
     assert raised.value.repeat is Repeat.FREELY
+
+
+def test_a_proxy_that_answers_for_a_service_on_its_way_says_nothing_of_its_api(
+    web: FakeWeb,
+) -> None:
+    with Client(web.endpoint, retry=False) as client:
+        web.reply = (503, b"no server")
+        with pytest.raises(ClientError):
+            client.generate("a star", num_steps=2)
+        web.reply = None
+        client.generate("a star", num_steps=2)
+    assert len(web.jobs) == 1
