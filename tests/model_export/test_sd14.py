@@ -215,6 +215,7 @@ def test_a_picture_in_chunks_equals_the_whole_one_bit_for_bit(exported: Narrow) 
 
 
 @pytest.mark.slow
+@pytest.mark.long  # test_chunks.py is its tiny twin: preparing these graphs takes a minute
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_in_fast_a_picture_in_chunks_equals_the_whole_one_bit_for_bit(
     precision: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
