@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from console.invocation import started_as
 from model_export.spec import MODEL_NAME
 from prediction.endpoints import Protocol, normalize_endpoint
-from prediction.errors import InputRefusedError
+from prediction.errors import InputRefusedError, one_line
 
 _EPILOG = """\
 examples:
@@ -139,8 +139,10 @@ def _checked(check: Callable[[str], str]) -> Callable[[str], str]:
 def _model_server(text: str) -> str:
     try:
         return normalize_endpoint(text, Protocol.GRPC).partition("://")[2]
-    except InputRefusedError as error:
-        raise ValueError(str(error)) from None
+    except InputRefusedError:
+        raise ValueError(
+            f"{one_line(text)} is no model server's gRPC address: give one such as 127.0.0.1:8500"
+        ) from None
 
 
 def _loopback(text: str) -> str:

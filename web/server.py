@@ -160,8 +160,11 @@ def _listen(host: str, port: int) -> socket.socket:
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return bound
     except OSError as error:
+        # The library names the address once more in its own text.
+        is_name = isinstance(error, socket.gaierror)
+        cause = error.strerror if is_name else os.strerror(error.errno or 0)
         raise StartError(
-            f"cannot listen on {host} port {port}: {error.strerror}; choose another by --port or "
+            f"cannot listen on {host} port {port}: {cause}; choose another by --port or "
             "--metrics-port, or stop what uses it"
         ) from None
 

@@ -85,7 +85,7 @@ def test_it_listens_on_loopback(host: str) -> None:
         ("--deadline=0", "number of seconds"),
         ("--keep-results=inf", "number of seconds"),
         ("--model-server=127.0.0.1", "127.0.0.1:8500"),
-        ("--model-server=http://127.0.0.1:8501", "grpc://127.0.0.1:8500"),
+        ("--model-server=http://127.0.0.1:8501", "gRPC address: give one such as 127.0.0.1:8500 ("),
         ("--allow-origin=*", "https://studio.example"),
         ("--allow-origin=https://studio.example/", "https://studio.example"),
         ("--allow-origin=null", "https://studio.example"),
