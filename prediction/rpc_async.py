@@ -10,17 +10,16 @@ from prediction.answer import Advanced, Answer, Begun
 from prediction.description import Answers
 from prediction.endpoints import Protocol, normalize_endpoint
 from prediction.errors import ClientError
-from prediction.failures import Failures, NotServedError
+from prediction.failures import NotServedError
 from prediction.limits import PictureRequest
 from prediction.model_status import STATUS_TIMEOUT_SECONDS, ModelStatus
+from prediction.rpc_failures import RpcFailures, ended_at_once, grpc
 from prediction.rpc_messages import (
     MAX_ANSWER_BYTES,
     PREDICT,
     STATUS,
     RpcMessages,
     channel_options,
-    ended_at_once,
-    grpc,
 )
 from prediction.tls import accepts_tls_async
 
@@ -32,7 +31,7 @@ class AsyncGrpcTransport:
         from grpc import aio
 
         self.endpoint = normalize_endpoint(endpoint, Protocol.GRPC)
-        self._fail = Failures(self.endpoint, model_name)
+        self._fail = RpcFailures(self.endpoint, model_name)
         self._messages = RpcMessages(self.endpoint, model_name)
         self._channel = aio.insecure_channel(
             urlsplit(self.endpoint).netloc,
@@ -69,7 +68,7 @@ class AsyncGrpcTransport:
         try:
             content = await self._call(STATUS, self._messages.status_message(), timeout_seconds)
         except grpc.RpcError as error:
-            raise self._messages.status_failure(error, timeout_seconds) from None
+            raise self._fail.status_failure(error, timeout_seconds) from None
         return self._messages.model_status(content)
 
     async def wait_for_loss(self) -> None:
@@ -86,7 +85,7 @@ class AsyncGrpcTransport:
         try:
             return await self._call(PREDICT, message, timeout_seconds)
         except grpc.RpcError as error:
-            failure = self._messages.predict_failure(
+            failure = self._fail.predict_failure(
                 error, timeout_seconds, in_time=time.monotonic() < deadline
             )
             if isinstance(failure, NotServedError):

@@ -15,17 +15,16 @@ from prediction.answer import Answer
 from prediction.description import Answers
 from prediction.endpoints import Protocol, normalize_endpoint
 from prediction.errors import ClientError
-from prediction.failures import Failures, NotServedError
+from prediction.failures import NotServedError
 from prediction.limits import PictureRequest
 from prediction.model_status import STATUS_TIMEOUT_SECONDS, ModelStatus
+from prediction.rpc_failures import RpcFailures, ended_at_once, grpc
 from prediction.rpc_messages import (
     MAX_ANSWER_BYTES,
     PREDICT,
     STATUS,
     RpcMessages,
     channel_options,
-    ended_at_once,
-    grpc,
 )
 from prediction.tls import accepts_tls
 
@@ -35,7 +34,7 @@ class GrpcTransport:
 
     def __init__(self, endpoint: str, model_name: str) -> None:
         self.endpoint = normalize_endpoint(endpoint, Protocol.GRPC)
-        self._fail = Failures(self.endpoint, model_name)
+        self._fail = RpcFailures(self.endpoint, model_name)
         self._messages = RpcMessages(self.endpoint, model_name)
         self._channel = grpc.insecure_channel(
             urlsplit(self.endpoint).netloc,
@@ -58,7 +57,7 @@ class GrpcTransport:
         try:
             content = self._call(STATUS, self._messages.status_message(), timeout_seconds)
         except grpc.RpcError as error:
-            raise self._messages.status_failure(error, timeout_seconds) from None
+            raise self._fail.status_failure(error, timeout_seconds) from None
         return self._messages.model_status(content)
 
     def close(self) -> None:
@@ -69,7 +68,7 @@ class GrpcTransport:
         try:
             return self._call(PREDICT, message, timeout_seconds)
         except grpc.RpcError as error:
-            failure = self._messages.predict_failure(
+            failure = self._fail.predict_failure(
                 error, timeout_seconds, in_time=time.monotonic() < deadline
             )
             if isinstance(failure, NotServedError):
