@@ -22,6 +22,7 @@ from client import (
     ModelState,
     Picture,
     PictureRequest,
+    Protocol,
     QueueFullError,
     RequestTimeoutError,
     UnexpectedAnswerError,
@@ -152,8 +153,10 @@ def endpoint(request: pytest.FixtureRequest, server: FakeServing) -> Iterator[st
     rpc.close()
 
 
-@pytest.mark.parametrize("scheme", ["http", "grpc"])
-def test_cancelling_closes_the_connection_and_leaves_no_thread(scheme: str) -> None:
+@pytest.mark.parametrize(("scheme", "protocol"), [("http", Protocol.REST), ("grpc", Protocol.GRPC)])
+def test_cancelling_closes_the_connection_and_leaves_no_thread(
+    scheme: str, protocol: Protocol
+) -> None:
     """Seen from the server: its side of the connection ends."""
     served, closed = socket.create_server(("127.0.0.1", 0)), threading.Event()
     requested = threading.Event()
@@ -178,7 +181,7 @@ def test_cancelling_closes_the_connection_and_leaves_no_thread(scheme: str) -> N
     request = PictureRequest("blue moon", "", 1, 3.0, 1)
 
     async def draw() -> None:
-        sync = Client(endpoint, timeout_seconds=60)
+        sync = Client(endpoint, protocol=protocol, timeout_seconds=60)
         sync.known = Served(Limits())
         async with AsyncClient(sync) as client:
             task = asyncio.create_task(client.send(request))
