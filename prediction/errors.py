@@ -29,7 +29,7 @@ class ClientError(Exception):
 
     status: the server's HTTP status, such as "503", or gRPC code, such as "UNAVAILABLE"; empty if
     no server responded. repeat: whether the request may be sent again, and not before
-    `retry_after_seconds` if the server set that.
+    `retry_after_seconds` if the server set that. field: the wrong one of the request, if known.
     """
 
     def __init__(
@@ -39,11 +39,13 @@ class ClientError(Exception):
         status: str = "",
         repeat: Repeat = Repeat.NEVER,
         retry_after_seconds: float = 0.0,
+        field: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.repeat = repeat
         self.retry_after_seconds = retry_after_seconds
+        self.field = field
 
 
 class InputRefusedError(ClientError):

@@ -75,44 +75,51 @@ class Limits:
 
     def check(self, request: PictureRequest) -> None:
         """Reject values that the model would clamp, truncate or draw badly."""
-        self._check_text("the prompt", request.prompt)
-        self._check_text("the negative prompt", request.negative_prompt)
+        self._check_text("prompt", request.prompt)
+        self._check_text("negative_prompt", request.negative_prompt)
         if not 1 <= request.num_steps <= self.max_steps:
             raise InputRefusedError(
-                f"steps must be from 1 to {self.max_steps}, not {request.num_steps}"
+                f"steps must be from 1 to {self.max_steps}, not {request.num_steps}", field="steps"
             )
         # Written so that NaN, which compares false with everything, is refused too.
         if not MIN_GUIDANCE_SCALE <= request.guidance_scale <= self.max_guidance_scale:
             raise InputRefusedError(
                 f"the guidance scale must be from {MIN_GUIDANCE_SCALE:g} to "
-                f"{self.max_guidance_scale:g}, not {request.guidance_scale:g}"
+                f"{self.max_guidance_scale:g}, not {request.guidance_scale:g}",
+                field="guidance_scale",
             )
         check_seed(request.seed)
 
-    def _check_text(self, name: str, text: str) -> None:
+    def _check_text(self, field: str, text: str) -> None:
+        name = f"the {field.replace('_', ' ')}"
         try:
             size_bytes = len(text.encode())
         except UnicodeEncodeError as error:
             raise InputRefusedError(
-                f"{name} is not valid UTF-8 at character {error.start + 1}: type it again"
+                f"{name} is not valid UTF-8 at character {error.start + 1}: type it again",
+                field=field,
             ) from None
         if "\0" in text:
-            raise InputRefusedError(f"{name} contains a NUL character: remove it")
+            raise InputRefusedError(f"{name} contains a NUL character: remove it", field=field)
         if size_bytes > self.max_prompt_bytes:
             raise InputRefusedError(
                 f"{name} is {size_bytes} bytes long, but the limit is {self.max_prompt_bytes}: "
-                f"shorten it (the model reads only {self.max_prompt_tokens} tokens)"
+                f"shorten it (the model reads only {self.max_prompt_tokens} tokens)",
+                field=field,
             )
 
 
 def check_seed(seed: int, count: int = 1) -> None:
     """Reject `seed` if it, or the last of `count` consecutive seeds from it, is out of range."""
     if not 0 <= seed < SEED_LIMIT:
-        raise InputRefusedError(f"the seed must be from 0 to {SEED_LIMIT - 1}, not {seed}")
+        raise InputRefusedError(
+            f"the seed must be from 0 to {SEED_LIMIT - 1}, not {seed}", field="seed"
+        )
     if seed + count > SEED_LIMIT:
         raise InputRefusedError(
             f"{count} pictures from seed {seed} would exceed the largest seed, {SEED_LIMIT - 1}: "
-            "choose a smaller seed"
+            "choose a smaller seed",
+            field="seed",
         )
 
 

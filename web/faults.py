@@ -80,4 +80,6 @@ def fault_of(problem: Problem) -> Fault:
         status = 502
     else:
         status = 400
-    return Fault(status, problem.reason.value, problem.message, problem.retry_after_seconds)
+    return Fault(
+        status, problem.reason.value, problem.message, problem.retry_after_seconds, problem.field
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 1, 60
@@ -38,11 +38,13 @@ RETRYABLE = frozenset(
 
 @dataclass(frozen=True)
 class Problem:
-    """One line for a person, and when to try again: in 1 to 60 s, or never (None)."""
+    """One line for a person, and when to try again: in 1 to 60 s, or never (None). field: of the
+    request, if one is to blame."""
 
     reason: Reason
     message: str
     retry_after_seconds: int | None = None
+    field: str | None = None
 
 
 class RefusedError(Exception):
@@ -53,9 +55,15 @@ class RefusedError(Exception):
         self.problem = problem
 
 
-def refused(reason: Reason, message: str, retry_after_seconds: float | None = None) -> RefusedError:
+def refused(
+    reason: Reason,
+    message: str,
+    retry_after_seconds: float | None = None,
+    *,
+    field: str | None = None,
+) -> RefusedError:
     """With Retry-After brought into its range where the reason passes by itself."""
-    return RefusedError(problem(reason, message, retry_after_seconds))
+    return RefusedError(replace(problem(reason, message, retry_after_seconds), field=field))
 
 
 def problem(reason: Reason, message: str, retry_after_seconds: float | None = None) -> Problem:

@@ -73,7 +73,7 @@ def asked_for(wish: Wish, served: Served, costs: Costs) -> Asked:
         )
         limits.check(requests[0])
     except InputRefusedError as error:
-        raise refused(Reason.INVALID, str(error)) from None
+        raise refused(Reason.INVALID, str(error), field=error.field) from None
     costs.check(requests, limits.image_size)
     return Asked(
         requests=requests,
@@ -105,6 +105,7 @@ def _asked_size(wish: Wish, image_size: int, notes: list[str]) -> tuple[int, int
                 Reason.INVALID,
                 f"the model draws {only} pixels only, not {width}x{height}: ask for {only}, or "
                 "leave out strictSize",
+                field="size",
             )
         notes.append(f"drawn at {only} instead of {width}x{height}: the model has no other size")
     return width, height

@@ -188,12 +188,13 @@ def test_a_seed_beyond_the_models_is_mapped_and_noted(api: httpx.Client, seed: i
     [
         *(({"n": 0}, "n"), ({"n": "x"}, "n"), ({"size": "big"}, "size")),
         *(({"prompt": None}, "prompt"), ({"output_format": "gif"}, "output_format")),
-        *(({"n": 11}, "n"), ({"steps": 51}, None), ({"guidance_scale": 0.5}, None)),
-        *(({"prompt": "x" * 9000}, None), ({"negative_prompt": "\0"}, None)),
+        *(({"n": 11}, "n"), ({"steps": 51}, "steps"), ({"cfg_scale": 0.5}, "guidance_scale")),
+        *(({"prompt": "x" * 9000}, "prompt"), ({"negative_prompt": "\0"}, "negative_prompt")),
+        ({"size": "512x512", "strictSize": True}, "size"),
     ],
 )
 def test_a_wrong_value_is_a_400_of_openais_shape(
-    api: httpx.Client, fields: dict[str, Any], param: str | None
+    api: httpx.Client, fields: dict[str, Any], param: str
 ) -> None:
     error = refusal(api.post("images/generations", json={"prompt": PROMPT, **fields}), 400)
     assert (error["type"], error["param"]) == ("invalid_request_error", param)
