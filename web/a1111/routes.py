@@ -60,6 +60,8 @@ class _Calls:
             raise RefusedError(job.problem)
         served = self._service.models.served
         noted = notes.of(job, served.limits)
+        if not job.pictures:
+            noted.append("interrupted before there was any picture")
         document = txt2img_answer.answer(asked, job, served, self.checkpoint, noted)
         return JSONResponse(document, headers=notes.headers(noted))
 

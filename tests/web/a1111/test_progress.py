@@ -161,6 +161,8 @@ def test_an_interrupt_ends_what_waits_if_nothing_is_being_drawn(front: Front) ->
     assert answer.status_code == 200
     assert answer.json()["images"] == []
     assert info_of(answer.json())["infotexts"] == []
+    assert answer.json()["notes"] == ["interrupted before there was any picture"]
+    assert "interrupted" in answer.headers["x-notes"]
 
 
 def test_an_interrupt_leaves_jobs_of_the_other_apis_alone(front: Front) -> None:
