@@ -77,25 +77,22 @@ def ask(service: Service, wish: Wish) -> Job:
     """
     queue = service.queue
     known = queue.find(wish.owner, wish.job_id)
-    if known is not None and wish.api is not Api.A1111:
-        return known
     if known is None:
         queue.check_open()
+    elif wish.api is not Api.A1111:
+        return known
     asked = asked_for(wish, service.models.served, service.costs)
     if known is None:
         return queue.submit(asked)
-    is_ended = known.state.is_final
-    if _has_same_pictures(wish, asked, known.asked):
-        if known.state is JobState.DONE or not is_ended:
-            return known
-    elif not is_ended:
+    is_same, is_ended = _has_same_pictures(wish, asked, known.asked), known.state.is_final
+    if is_same and (known.state is JobState.DONE or not is_ended):
+        return known
+    if not is_ended:
         raise refused(
             Reason.INVALID,
             f"the task {known.id} is still drawn, and is for another picture: choose another id",
         )
-    queue.check_open()
-    queue.forget(known)
-    return queue.submit(asked)
+    return queue.submit(asked, instead_of=known)
 
 
 def _has_same_pictures(wish: Wish, asked: Asked, earlier: Asked) -> bool:

@@ -46,11 +46,14 @@ class JobQueue:
         self._results = Results(keep_results_seconds)
         self._expiry: asyncio.TimerHandle | None = None
 
-    def submit(self, asked: Asked) -> Job:
+    def submit(self, asked: Asked, instead_of: Job | None = None) -> Job:
         """The job, or the one with the same owner and id that is there already. Raises
-        RefusedError."""
+        RefusedError.
+
+        instead_of: one that has ended, whose id the job takes over if there is room for it.
+        """
         known = self.find(asked.owner, asked.job_id) if asked.job_id else None
-        if known is not None:
+        if known is not instead_of and known is not None:
             return known
         self.check_open()
         now = asyncio.get_running_loop().time()
@@ -58,6 +61,8 @@ class JobQueue:
         job = Job(asked.job_id or secrets.token_hex(16), asked, now + seconds, submitted=now)
         drawing = Drawing(job, self._models.estimates, self._patience, self._metrics)
         self._check_room(drawing, now)
+        if instead_of is not None:
+            self._results.remove(instead_of)
         self._jobs[job.owner, job.id] = drawing
         self._dispatcher.add(drawing)
         return job
@@ -84,10 +89,6 @@ class JobQueue:
     def is_gone(self, owner: Owner, job_id: str) -> bool:
         """Whether there was such a job, whose results are kept no longer."""
         return self._results.is_gone(owner, job_id)
-
-    def forget(self, job: Job) -> None:
-        """One that has ended: its id may be given to another."""
-        self._results.remove(job)
 
     def place(self, job: Job) -> int:
         """1 for the next one; 0 for those that do not wait."""

@@ -181,7 +181,7 @@ class ModelServer:
                 before = self.state, self.served
                 await self.check()
                 if (self.state, self.served) != before:
-                    changed()
+                    self._tell(changed)
             if self.state is ServerState.READY:
                 pause = checks.first_seconds
                 await self._wait(checks.ready_seconds, self._loss)
@@ -191,6 +191,13 @@ class ModelServer:
             else:
                 pause = checks.first_seconds
                 await self._wait(checks.idle_seconds)
+
+    def _tell(self, changed: Callable[[], None]) -> None:
+        try:
+            changed()
+        except Exception:
+            # As in `check`: the watch must go on.
+            log.exception("a change of %s was not passed on", self.endpoint)
 
     async def _loss(self) -> None:
         await self.transport.wait_for_loss()

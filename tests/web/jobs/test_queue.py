@@ -68,6 +68,23 @@ def test_retry_after_is_from_1_to_60_seconds(steps: int, seconds: int) -> None:
     run(main())
 
 
+def test_an_ended_job_keeps_its_id_until_there_is_room_for_the_one_that_takes_it_over() -> None:
+    async def main() -> None:
+        async with queue_before(FakeServer(), size=1) as queue:
+            first = queue.submit(asked(job_id="one"))
+            await ended(first)
+            others = [queue.submit(asked()) for _ in range(2)]
+            with pytest.raises(RefusedError):
+                queue.submit(asked("another prompt", job_id="one"), instead_of=first)
+            assert queue.find("", "one") is first
+            await ended(*others)
+            second = queue.submit(asked("another prompt", job_id="one"), instead_of=first)
+            assert queue.find("", "one") is second
+            assert queue.jobs("") == [second, *reversed(others)]
+
+    run(main())
+
+
 def test_the_same_id_is_the_same_job_while_it_is_known() -> None:
     async def main() -> None:
         async with queue_before(FakeServer(), keep_results_seconds=60) as queue:
