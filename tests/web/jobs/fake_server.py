@@ -71,10 +71,8 @@ class FakeServer:
     async def advance(
         self, state: bytes, context: bytes, steps: int, timeout_seconds: float
     ) -> Advanced:
-        values, step, fingerprint = json.loads(state)
+        values, step, fingerprint = self._own(state)
         request = PictureRequest(**values)
-        if fingerprint != self.behaviour.fingerprint:
-            raise InputRefusedError("the state is another model's", status="INVALID_ARGUMENT")
         assert context == request.prompt.encode()
         self.chunks.append(steps)
         await self._draw("advance", steps * self.behaviour.seconds_per_step, timeout_seconds)
@@ -83,7 +81,7 @@ class FakeServer:
         return Advanced(state, step, request.num_steps, b"preview")
 
     async def finish(self, state: bytes, timeout_seconds: float) -> bytes:
-        values, step, _ = json.loads(state)
+        values, step, _ = self._own(state)
         await self._draw("finish", self.behaviour.seconds_per_picture / 2, timeout_seconds)
         return self._picture(PictureRequest(**values), step)
 
@@ -139,6 +137,13 @@ class FakeServer:
             negative_prompt_tokens=2,
             negative_prompt_truncated=False,
         )
+
+    def _own(self, state: bytes) -> Any:
+        """What is in a state of this model. Another's is refused, as the real signatures do."""
+        content = json.loads(state)
+        if content[2] != self.behaviour.fingerprint:
+            raise InputRefusedError("the state is another model's", status="INVALID_ARGUMENT")
+        return content
 
     def _picture(self, request: PictureRequest, step: int) -> bytes:
         return picture_of(request, step, 8, self.behaviour.fingerprint)
