@@ -70,7 +70,8 @@ def test_what_was_asked_ends_in_time_with_a_reason_if_the_model_server_stays_awa
             answer = answers[path].result()
             assert answer.status_code == 503
             assert 1 <= int(answer.headers["retry-after"]) <= 60
-            assert "not ready within its 4 s" in answer.text
+            assert "the model server does not answer" in answer.text
+            assert "within its 4 s" in answer.text
         assert time.monotonic() - start < 8
         document = web.get("/api/v1/jobs/mine?wait=5").json()
         assert document["state"] in ("refused", "failed")
