@@ -17,6 +17,8 @@ override FROM    := $(call given,FROM,dev)
 override PROJECT := $(call given,PROJECT)
 override RANGES  := $(call given,RANGES)
 override LICENCE := $(call given,LICENCE)
+override NAME    := $(call given,NAME)
+override ROTATE  := $(call given,ROTATE)
 override FOLLOW  := $(call given,FOLLOW)
 override WORKERS := $(call given,WORKERS,2)
 override FOUND_PYTHON := $(call given,FOUND_PYTHON)
@@ -50,7 +52,7 @@ ifeq ($(STACK),local)
   export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION := true
   export PULUMI_SKIP_UPDATE_CHECK := true
 endif
-export STACK PROMPT ENGINE OUT FROM PROJECT RANGES LICENCE FOLLOW WORKERS FOUND_PYTHON
+export STACK PROMPT ENGINE OUT FROM PROJECT RANGES LICENCE NAME ROTATE FOLLOW WORKERS FOUND_PYTHON
 
 # What `pulumi` starts meets on loopback, which a proxy in the environment cannot reach.
 COMMA := ,
@@ -59,12 +61,12 @@ DIRECT := $(or $(value no_grpc_proxy),$(value no_proxy),$(value NO_PROXY))
 export no_grpc_proxy := $(LOOPBACK)$(if $(DIRECT),$(COMMA)$(DIRECT))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev stack up preview refresh render down unlock generate load status doctor logs env \
-        test test-quick test-long setup-bench bench bench-quick bench-engine bench-servers protos lint clean \
+.PHONY: help setup setup-dev stack key up preview refresh render dashboard down unlock generate page load status doctor logs env \
+        setup-browser test test-quick test-long screenshots setup-bench bench bench-quick bench-engine bench-servers protos lock lint clean \
         _ready _engine _rebuild _file _stack _destroy _down_local
 
 help: ## list the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\n  settings: STACK=%s  ENGINE=%s  PROMPT="%s"\n' "$$STACK" "$$ENGINE" "$$PROMPT"
 
 setup: $(VENV)/.installed ## create the virtual environment .venv with the pinned packages
@@ -95,7 +97,13 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@touch $@
 
-stack: $(VENV)/.installed ## make your own stack's file: STACK=mine FROM=dev PROJECT=... RANGES=... LICENCE="..."
+setup-browser: ## install Chromium, for the tests of the page (Debian, as root)
+	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
+	  echo "error: no Chromium on PATH; install your system's package (as root on Debian: apt-get install chromium), or Google Chrome"; exit 1; fi; \
+	apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null
+
+stack: $(VENV)/.installed ## make your own stack's file: STACK=mine FROM=dev PROJECT=... LICENCE="..."
 	@$(PYTHON) -m infra.settings.own_stack --stack="$$STACK" --from="$$FROM" \
 	  $${PROJECT:+"gcp:project=$$PROJECT"} $${RANGES:+"allowedSourceRanges=$$RANGES"} \
 	  $${LICENCE:+"acceptLicence=$$LICENCE"} $(ARGS)
@@ -132,7 +140,12 @@ _stack: _ready
 # A stack without a file would have the defaults, and serve on this machine.
 _file: _engine
 	@name="$${STACK##*/}"; if [ "$$name" != local ] && [ ! -f "Pulumi.$$name.yaml" ]; then \
-	  echo "error: there is no Pulumi.$$name.yaml; make it with your settings: make stack STACK=$$STACK FROM=dev PROJECT=... RANGES=... LICENCE=..."; exit 1; fi
+	  echo "error: there is no Pulumi.$$name.yaml; make it with your settings: make stack STACK=$$STACK FROM=dev PROJECT=... LICENCE=..."; exit 1; fi
+
+key: _file _ready ## draw a key for STACK's web service: NAME=alice; ROTATE=1 replaces the one it has
+	@[ "$$STACK" = local ] || { $(PYTHON) -m infra.settings.committed --stack "$$STACK" && \
+	  $(PULUMI) stack select --create --stack "$$STACK"; }
+	@$(PYTHON) -m infra.settings.new_key --stack "$$STACK" --name="$$NAME" $${ROTATE:+--rotate}
 
 up: _file _stack ## deploy the stack, then draw a first picture
 	@$(PULUMI) up --yes --refresh --stack "$$STACK"
@@ -143,6 +156,9 @@ preview: _file _stack ## show what `make up` would change
 
 render: $(VENV)/.installed ## show what STACK would create, without a cloud; OUT=folder writes manifests
 	@$(PYTHON) -m render --stack="$$STACK" $${OUT:+"--out=$$OUT"}
+
+dashboard: $(VENV)/.installed ## write dashboards for Grafana and rules for Prometheus to OUT (out)
+	@$(PYTHON) -m dashboards --out="$${OUT:-out}" $(ARGS)
 
 refresh: _stack ## update the stack's state to match what really runs
 	@$(PULUMI) refresh --yes --stack "$$STACK"
@@ -181,6 +197,9 @@ endif
 
 generate: _ready ## draw a picture: make generate PROMPT="a small red circle on white"
 	@$(PYTHON) -m client generate --stack "$$STACK" --prompt="$$PROMPT" $(ARGS)
+
+page: _ready ## show where the page is; on a cluster, bring it to this machine until Ctrl-C
+	@$(PYTHON) -m client page --stack "$$STACK"
 
 load: _ready ## load-test with 50 requests, 5 at a time; ARGS="--help" shows the options
 	@$(PYTHON) -m client load --stack "$$STACK" $(ARGS)
@@ -227,6 +246,9 @@ test-quick: $(VENV)/.installed-dev ## the fast tests, in under two minutes: befo
 test-long: $(VENV)/.installed-dev ## all tests, with their long forms
 	@$(PYTEST) --durations=10 $(ARGS)
 
+screenshots: $(VENV)/.installed-dev ## write docs/page-*.png, with the demo model
+	@SCREENSHOTS_FOLDER=docs $(PYTHON) -m pytest -q -k screenshots tests/web/page/browser/test_demo_model.py
+
 setup-bench: $(VENV)/.installed-dev ## install the engines that `make bench` compares with (torch is large)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt -c constraints.txt
 
@@ -244,6 +266,9 @@ bench-servers: $(VENV)/.installed-dev ## compare two servers behind the client w
 
 protos: $(VENV)/.installed-dev ## write tfserving/*_pb2.py from the .proto files
 	@$(PYTHON) -m grpc_tools.protoc -I . --python_out="$${OUT:-.}" --pyi_out="$${OUT:-.}" tfserving/*.proto
+
+lock: $(VENV)/.installed ## write web/requirements.lock from web/requirements.txt, for Linux
+	@$(PYTHON) -m container_image.lock
 
 lint: $(VENV)/.installed-dev ## run ruff and pyright
 	@$(PYTHON) -m ruff check .

@@ -56,9 +56,11 @@ else:
     refuse_new_cloud_state(STATE_FOLDER)
     require_credentials(configured.gke.project)
     with cloud_sdks():
+        from infra.gke.monitoring import Monitoring, MonitoringArgs
         from infra.gke.platform import Platform, PlatformArgs
+        from infra.gke.web_image import web_image
+        from serving.access.gateway import Frontend
         from serving.containers.server_config import ModelSource
-        from serving.model_service import ModelService, ModelServiceArgs
         from serving.timing import replace_seconds
 
         platform = Platform(
@@ -69,30 +71,66 @@ else:
             ),
         )
         model = ModelExport("model", spec=configured.model, destination=platform.bucket.models_url)
-        service = ModelService(
+        public = platform.frontend
+        frontend = public and Frontend(
+            domain=configured.gke.access.domain,
+            address=public.address,
+            certificate=public.certificate,
+            ssl_policy=public.ssl_policy,
+            security_policy=public.security_policy,
+            resources=[public],
+        )
+        Monitoring(
             "diffusion",
-            ModelServiceArgs(
+            MonitoringArgs(
                 settings=configured.gke,
                 server=configured.server,
-                model=ModelSource(
-                    uri=model.uri,
-                    size_bytes=model.sizeBytes,
-                    access=configured.gke.model_access,
-                    bucket=platform.bucket.name,
-                ),
-                cluster=platform.cluster.resource,
-                kubeconfig=platform.cluster.kubeconfig,
-                address=platform.address,
-                after=[platform.reader],
+                wake_seconds=configured.time_budget.wake if configured.time_budget else 0,
+                cluster=platform.cluster.name,
             ),
-            pulumi.ResourceOptions(providers=[platform.kubernetes]),
+            pulumi.ResourceOptions(parent=platform),
         )
+        source = ModelSource(
+            uri=model.uri,
+            size_bytes=model.sizeBytes,
+            access=configured.gke.model_access,
+            bucket=platform.bucket.name,
+        )
+        on_cluster = pulumi.ResourceOptions(providers=[platform.kubernetes])
+        if configured.gke.knative is None:
+            from serving.model_service import ModelService, ModelServiceArgs
+
+            service = ModelService(
+                "diffusion",
+                ModelServiceArgs(
+                    settings=configured.gke,
+                    server=configured.server,
+                    model=source,
+                    web_image=web_image(configured.gke, platform),
+                    cluster=platform.cluster.resource,
+                    kubeconfig=platform.cluster.kubeconfig,
+                    address=platform.address,
+                    frontend=frontend,
+                    after=[platform.reader],
+                ),
+                on_cluster,
+            )
+            outputs.export(
+                modelEndpoint=service.model_endpoint,
+                grpcEndpoint=service.grpc_endpoint,
+                curl=service.model_endpoint and service.model_endpoint.apply(outputs.curl_command),
+            )
+        else:
+            from serving.knative.program import knative_service
+
+            service = knative_service(configured, platform, model, source, frontend, on_cluster)
+            outputs.export(workerEndpoint=service.worker_endpoint, revision=service.revision)
     outputs.export(
+        page=service.endpoint,
         endpoint=service.endpoint,
-        grpcEndpoint=service.grpc_endpoint,
+        address=public and public.ip,
         bucket=platform.bucket.name,
-        kubeconfigCommand=platform.cluster.kubeconfig_command,
-        curl=service.endpoint and service.endpoint.apply(outputs.curl_command),
+        kubeconfigCommand=outputs.once(service.web_service, platform.cluster.kubeconfig_command),
     )
 
 outputs.export(

@@ -87,7 +87,7 @@ def draw(folder: Path, num_steps: int) -> dict[str, float]:
     return {"load_seconds": ready - began, "picture_seconds": time.monotonic() - ready}
 
 
-def one_row(num_steps: int) -> dict[str, Any]:
+def one_row(num_steps: int, guidance_scale: float = 7.5) -> dict[str, Any]:
     """The inputs of `serving_default` for one picture."""
     import numpy as np
 
@@ -95,7 +95,7 @@ def one_row(num_steps: int) -> dict[str, Any]:
         "prompt": np.array([b"a lighthouse in a storm"], dtype=np.object_),
         "negative_prompt": np.array([b""], dtype=np.object_),
         "num_steps": np.array([num_steps], np.int32),
-        "guidance_scale": np.array([7.5], np.float32),
+        "guidance_scale": np.array([guidance_scale], np.float32),
         "seed": np.array([1], np.int64),
     }
 

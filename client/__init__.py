@@ -14,6 +14,7 @@
     │   └── PictureFileError      a picture file or folder that cannot be read or written
     ├── UnreachableError          no usable service
     │   ├── StackOutputError      the stack's outputs are missing or unreadable
+    │   ├── KeyRefusedError       the web service wants a key, or another one
     │   ├── ModelNotFoundError    the server does not serve this model
     │   └── UnexpectedAnswerError the response is no such service's
     ├── ModelLoadingError         the server is up, but the model is not ready
@@ -23,7 +24,7 @@
 
 from client.api import Client
 from client.asynchronous import AsyncClient
-from client.errors import NotExposedError, PictureFileError, StackOutputError
+from client.errors import KeyRefusedError, NotExposedError, PictureFileError, StackOutputError
 from client.pictures.picture import Picture, SavedPicture
 from client.stacks.discovery import StackOutputs, read_stack
 from client.transports.progress import PictureProgress
@@ -47,6 +48,7 @@ __all__ = [
     "Client",
     "ClientError",
     "InputRefusedError",
+    "KeyRefusedError",
     "Limits",
     "ModelDescription",
     "ModelLoadingError",

@@ -13,5 +13,9 @@ class StackOutputError(UnreachableError):
     """The stack's outputs, which locate the service, are missing or unreadable."""
 
 
+class KeyRefusedError(UnreachableError):
+    """The web service asks for a key: none was sent, or none that it knows."""
+
+
 class NotExposedError(StackOutputError):
     """The stack has a service, but none that can be reached from outside its cluster."""

@@ -16,12 +16,21 @@ def export(**values: pulumi.Input[object] | None) -> None:
             pulumi.export(name, value)
 
 
+def once(made: pulumi.Output[str], value: pulumi.Output[str]) -> pulumi.Output[str]:
+    """The value, if the other is made too.
+
+    The engine stores all outputs or none: those of an `up` that fails before must not replace the
+    ones of the last that did not.
+    """
+    return pulumi.Output.all(made, value).apply(lambda both: both[1])
+
+
 def limits(settings: Settings) -> dict[str, int | float | str]:
     """The service's limits and defaults, for clients."""
     return {
         **description.limits(settings.model),
         "queue": settings.server.queue,
-        "requestTimeoutSeconds": settings.server.request_timeout_seconds,
+        "requestTimeoutSeconds": settings.job_timeout_seconds,
     }
 
 

@@ -1,4 +1,4 @@
-"""SHA-256 of large files, cached by path, size and modification time."""
+"""SHA-256 of large files, cached by path, size and times of change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ OnBytes = Callable[[int], None]
 class Checksums:
     """Checksums cached in a file; if that file is missing or damaged, the cache starts empty.
 
-    A change that keeps both the size and the modification time is not noticed.
+    The modification time alone is not enough: copies and archives set it, and many models have the
+    same size. The time of the last change to the file or its entry cannot be set.
     """
 
     def __init__(self, memory: Path) -> None:
@@ -30,9 +31,9 @@ class Checksums:
         key = str(path.resolve())
         before = _identity(path)
         known = self._read().get(key)
-        if isinstance(known, list) and known[:2] == before and len(known) == 3:
+        if isinstance(known, list) and known[:-1] == before:
             on_bytes(before[0])
-            return str(known[2])
+            return str(known[-1])
         found = sha256_of(path, on_bytes)
         if _identity(path) == before:
             self._write(self._read() | {key: [*before, found]})
@@ -69,4 +70,4 @@ def sha256_of(path: Path, on_bytes: OnBytes = lambda _done: None) -> str:
 
 def _identity(path: Path) -> list[int]:
     stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns]
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]

@@ -1,4 +1,5 @@
-"""Predicts ε at one step, from the guidance pair: in full, or with a profile's shortcuts.
+"""Predicts ε at one step: from the guidance pair, in full or with a profile's shortcuts, or from
+the prompt alone. What is said of ε here holds for v too, where the network predicts that.
 
 Imports TensorFlow at the top: import this module where it is needed.
 """
@@ -6,7 +7,8 @@ Imports TensorFlow at the top: import this module where it is needed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from enum import Enum
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -26,7 +28,7 @@ _PROMPT_FIRST_SAMPLER = "ddim_tutorial"
 class Step(NamedTuple):
     """The inputs of step i of num_steps.
 
-    latent [1, h, w, 4], timestep_embedding [1, D], conditioning of two rows in `pair`'s order.
+    latent [1, h, w, 4], timestep_embedding [1, D], conditioning of the rows of `Texts.rows`.
     """
 
     i: tf.Tensor
@@ -61,21 +63,55 @@ class Denoiser(NamedTuple):
     reads_cache: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
-def denoiser(spec: ModelSpec, networks: Networks) -> Denoiser:
+class Texts(Enum):
+    """The texts that a picture follows."""
+
+    PAIR = "always both"
+    PAIR_IF_GUIDED = "the negative prompt only for a guidance scale above 1"
+    PROMPT = "the prompt alone"
+
+    @classmethod
+    def of(cls, spec: ModelSpec, networks: Networks) -> Texts:
+        if networks.guidance_embedding is not None or spec.max_guidance_scale <= 1.0:
+            return cls.PROMPT
+        return cls.PAIR_IF_GUIDED if spec.is_distilled else cls.PAIR
+
+    def count(self, guidance_scale: tf.Tensor) -> tf.Tensor | int:
+        """How many they are."""
+        if self is Texts.PAIR_IF_GUIDED:
+            return tf.where(guidance_scale > 1.0, GUIDANCE_PAIR, 1)
+        return GUIDANCE_PAIR if self is Texts.PAIR else 1
+
+    def rows(
+        self,
+        spec: ModelSpec,
+        prompt: tf.Tensor,
+        negative_prompt: tf.Tensor,
+        count: Any = GUIDANCE_PAIR,
+    ) -> tf.Tensor:
+        """The texts stacked, the prompt last; PAIR has the sampler's order.
+
+        PAIR_IF_GUIDED needs to be told the count.
+        """
+        if self is Texts.PROMPT:
+            return prompt[tf.newaxis]
+        both = [prompt, negative_prompt]
+        if self is Texts.PAIR:
+            return tf.stack(both if spec.sampler == _PROMPT_FIRST_SAMPLER else both[::-1])
+        return tf.stack(both[::-1])[-count:]
+
+
+def denoiser(spec: ModelSpec, networks: Networks, texts: Texts = Texts.PAIR) -> Denoiser:
     """How a spec's profile predicts ε."""
     shortcuts = PROFILES[spec.profile]
     prompt_first = spec.sampler == _PROMPT_FIRST_SAMPLER
+    if texts is not Texts.PAIR:
+        return _of_texts(networks)
     if shortcuts is None:
         return _whole(networks, prompt_first)
     if networks.cached_unet is None:
         raise ValueError(f"these networks have no cached U-Net, which profile {spec.profile} needs")
     return _with_shortcuts(networks.cached_unet, shortcuts, spec.max_steps, prompt_first)
-
-
-def pair(spec: ModelSpec, prompt: tf.Tensor, negative_prompt: tf.Tensor) -> tf.Tensor:
-    """Both stacked, in the sampler's order."""
-    both = [prompt, negative_prompt]
-    return tf.stack(both if spec.sampler == _PROMPT_FIRST_SAMPLER else both[::-1])
 
 
 def _guided(conditional: tf.Tensor, unconditional: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
@@ -88,6 +124,23 @@ def _whole(networks: Networks, prompt_first: bool) -> Denoiser:
         noise = networks.unet(step.latent, step.timestep_embedding, step.conditioning)
         halves = tf.split(noise, GUIDANCE_PAIR)
         conditional, unconditional = halves if prompt_first else reversed(halves)
+        eps = _guided(conditional, unconditional, step.guidance_scale)
+        return Prediction(eps, eps, cache)
+
+    return Denoiser(predict, (), lambda _i, _num_steps: tf.constant(False))
+
+
+def _of_texts(networks: Networks) -> Denoiser:
+    """With the prompt as the last row. Where it is the only one, guidance changes nothing."""
+
+    def predict(step: Step, cache: Cache) -> Prediction:
+        noise = networks.unet(step.latent, step.timestep_embedding, step.conditioning)
+        if noise.shape[0] == 1:
+            return Prediction(noise, noise, cache)
+        shape = step.latent.shape
+        unconditional, conditional = (
+            tf.ensure_shape(row, shape) for row in (noise[:1], noise[-1:])
+        )
         eps = _guided(conditional, unconditional, step.guidance_scale)
         return Prediction(eps, eps, cache)
 

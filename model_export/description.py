@@ -11,7 +11,6 @@ import json
 from model_export.families import family
 from model_export.spec import (
     EXPORTER_VERSION,
-    MAX_GUIDANCE_SCALE,
     MAX_PROMPT_BYTES,
     MAX_PROMPT_TOKENS,
     SIGNATURES,
@@ -23,7 +22,7 @@ FORMAT = 1
 
 def description(spec: ModelSpec, reported_fingerprint: str) -> str:
     """A JSON object in ASCII. The same spec and fingerprint give the same text."""
-    document = {
+    document: dict[str, object] = {
         "format": FORMAT,
         "family": spec.family,
         "fingerprint": reported_fingerprint,
@@ -35,16 +34,20 @@ def description(spec: ModelSpec, reported_fingerprint: str) -> str:
         "licence": family(spec.family).licence(spec),
         "limits": limits(spec),
     }
+    if spec.is_distilled:
+        document["distilled"] = True
     return json.dumps(document)
 
 
 def limits(spec: ModelSpec) -> dict[str, int | float | str]:
     """The model's limits and defaults, by the names that the stack's output `limits` uses too."""
+    least = {"minSteps": spec.min_steps} if spec.min_steps > 1 else {}
     return {
+        **least,
         "maxSteps": spec.max_steps,
         "maxPromptBytes": MAX_PROMPT_BYTES,
         "maxPromptTokens": MAX_PROMPT_TOKENS,
-        "maxGuidanceScale": MAX_GUIDANCE_SCALE,
+        "maxGuidanceScale": spec.max_guidance_scale,
         "imageSize": spec.image_size,
         "defaultSteps": spec.steps,
         "defaultGuidanceScale": spec.guidance_scale,

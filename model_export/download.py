@@ -55,17 +55,18 @@ def download(file: RemoteFile, folder: Path, on_bytes: OnBytes = lambda _done: N
                 return target
             target.unlink()
         part = folder / f"{file.name}.part"
+        by_hand = f"download it another way, to {target}"
         resumed = part.exists()
-        _complete(file, part, on_bytes)
+        _complete(file, part, by_hand, on_bytes)
         if resumed and sha256_of(part) != file.sha256:
             # An earlier run left part of a different file: start over.
             part.unlink()
-            _complete(file, part, on_bytes)
+            _complete(file, part, by_hand, on_bytes)
         if sha256_of(part) != file.sha256:
             part.unlink()
             raise WeightsError(
                 f"{file.url} is not the expected file (its SHA-256 differs): try again, or "
-                "download it another way and set weights to its folder"
+                f"{by_hand}"
             )
         part.replace(target)
     return target
@@ -82,15 +83,15 @@ def verified(
     return path
 
 
-def _complete(file: RemoteFile, part: Path, on_bytes: OnBytes) -> None:
-    """Downloads until part holds the whole file."""
+def _complete(file: RemoteFile, part: Path, by_hand: str, on_bytes: OnBytes) -> None:
+    """Downloads until part holds the whole file. by_hand: what to do where that does not work."""
     import requests
 
     failures = 0
     while True:
         before = part.stat().st_size if part.exists() else 0
         try:
-            if _receive(file.url, part, before, on_bytes):
+            if _receive(file.url, part, before, by_hand, on_bytes):
                 return
             problem = "the connection ended early"
         except requests.RequestException as error:
@@ -99,12 +100,12 @@ def _complete(file: RemoteFile, part: Path, on_bytes: OnBytes) -> None:
         if failures > len(_RETRY_PAUSES_SECONDS):
             raise WeightsError(
                 f"{file.url}: {problem}: check the network and run again (the download resumes), "
-                "or set weights to a folder with the files"
+                f"or {by_hand}"
             )
         time.sleep(_RETRY_PAUSES_SECONDS[max(0, failures - 1)])
 
 
-def _receive(url: str, part: Path, have_bytes: int, on_bytes: OnBytes) -> bool:
+def _receive(url: str, part: Path, have_bytes: int, by_hand: str, on_bytes: OnBytes) -> bool:
     """One request, appended to part. True when the file is complete."""
     import requests
 
@@ -118,8 +119,7 @@ def _receive(url: str, part: Path, have_bytes: int, on_bytes: OnBytes) -> bool:
             return True
         if 400 <= response.status_code < 500 and response.status_code not in (408, 429):
             raise WeightsError(
-                f"{url}: the server responded {response.status_code} {response.reason}: download "
-                "the files another way and set weights to their folder"
+                f"{url}: the server responded {response.status_code} {response.reason}: {by_hand}"
             )
         response.raise_for_status()
         if response.status_code != 206:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import platform
 import unicodedata
 from collections.abc import Mapping
-from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from model_export.families import family
 from model_export.manifest import MANIFEST_NAME, Manifest, Signature, describe_files
 from model_export.spec import EXPORTER_VERSION, ModelSpec
+from model_export.stages import Stage
+from model_export.tiny_decoder.weights import has_taesd
 from model_export.vocabulary import VOCABULARY_LICENCE_FILE
 from model_export.warmup import BlankStrings, write_warmup_requests
 
@@ -26,21 +27,14 @@ if TYPE_CHECKING:
 
 VERSION_FOLDER = "1"
 MAX_SHARD_BYTES = 256 * 2**20
+_TINY_DECODER_NOTICE = (
+    "The decoder is TAESD's, Copyright (c) 2023 Ollin Boer Bohan, licensed under the MIT License,\n"
+    "whose text is that of CLIP's vocabulary below.\n"
+)
 
 
 class ExportError(RuntimeError):
     """A model that could not be written; the message is the line to show."""
-
-
-class Stage(Enum):
-    """The parts of an export, in order. Families with local weights skip the first."""
-
-    FETCH = "download and check the weights"
-    LOAD = "load TensorFlow and the networks"
-    TRACE = "trace the graph"
-    SAVE = "save the model"
-    DESCRIBE = "write warm-up requests and the manifest"
-    PUBLISH = "publish"
 
 
 class Progress(Protocol):
@@ -84,13 +78,15 @@ def export(
             chosen.fetch(spec, lambda done: progress(Stage.FETCH, done))
         progress(Stage.LOAD)
         networks = chosen.load(spec, lambda done: progress(Stage.LOAD, done))
-    parameter_count = networks.parameter_count
+        if chosen.weights_sha256(spec) != weights_sha256:
+            raise ExportError("the weights were changed while they were read: export again")
+    parameter_count, made_of = networks.parameter_count, tuple(networks.made_of)
     signatures, blank = _save(spec, networks, fingerprint, version_folder, progress)
     del networks  # the weights are on disk: free their memory
 
     progress(Stage.DESCRIBE)
     write_warmup_requests(version_folder, spec, blank)
-    _write_licences(chosen.licence_files(spec), version_folder / "assets.extra")
+    _write_licences(spec, chosen.licence_files(spec), version_folder / "assets.extra")
     manifest = Manifest(
         fingerprint=fingerprint,
         exporter_version=EXPORTER_VERSION,
@@ -101,6 +97,7 @@ def export(
         licence=chosen.licence(spec),
         signatures=signatures,
         files=describe_files(folder),
+        made_of=made_of,
     )
     (folder / MANIFEST_NAME).write_bytes(manifest.to_bytes())
     return manifest
@@ -163,7 +160,7 @@ def write_saved_model(
         raise ExportError(f"cannot write {folder}: {reason}; free some disk space") from error
 
 
-def _write_licences(texts: Mapping[str, str], folder: Path) -> None:
+def _write_licences(spec: ModelSpec, texts: Mapping[str, str], folder: Path) -> None:
     """The weights' licence, and notices for everything the model is made of."""
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -171,6 +168,7 @@ def _write_licences(texts: Mapping[str, str], folder: Path) -> None:
         texts["NOTICE"],
         "The networks are built from layers of KerasCV, Copyright The KerasCV Authors,\n"
         "licensed under the Apache License, Version 2.0.\n",
+        *([_TINY_DECODER_NOTICE] if has_taesd(spec) else []),
         VOCABULARY_LICENCE_FILE.read_text(encoding="utf-8"),
     ]
     (folder / "NOTICE").write_text("\n".join(parts), encoding="utf-8")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from model_export.spec import MAX_GUIDANCE_SCALE, MAX_PROMPT_TOKENS, ModelSpec
+from model_export.spec import MAX_PROMPT_TOKENS, ModelSpec
 from model_export.vocabulary import END_OF_TEXT, VOCABULARY_SIZE
 
 PROMPT = tf.TensorSpec([None], tf.string, "prompt")
@@ -49,12 +49,13 @@ def known_tokens(tokens: tf.Tensor) -> tf.Tensor:
 
 
 def safe_steps(spec: ModelSpec, num_steps: tf.Tensor) -> tf.Tensor:
-    """1 to max_steps."""
-    return tf.clip_by_value(num_steps, 1, spec.max_steps)
+    """min_steps to max_steps."""
+    return tf.clip_by_value(num_steps, spec.min_steps, spec.max_steps)
 
 
 def safe_guidance(spec: ModelSpec, guidance_scale: tf.Tensor) -> tf.Tensor:
-    """0 to 30; NaN reads as the spec's default."""
+    """0 to 30, or a distilled model's own range; NaN reads as the spec's default."""
     default = tf.constant(spec.guidance_scale, tf.float32)
     number = tf.where(tf.math.is_nan(guidance_scale), default, guidance_scale)
-    return tf.clip_by_value(number, 0.0, MAX_GUIDANCE_SCALE)
+    least = 1.0 if spec.is_distilled else 0.0
+    return tf.clip_by_value(number, least, spec.max_guidance_scale)

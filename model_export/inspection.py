@@ -39,7 +39,7 @@ class Inspection:
     def to_text(self) -> str:
         lines = [self.url]
         if self.manifest is not None:
-            lines += _described(self.manifest)
+            lines += described(self.manifest)
         if self.owners:
             lines.append(f"  needed by      {', '.join(self.owners)}")
         verdict = "complete" if not self.problems else "NOT COMPLETE"
@@ -66,7 +66,8 @@ def inspect(storage: Storage, *, checksums: bool = False) -> Inspection:
     )
 
 
-def _described(manifest: Manifest) -> list[str]:
+def described(manifest: Manifest) -> list[str]:
+    """What a manifest says, in lines."""
     rows = {
         "fingerprint": manifest.fingerprint,
         **{key.replace("_", " "): value for key, value in manifest.spec_values.items() if value},
@@ -75,6 +76,9 @@ def _described(manifest: Manifest) -> list[str]:
         "made with": ", ".join(f"{name} {found}" for name, found in manifest.versions.items()),
     }
     lines = [f"  {name:14} {value}" for name, value in rows.items()]
+    for number, ingredient in enumerate(manifest.made_of):
+        lines.append(f"  {'' if number else 'made of':14} {ingredient.to_text()}")
+        lines.append(f"  {'':14}   sha256 {ingredient.sha256}")
     if manifest.has_random_weights:
         lines.append("  THE WEIGHTS ARE RANDOM: this model draws noise")
     lines.append(f"  {'files':14} {len(manifest.files)}, {_size(manifest.size_bytes)}")

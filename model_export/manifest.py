@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from model_export.checksums import sha256_of
-from model_export.spec import RANDOM, ModelSpec
+from model_export.ingredients import Ingredient
+from model_export.sources import RANDOM
+from model_export.spec import ModelSpec
 
 MANIFEST_NAME = "manifest.json"
 FORMAT = 1
+_INGREDIENT_KEYS = tuple(field.name for field in fields(Ingredient))
 
 
 class ManifestError(ValueError):
@@ -57,6 +60,7 @@ class Manifest:
     licence: str
     signatures: dict[str, Signature]
     files: tuple[FileEntry, ...]
+    made_of: tuple[Ingredient, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -86,6 +90,7 @@ class Manifest:
             "sizeBytes": self.size_bytes,
             "signatures": {name: asdict(found) for name, found in self.signatures.items()},
             "files": [asdict(file) for file in self.files],
+            "madeOf": [asdict(one) for one in self.made_of],
         }
         return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
 
@@ -121,6 +126,10 @@ class Manifest:
                 for name, found in _mapping(document.get("signatures")).items()
             },
             files=files,
+            made_of=tuple(
+                Ingredient(*(str(one.get(key, "")) for key in _INGREDIENT_KEYS))
+                for one in map(_mapping, _list(document.get("madeOf")))
+            ),
         )
 
 
@@ -137,6 +146,10 @@ def _spec(values: dict[str, Any]) -> ModelSpec | Mapping[str, Any]:
 
 def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _texts(value: object) -> dict[str, str]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from model_export.ingredients import Ingredient
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -57,8 +59,12 @@ class Networks:
     variables: all that the three read. They go into the SavedModel, without any Keras object.
     latent_shape: (h, w, 4). timestep_embedding_width: D.
     cached_unet: set for a profile that takes shortcuts.
+    guidance_embedding: float32 [E, D], of a U-Net that is told the guidance scale
+        (`model_export.guidance_embedding`); such a model follows the prompt alone.
     condition: context [N, 77, C] → the conditioning for unet, computed before the loop over steps.
+    decoder_draws_previews: whether it is quick enough to draw one at each step.
     preview_prompts: pictures to draw at export, to fit the preview on; none where that takes long.
+    made_of: what the weights were made of besides this project's and the official files.
     """
 
     text_encoder: Callable[[tf.Tensor], tf.Tensor]
@@ -70,11 +76,26 @@ class Networks:
     parameter_count: int
     cached_unet: CachedUnet | None = None
     condition: Callable[[tf.Tensor], Conditioning] = Conditioning
+    decoder_draws_previews: bool = False
     preview_prompts: Sequence[str] = ()
+    guidance_embedding: tf.Variable | None = None
+    made_of: Sequence[Ingredient] = ()
+
+
+def unet_inputs(
+    latent: tf.Tensor, embedding: tf.Tensor, conditioning: Conditioning, *feature: tf.Tensor
+) -> list[tf.Tensor]:
+    """Those of a U-Net that needs a latent and an embedding for each text."""
+    return [
+        repeated(latent, conditioning),
+        repeated(embedding, conditioning),
+        conditioning.context,
+        *feature,
+    ]
 
 
 def repeated(one: tf.Tensor, conditioning: Conditioning) -> tf.Tensor:
-    """[1 or N, ...] → [N, ...], for networks that need one for each text."""
+    """[1 or N, ...] → [N, ...]"""
     import tensorflow as tf
 
     context = conditioning.context

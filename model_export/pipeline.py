@@ -19,7 +19,8 @@ from model_export.chunks import Chunks
 from model_export.description import description
 from model_export.drawing import RowFunctions
 from model_export.networks import Networks
-from model_export.spec import SEED_LIMIT, SIGNATURES, ModelSpec, reported_fingerprint
+from model_export.reported import reported_fingerprint
+from model_export.spec import SEED_LIMIT, SIGNATURES, ModelSpec
 from model_export.tokenizer import ClipTokenizer
 
 _STRING = tf.TensorSpec([], tf.string)
@@ -30,11 +31,11 @@ class TextToImage(tf.Module):
     """A model ready to be saved: `signatures()` are its entry points.
 
     Inputs out of range are made safe, never refused, since one bad row would fail the whole batch:
-    num_steps is clamped to 1..max_steps (and returned), guidance_scale to 0..30 with NaN read as
-    the spec's default, token ids outside the vocabulary read as the end token. Any int64 is a seed;
-    0 ≤ seed < 2³¹ − 2 gives keras_cv's noise for it. A wrong rank or inner shape, inputs of unequal
-    batch size, and a damaged state or context fail the request. An empty batch gives an empty
-    result.
+    num_steps is clamped to min_steps..max_steps (and returned), guidance_scale to 0..30, or to a
+    distilled model's own range (and then returned), with NaN read as the spec's default; token ids
+    outside the vocabulary read as the end token. Any int64 is a seed; 0 ≤ seed < 2³¹ − 2 gives
+    keras_cv's noise for it. A wrong rank or inner shape, inputs of unequal batch size, and a
+    damaged state or context fail the request. An empty batch gives an empty result.
     """
 
     def __init__(self, spec: ModelSpec, networks: Networks, fingerprint: str) -> None:
@@ -201,6 +202,8 @@ class TextToImage(tf.Module):
             "negative_prompt_truncated": negative.truncated,
             "fingerprint": tf.fill(tf.shape(prompt), self._fingerprint),
         }
+        if self._spec.is_distilled:
+            said["guidance_scale"] = guidance_scale
         return (positive.tokens, negative.tokens, num_steps, guidance_scale, seed), said
 
 

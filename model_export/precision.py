@@ -14,11 +14,19 @@ have AVX512_BF16; Cascade Lake, Ice Lake, Rome and Milan have neither).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from model_export.spec import FAMILY_DEFAULTS
+from model_export import families
+from model_export.few_steps import ERROR_OF_ONE_STEP
+
+if TYPE_CHECKING:
+    from model_export.spec import ModelSpec
 
 AUTO = "auto"
+WHY_FLOAT32 = f"precision: {AUTO} is float32 here, because {ERROR_OF_ONE_STEP}"
+"""Where the machine is faster in bfloat16."""
 
 BFLOAT16_SERIES = {
     "c3": "Sapphire Rapids",
@@ -32,6 +40,11 @@ BFLOAT16_SERIES = {
 """Machine series whose processors are all fast in bfloat16, and those processors."""
 
 _CPU_INFO = Path("/proc/cpuinfo")
+
+
+def chosen_for(spec: ModelSpec, fastest: str) -> ModelSpec:
+    """The spec, which is in float32, in the machine's fastest precision if it can draw in that."""
+    return replace(spec, precision=fastest) if spec.steps >= spec.min_steps_in(fastest) else spec
 
 
 def of_machine_type(machine_type: str, family: str) -> str:
@@ -55,5 +68,5 @@ def of_this_machine(family: str, cpu_info: Path = _CPU_INFO) -> str:
 
 def _precision(family: str, *, is_fast: bool) -> str:
     wanted = "bfloat16" if is_fast else "float32"
-    known = FAMILY_DEFAULTS.get(family)
+    known = families.BY_NAME.get(family)
     return wanted if known is None or wanted in known.precisions else known.precisions[0]

@@ -4,12 +4,15 @@ A pixel is M·(z − z̄) + N·z̄ + b: z is its position's latent, z̄ the mean
 are 3×4 matrices. In Stable Diffusion a position holds its own colour, and M = N. The demo model
 keeps the background's colour in small differences all over its latent, and N is another matrix.
 
+A decoder that is quick enough draws the preview itself, at half the picture's size.
+
 Imports TensorFlow at the top: import this module where it is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -32,7 +35,23 @@ _FRACTION = 1024
 of the decoder's results, which differ between processors, are not in the graph."""
 
 
-class Preview:
+class Preview(Protocol):
+    def draw(self, latent: tf.Tensor) -> tf.Tensor:
+        """float32 [N, h, w, 4] → uint8 [N, H, W, 3]"""
+        ...
+
+
+class DecodedPreview:
+    """The decoder's picture of the latent, averaged over every 2×2 positions."""
+
+    def __init__(self, decoder: Callable[[tf.Tensor], tf.Tensor]) -> None:
+        self._decoder = decoder
+
+    def draw(self, latent: tf.Tensor) -> tf.Tensor:
+        return to_pixels(self._decoder(tf.nn.avg_pool2d(latent, 2, 2, "VALID")))
+
+
+class LinearPreview:
     """The map of one model: float [9, 3], with M, N and b one under the other."""
 
     def __init__(self, coefficients: NDArray[np.float64]) -> None:
@@ -41,7 +60,6 @@ class Preview:
         )
 
     def draw(self, latent: tf.Tensor) -> tf.Tensor:
-        """float32 [N, h, w, 4] → uint8 [N, h, w, 3]"""
         mean = tf.reduce_mean(latent, axis=[1, 2], keepdims=True)
         of_position = tf.tensordot(latent - mean, self._local, 1)
         return to_pixels(of_position + tf.tensordot(mean, self._whole, 1) + self._bias)
@@ -50,18 +68,21 @@ class Preview:
 def fitted(
     spec: ModelSpec, networks: Networks, row: RowFunctions, tokenizer: ClipTokenizer
 ) -> Preview:
-    """Fitted on pictures of the prompts that the networks name, or else on random latents.
+    """Fitted on pictures of the prompts that the networks name, or else on random latents; or by
+    the decoder itself.
 
     Random latents have too few means for a second matrix.
     """
+    if networks.decoder_draws_previews:
+        return DecodedPreview(networks.decoder)
     if networks.preview_prompts:
         latents = _drawn_latents(spec, networks.preview_prompts, row, tokenizer)
         mean = latents.mean(axis=(1, 2), keepdims=True)
         inputs = [latents - mean, np.broadcast_to(mean, latents.shape)]
-        return Preview(_solved(inputs, _downscaled(networks, latents)))
+        return LinearPreview(_solved(inputs, _downscaled(networks, latents)))
     latents = _random_latents(min(_RANDOM_SIDE, *networks.latent_shape[:2]))
     solution = _solved([latents], _downscaled(networks, latents))
-    return Preview(np.concatenate([solution[:4], solution]))
+    return LinearPreview(np.concatenate([solution[:4], solution]))
 
 
 def _drawn_latents(
@@ -70,11 +91,12 @@ def _drawn_latents(
     """What the model draws for the prompts in a few steps."""
     tokens = tokenizer(tf.constant([spec.negative_prompt, *prompts])).tokens
     steps = tf.constant(min(_DRAWN_STEPS, spec.max_steps))
+    guidance_scale = tf.constant(spec.guidance_scale)
     drawn: list[NDArray[np.float32]] = []
     for seed, prompt in enumerate(tf.unstack(tokens[1:])):
-        context = row.encode(prompt, tokens[0])
+        context = row.encode(prompt, tokens[0], guidance_scale)
         start = row.start(tf.constant(seed, tf.int64))
-        end = row.advance(context, steps, tf.constant(spec.guidance_scale), steps, start)
+        end = row.advance(context, steps, guidance_scale, steps, start)
         drawn.append(end.latent.numpy())
     return np.concatenate(drawn)
 

@@ -8,27 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from model_export.export import Progress, Stage, stages
+from model_export.export import Progress, stages
+from model_export.families import family
 from model_export.spec import ModelSpec
-
-_EXPECTED_SECONDS: Mapping[str, Mapping[Stage, float]] = {
-    "demo": {
-        Stage.LOAD: 15.0,
-        Stage.TRACE: 9.0,
-        Stage.SAVE: 7.0,
-        Stage.DESCRIBE: 0.5,
-        Stage.PUBLISH: 0.5,
-    },
-    "sd14": {
-        Stage.FETCH: 300.0,
-        Stage.LOAD: 60.0,
-        Stage.TRACE: 60.0,
-        Stage.SAVE: 40.0,
-        Stage.DESCRIBE: 20.0,
-        Stage.PUBLISH: 40.0,
-    },
-}
-"""Rough: after the first stage only their proportions matter."""
+from model_export.stages import Stage
 
 _ESTIMATING_SHARE = 0.1
 """The share of a stage after which its own pace gives the estimate."""
@@ -47,14 +30,20 @@ class Estimate:
         self._pace = 1.0
         self._stage: Stage | None = None
         self._done = 0.0
+        self._first: tuple[float, float] | None = None
+        """The share that was done when the stage first reported one, and when that was."""
 
     def update(self, stage: Stage, done: float, now: float) -> None:
         """done: the known share of the stage that is finished, from 0 to 1."""
         if stage is not self._stage:
-            before = self._before(stage)
-            if before:
+            if self._stage is Stage.FETCH:
+                self._began = now  # the network's pace says nothing of what follows
+            before = self._before(stage) - self._expected.get(Stage.FETCH, 0.0)
+            if before > 0:
                 self._pace = (now - self._began) / before
-            self._stage, self._stage_began = stage, now
+            self._stage, self._stage_began, self._first = stage, now, None
+        if done and self._first is None:
+            self._first = (done, now)
         self._done = done
 
     def remaining_seconds(self, now: float) -> float:
@@ -62,12 +51,17 @@ class Estimate:
             return sum(self._expected.values())
         later = sum(self._expected.values()) - self._before(self._stage)
         later -= self._expected[self._stage]
+        return self._remaining_here(self._stage, now) + self._pace * later
+
+    def _remaining_here(self, stage: Stage, now: float) -> float:
+        # What came before the first report tells no pace: imports, or an earlier run's download.
+        done_before, began = self._first or (0.0, now)
+        if self._done - done_before >= _ESTIMATING_SHARE:
+            return (now - began) * (1 - self._done) / (self._done - done_before)
         spent = now - self._stage_began
         if self._done >= _ESTIMATING_SHARE:
-            here = spent * (1 - self._done) / self._done
-        else:
-            here = max(0.0, self._pace * self._expected[self._stage] - spent)
-        return here + self._pace * later
+            return spent * (1 - self._done) / self._done
+        return max(0.0, self._pace * self._expected[stage] - spent)
 
     def _before(self, stage: Stage) -> float:
         order = list(self._expected)
@@ -79,7 +73,7 @@ class _Reporter:
 
     def __init__(self, spec: ModelSpec, say: Callable[[str], None]) -> None:
         self._stages = stages(spec)
-        expected = _EXPECTED_SECONDS[spec.family]
+        expected = family(spec.family).expected_seconds
         self._estimate = Estimate({s: expected[s] for s in self._stages}, time.monotonic())
         self._say = say
         self._current: tuple[Stage, float] | None = None

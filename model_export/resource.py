@@ -15,7 +15,6 @@ from typing import Any
 
 import pulumi
 from pulumi.dynamic import (
-    CheckFailure,
     CheckResult,
     ConfigureRequest,
     CreateResult,
@@ -25,31 +24,28 @@ from pulumi.dynamic import (
     ResourceProvider,
     UpdateResult,
 )
-from pulumi.output import Unknown
-from pulumi.runtime.rpc import UNKNOWN
 
 from console import provider_process, say
 from model_export import owners, publish
 from model_export.checkout import lies_in_another_checkout
+from model_export.download import WeightsError
 from model_export.exporter_process import run_exporter
 from model_export.families import fingerprint
 from model_export.locks import LockLostError, locked
 from model_export.manifest import MANIFEST_NAME, Manifest, ManifestError
-from model_export.spec import ModelSpec, SpecError
+from model_export.resource_inputs import checked
+from model_export.spec import ModelSpec
 from model_export.staging import remove_abandoned
 from model_export.storage import (
     RetainedError,
     Storage,
     StorageError,
-    UrlError,
     child_url,
     local_path,
-    normalised_url,
     open_storage,
 )
 
 _REPLACING_INPUTS = ("fingerprint", "destination")
-_FINGERPRINT_DIGITS = 16
 
 
 class ModelExport(Resource, module="diffusion", name="ModelExport"):
@@ -79,7 +75,7 @@ class ModelExport(Resource, module="diffusion", name="ModelExport"):
         inputs = {
             "spec": spec.to_json(),
             "destination": destination,
-            "fingerprint": fingerprint(spec),
+            "fingerprint": require_fingerprint(spec),
             "owner": f"{pulumi.get_project()}/{pulumi.get_stack()}/{name}",
         }
         outputs = dict.fromkeys(
@@ -97,14 +93,7 @@ class ModelExportProvider(ResourceProvider):
         provider_process.adapt()
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        failures = [*_spec_failures(news.get("spec")), *_fingerprint_failures(news)]
-        destination = news.get("destination")
-        if not _is_unknown(destination):
-            try:
-                news = {**news, "destination": normalised_url(str(destination or ""))}
-            except UrlError as error:
-                failures.append(CheckFailure("destination", str(error)))
-        return CheckResult(news, failures)
+        return checked(news)
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         # Another model or destination is another folder, so the old one can be deleted last.
@@ -119,7 +108,7 @@ class ModelExportProvider(ResourceProvider):
             owners.claim(storage, _owner(props), claim)
             try:
                 if _problem(storage, props, claim):
-                    _run_export(props, claim)
+                    self.make(props, claim)
                     remaining = _problem(storage, props, claim, checksums=False)
                     if remaining:
                         raise RuntimeError(f"{storage.url}: {remaining} even after the export")
@@ -128,6 +117,10 @@ class ModelExportProvider(ResourceProvider):
                 owners.withdraw(storage, claim)
                 raise
         return CreateResult(storage.url, {**props, **outputs, "claim": claim})
+
+    def make(self, props: dict[str, Any], claim: str) -> None:
+        """Publishes the model, which is not there, or not complete."""
+        _run_export(props, claim)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Gone, unless the manifest is the recorded one and every file has the right size.
@@ -170,6 +163,16 @@ class ModelExportProvider(ResourceProvider):
                 publish.delete(storage)
             except RetainedError as error:
                 say(error)
+
+
+def require_fingerprint(spec: ModelSpec) -> str:
+    """Reads the headers of the user's own files: one of the wrong kind ends the program here."""
+    try:
+        return fingerprint(spec)
+    except WeightsError as error:
+        raise pulumi.RunError(str(error)) from None
+    except OSError as error:
+        raise pulumi.RunError(f"{error.filename}: {error.strerror or error}") from None
 
 
 def _problem(
@@ -222,36 +225,6 @@ def _outputs(storage: Storage) -> dict[str, Any]:
         "parameterCount": manifest.parameter_count,
         "licence": manifest.licence,
     }
-
-
-def _spec_failures(spec: object) -> list[CheckFailure]:
-    if _is_unknown(spec):
-        return []
-    if not isinstance(spec, dict):
-        return [CheckFailure("spec", "must be an object that describes a model")]
-    if any(_is_unknown(value) for value in spec.values()):
-        return []
-    try:
-        ModelSpec.from_json(spec)
-    except SpecError as error:
-        return [CheckFailure(f"spec.{error.key}", error.reason)]
-    except (TypeError, ValueError, OverflowError) as error:
-        return [CheckFailure("spec", f"does not describe a model: {error}")]
-    return []
-
-
-def _fingerprint_failures(news: Mapping[str, Any]) -> list[CheckFailure]:
-    value = news.get("fingerprint")
-    if _is_unknown(value):
-        return []
-    digits = value if isinstance(value, str) else ""
-    if len(digits) == _FINGERPRINT_DIGITS and set(digits) <= set("0123456789abcdef"):
-        return []
-    return [CheckFailure("fingerprint", f"must be {_FINGERPRINT_DIGITS} hexadecimal digits")]
-
-
-def _is_unknown(value: object) -> bool:
-    return isinstance(value, Unknown) or value == UNKNOWN
 
 
 def _run_export(props: Mapping[str, Any], claim: str) -> None:

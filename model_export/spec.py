@@ -7,12 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
-from model_export.profiles import EXACT, PROFILES
+from model_export import decoders, families, few_steps
+from model_export.prediction_types import EPSILON, PREDICTION_TYPES
+from model_export.profiles import EXACT, FAST, INSTANT, PROFILES
+from model_export.sources import (
+    OFFICIAL,
+    OWN,
+    RANDOM,
+    checkpoint_path,
+    path_of,
+    random_seed,
+    with_lcm_lora,
+)
+from model_export.sources import WEIGHTS_LICENCE as WEIGHTS_LICENCE
+from model_export.sources import WEIGHTS_LICENCE_URL as WEIGHTS_LICENCE_URL
+from model_export.spec_error import SpecError, require_one_of
+from model_export.spec_values import require_in_range, typed
 
 EXPORTER_VERSION = 7
 """Part of every fingerprint. Raise it whenever the exported graph changes for the same spec."""
@@ -32,15 +46,8 @@ MAX_GUIDANCE_SCALE = 30.0
 SEED_LIMIT = 2**31 - 2
 """Seeds s with 0 <= s < SEED_LIMIT give keras_cv's own noise."""
 
-FAMILIES = ("demo", "sd14")
+FAMILIES = tuple(families.BY_NAME)
 PRECISIONS = ("float32", "bfloat16")
-BUNDLED, OFFICIAL, RANDOM = "bundled", "official", "random"
-WEIGHTS_LICENCE = "CreativeML Open RAIL-M"
-WEIGHTS_LICENCE_URL = "https://raw.githubusercontent.com/CompVis/stable-diffusion/main/LICENSE"
-RANDOM_WEIGHTS_MARK = "-random-weights"
-"""Ends the fingerprint that a model with random weights reports with every picture."""
-_PROFILE_MARK = "-"
-"""Precedes the name of a profile other than exact in a reported fingerprint."""
 SAMPLERS = (
     "dpmpp_2m_trailing",
     "dpmpp_2m_leading",
@@ -49,79 +56,19 @@ SAMPLERS = (
     "ddim_trailing",
     "ddim_leading",
     "ddim_tutorial",
+    "lcm",
+    "tcd",
+    "euler_trailing",
 )
 
+_OF_THE_FILES = ("weights", "accept_licence", "vae", "decoder")
+"""What decides which parts of a checkpoint are read."""
+_FILES = ("loras", "vae")
+"""The checksum of the weights stands for them in a fingerprint."""
+_LEFT_OUT_BY_DEFAULT = ("max_guidance_scale", "decoder", "prediction_type", *_FILES)
+"""Fields that JSON and fingerprints have only where their value is not the default."""
 
-_MAX_NUMBER_DIGITS = 10
-
-
-class SpecError(ValueError):
-    """A model spec that cannot be built; `key` names the field at fault."""
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(f"{key}: {message}")
-        self.key = key
-        self.reason = message
-
-
-@dataclass(frozen=True)
-class FamilyDefaults:
-    """A family's allowed values and defaults."""
-
-    image_sizes: tuple[int, ...]
-    image_size: int
-    precisions: tuple[str, ...]
-    guidance_scale: float
-    negative_prompt: str
-    weights: str
-    peak_memory_bytes: Mapping[str, Mapping[int, int]]
-    """A server's peak, by precision and picture size: from `python -m bench.export_cost` with AVX2,
-    rounded up to 50 MB, plus the difference that `make bench` found at 384 px where oneDNN packs
-    weights: 0.9 GB in float32, 0.4 in bfloat16."""
-
-
-FAMILY_DEFAULTS = {
-    "demo": FamilyDefaults(
-        image_sizes=(64,),
-        image_size=64,
-        precisions=("float32",),
-        guidance_scale=3.0,
-        negative_prompt="",
-        weights=BUNDLED,
-        peak_memory_bytes={"float32": {64: 900_000_000}},
-    ),
-    "sd14": FamilyDefaults(
-        # The U-Net halves the latent, an eighth of the picture, three times, and KerasCV requires
-        # multiples of 128; beyond 768 px these weights repeat the subject in a picture.
-        image_sizes=tuple(range(256, 769, 128)),
-        image_size=384,
-        precisions=PRECISIONS,
-        guidance_scale=7.5,
-        # The published TF Serving tutorial's.
-        negative_prompt=(
-            "ugly, tiling, poorly drawn hands, poorly drawn feet, poorly drawn face, out of frame, "
-            "mutation, mutated, extra limbs, extra legs, extra arms, disfigured, deformed, "
-            "cross-eye, body out of frame, blurry, bad art, bad anatomy, blurred, text, watermark, "
-            "grainy"
-        ),
-        weights=OFFICIAL,
-        peak_memory_bytes={
-            "float32": {
-                256: 6_800_000_000,
-                384: 7_050_000_000,
-                512: 7_300_000_000,
-                768: 8_200_000_000,
-            },
-            "bfloat16": {
-                256: 4_050_000_000,
-                384: 4_500_000_000,
-                512: 4_600_000_000,
-                768: 5_550_000_000,
-            },
-        },
-    ),
-}
-_DEMO = FAMILY_DEFAULTS["demo"]
+_DEMO = families.family("demo")
 
 
 @dataclass(frozen=True)
@@ -130,10 +77,14 @@ class ModelSpec:
 
     The defaults are the demo model's; `for_family` fills in another family's. weights says where
     the weights come from: "bundled" with the project (demo), or for sd14 "official" (downloaded
-    once), the absolute path of a folder with the official files, or "random" (also "random:SEED").
-    accept_licence is the name of the weights' licence; giving it accepts the licence. trace makes
-    the server print every step's latent. profile says which shortcuts the sampler may take
-    (`model_export.profiles`).
+    once), the absolute path of a folder with the official files, of a checkpoint or of a diffusers
+    folder, or "random" (also "random:SEED"). loras ("path:strength, path") are merged into them;
+    vae is the path of another VAE. accept_licence is the name of the weights' licence, or "own"; it
+    accepts the licence. trace makes the server print every step's latent. profile says which
+    shortcuts the sampler may take (`model_export.profiles`). max_guidance_scale below 30 says that
+    the model is distilled (`model_export.few_steps`). decoder is full, or tiny for
+    TAESD's, also with the absolute path of its weights as tiny:PATH. prediction_type is what
+    the U-Net predicts (`model_export.prediction_types`).
     """
 
     family: str = "demo"
@@ -148,106 +99,150 @@ class ModelSpec:
     accept_licence: str = ""
     trace: bool = False
     profile: str = EXACT
+    max_guidance_scale: float = MAX_GUIDANCE_SCALE
+    decoder: str = decoders.FULL
+    loras: str = ""
+    vae: str = ""
+    prediction_type: str = EPSILON
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = _typed(field.name, getattr(self, field.name), type(field.default))
+            value = typed(field.name, getattr(self, field.name), type(field.default))
             object.__setattr__(self, field.name, value)
         if self.weights == RANDOM:
             object.__setattr__(self, "weights", f"{RANDOM}:0")
-        _one_of("family", self.family, FAMILIES)
-        family = FAMILY_DEFAULTS[self.family]
-        _one_of("sampler", self.sampler, SAMPLERS)
+        require_one_of("family", self.family, FAMILIES)
+        family = families.family(self.family)
+        require_one_of("sampler", self.sampler, SAMPLERS)
         if self.image_size not in family.image_sizes:
             raise SpecError("image_size", _wrong_size(self.family, self.image_size))
-        _one_of("precision", self.precision, PRECISIONS)
+        require_one_of("precision", self.precision, PRECISIONS)
         if self.precision not in family.precisions:
             raise SpecError("precision", f"the {self.family} model supports float32 only")
-        _one_of("profile", self.profile, tuple(PROFILES))
+        require_one_of("profile", self.profile, tuple(PROFILES))
+        require_one_of("prediction_type", self.prediction_type, PREDICTION_TYPES)
         if not 1 <= self.max_steps <= 50:
             raise SpecError("max_steps", f"must be from 1 to 50, not {self.max_steps}")
         if not 1 <= self.steps <= self.max_steps:
             raise SpecError("steps", f"must be from 1 to {self.max_steps}, not {self.steps}")
-        if not 1.0 <= self.guidance_scale <= MAX_GUIDANCE_SCALE:
+        require_in_range("max_guidance_scale", self.max_guidance_scale, MAX_GUIDANCE_SCALE)
+        require_in_range("guidance_scale", self.guidance_scale, self.max_guidance_scale)
+        if self.profile == INSTANT and not family.has_tiny_decoder:
             raise SpecError(
-                "guidance_scale",
-                f"must be from 1 to {MAX_GUIDANCE_SCALE:g}, not {self.guidance_scale:g}",
+                "profile", f"the {self.family} model has no {INSTANT}: use {EXACT} or {FAST}"
+            )
+        if self.steps < self.min_steps:
+            raise SpecError(
+                "precision", f"{few_steps.ERROR_OF_ONE_STEP}: use float32, or more steps"
+            )
+        if self.is_distilled and PROFILES[self.profile] is not None:
+            raise SpecError(
+                "profile",
+                f"{self.profile} leaves out work of many steps, and this model draws in few: "
+                f"use {EXACT}",
             )
         if len(self.negative_prompt.encode()) > MAX_PROMPT_BYTES:
             raise SpecError("negative_prompt", f"is longer than {MAX_PROMPT_BYTES} bytes")
-        self._check_weights()
-
-    def _check_weights(self) -> None:
-        if self.family == "demo":
-            if self.weights != BUNDLED:
-                raise SpecError(
-                    "weights", f"must be {BUNDLED} for the demo model, not {_short(self.weights)}"
-                )
-            return
-        if self.random_seed is not None:
-            return
-        if "\0" in self.weights:
-            raise SpecError("weights", f"is no path: {_short(self.weights)}")
-        if self.weights != OFFICIAL and not PurePath(self.weights).is_absolute():
+        decoders.check(self.decoder)
+        if decoders.is_tiny(self.decoder) and not family.has_tiny_decoder:
+            raise SpecError("decoder", f"the {self.family} model has its own: use {decoders.FULL}")
+        if decoders.is_tiny(self.decoder) and self.vae:
             raise SpecError(
-                "weights",
-                f"must be {OFFICIAL}, {RANDOM}, {RANDOM}:SEED or the absolute path of a folder, "
-                f"not {_short(self.weights)}",
+                "vae",
+                f"has no effect with the tiny decoder: leave it empty, or set decoder to "
+                f"{decoders.FULL}",
             )
-        if self.accept_licence != WEIGHTS_LICENCE:
-            raise SpecError(
-                "accept_licence",
-                f"the weights have the licence {WEIGHTS_LICENCE}: read it ({WEIGHTS_LICENCE_URL}), "
-                "and accept it by giving its name here",
-            )
+        family.check_weights(self)
 
     @classmethod
     def for_family(cls, family: str, **values: Any) -> ModelSpec:
-        """The family's defaults, overridden by these values."""
-        _one_of("family", family, FAMILIES)
-        own = FAMILY_DEFAULTS[family]
-        defaults = {
+        """The defaults of the family, the profile and the sampler, overridden by these values."""
+        require_one_of("family", family, FAMILIES)
+        own = families.family(family)
+        defaults: dict[str, Any] = {
+            "family": family,
             "image_size": own.image_size,
             "guidance_scale": own.guidance_scale,
             "negative_prompt": own.negative_prompt,
             "weights": own.weights,
         }
-        return cls(family=family, **(defaults | values))
+        few = few_steps.INSTANT_SAMPLER
+        is_instant = values.get("profile") == INSTANT
+        if is_instant:
+            defaults |= {"profile": INSTANT, "sampler": few, "decoder": decoders.TINY}
+        files = {key: values[key] for key in _OF_THE_FILES if key in values}
+        of_files = cls(**{**defaults, **files, "sampler": few})
+        is_full_lcm = own.has_guidance_embedding(of_files)
+        defaults["prediction_type"] = own.prediction_type(of_files)
+        if is_instant and not is_full_lcm:  # which was distilled already
+            values = {**values, "loras": with_lcm_lora(values.get("loras", ""))}
+        if is_full_lcm:
+            defaults["sampler"], ranges = few, few_steps.GUIDANCE_EMBEDDED
+        else:
+            sampler = values.get("sampler", defaults.get("sampler", cls.sampler))
+            ranges = few_steps.BY_SAMPLER.get(sampler)
+        defaults = {"steps": cls.steps, **defaults, **(ranges.as_spec() if ranges else {})}
+        for key, most in (("steps", "max_steps"), ("guidance_scale", "max_guidance_scale")):
+            defaults[key] = _at_most(values.get(most), defaults[key])
+        return cls(**(defaults | values))
+
+    @property
+    def is_distilled(self) -> bool:
+        """Whether the model has its own range of guidance, into which requests are clamped."""
+        return self.max_guidance_scale < MAX_GUIDANCE_SCALE
+
+    @property
+    def min_steps(self) -> int:
+        """The fewest steps of a picture, into which requests are clamped."""
+        return self.min_steps_in(self.precision)
+
+    def min_steps_in(self, precision: str) -> int:
+        """The same for the model in this precision."""
+        is_rough = precision != "float32" and self.prediction_type == EPSILON
+        return 2 if is_rough and self.is_distilled else 1
 
     @property
     def random_seed(self) -> int | None:
         """The seed of random weights; None for trained weights."""
-        kind, _, seed = self.weights.partition(":")
-        if kind != RANDOM or self.family == "demo":
-            return None
-        is_number = seed.isascii() and seed.isdigit() and len(seed) <= _MAX_NUMBER_DIGITS
-        if not is_number or int(seed) >= 2**32:
-            shown = _short(seed)
-            raise SpecError("weights", f"the seed must be from 0 to {2**32 - 1}, not {shown}")
-        return int(seed)
+        return random_seed(self.weights)
 
     def peak_memory(self) -> int:
         """Peak memory of a server's process in bytes, with the model and one request.
 
         Sizes that were not measured take the next larger one's.
         """
-        measured = FAMILY_DEFAULTS[self.family].peak_memory_bytes[self.precision]
+        measured = families.family(self.family).peak_memory_bytes[self.precision]
         return measured[min(size for size in measured if size >= self.image_size)]
 
     @property
     def weights_folder(self) -> Path | None:
         """The folder the weights come from, if they come from one."""
-        return Path(self.weights) if PurePath(self.weights).is_absolute() else None
+        return path_of(self.weights)
+
+    @property
+    def checkpoint_path(self) -> Path | None:
+        """The file or diffusers folder, if the weights are somebody's own."""
+        return checkpoint_path(self.weights)
 
     def published(self) -> ModelSpec:
         """The spec without this machine's paths, for publishing.
 
-        A weights folder holds the official files, so its weights count as official.
+        Another weights folder holds the official files, so its weights count as official.
         """
-        return replace(self, weights=OFFICIAL) if self.weights_folder else self
+        weights = self.weights
+        if self.checkpoint_path:
+            weights = OWN
+        elif self.weights_folder:
+            weights = OFFICIAL
+        decoder = self.decoder.partition(":")[0]
+        return replace(self, weights=weights, decoder=decoder, loras="", vae="")
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in _LEFT_OUT_BY_DEFAULT or value != getattr(ModelSpec, name)
+        }
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> ModelSpec:
@@ -260,10 +255,17 @@ class ModelSpec:
         The checksum stands for the weights, wherever they came from.
         """
         spec = self.to_json()
-        del spec["weights"], spec["accept_licence"], spec["profile"]
+        for key in ("weights", "accept_licence", "profile", *_FILES):
+            spec.pop(key, None)
+        if decoders.is_tiny(self.decoder):
+            spec["decoder"] = decoders.TINY  # the checksum stands for its weights too
         shortcuts = PROFILES[self.profile]
         if shortcuts is not None:
             spec["shortcuts"] = asdict(shortcuts)
+        elif self.profile != EXACT:
+            spec["profile"] = self.profile  # which the model reports with every picture
+        if self.min_steps > 1:
+            spec["min_steps"] = self.min_steps
         document = {
             "exporter": EXPORTER_VERSION,
             "spec": spec,
@@ -273,54 +275,13 @@ class ModelSpec:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def reported_fingerprint(spec: ModelSpec, fingerprint: str) -> str:
-    """The fingerprint that a model reports with every picture.
-
-    It includes what the user should know: the profile, and whether the weights are random.
-    """
-    profile = "" if spec.profile == EXACT else _PROFILE_MARK + spec.profile
-    return fingerprint + profile + ("" if spec.random_seed is None else RANDOM_WEIGHTS_MARK)
-
-
-def reported_profile(fingerprint: str) -> str:
-    """The profile named in a fingerprint that came with a picture."""
-    name = fingerprint.removesuffix(RANDOM_WEIGHTS_MARK).partition(_PROFILE_MARK)[2]
-    return name if name in PROFILES else EXACT
-
-
-def _typed(key: str, value: Any, kind: type) -> Any:
-    """The value as kind: 4 and 4.0 describe the same model and must give one fingerprint."""
-    if kind in (int, float):
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or (kind is int and value % 1 != 0):
-            words = "a whole number" if kind is int else "a number"
-            raise SpecError(key, f"must be {words}, not {_short(value)}")
-        if abs(value) >= 10**_MAX_NUMBER_DIGITS:
-            raise SpecError(key, "is out of range")
-        return kind(value)
-    if not isinstance(value, kind):
-        words = "true or false" if kind is bool else "text"
-        raise SpecError(key, f"must be {words}, not {_short(value)}")
-    if kind is str and value.encode(errors="ignore").decode() != value:
-        raise SpecError(key, f"is not UTF-8 text: {_short(value)}")
-    return value
-
-
-def _short(value: object) -> str:
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits
-        text = "that"
-    return text if len(text) <= 40 else f"{text[:40]}…"
+def _at_most(most: object, default: float) -> float:
+    """A default within what was asked for, which is checked later."""
+    return min(default, most) if isinstance(most, int | float) else default
 
 
 def _wrong_size(family: str, size: int) -> str:
-    sizes = FAMILY_DEFAULTS[family].image_sizes
+    sizes = families.family(family).image_sizes
     if len(sizes) == 1:
         return f"the {family} model draws at {sizes[0]} px, not {size}"
     return f"must be one of {', '.join(map(str, sizes))}, not {size}"
-
-
-def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise SpecError(key, f"must be one of {', '.join(allowed)}, not {_short(value)}")

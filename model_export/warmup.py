@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_export.families import family
 from model_export.spec import MODEL_NAME, ModelSpec
 from tfserving.prediction_log_pb2 import PredictionLog
 
 WARMUP_PATH = "assets.extra/tf_serving_warmup_requests"
-_QUICK_FAMILIES = ("demo",)
-"""They draw a whole picture in seconds."""
 _PROMPT = b"a small red circle on a white background"
 
 
@@ -51,7 +50,7 @@ def write_warmup_requests(version_folder: Path, spec: ModelSpec, blank: BlankStr
         },
         "finish": {"state": tf.constant([blank.after])},
     }
-    if spec.family in _QUICK_FAMILIES:
+    if family(spec.family).draws_quickly:
         requests["serving_default"] = picture
     path = version_folder / WARMUP_PATH
     path.parent.mkdir(parents=True, exist_ok=True)

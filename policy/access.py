@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Sequence
 
+from policy.gateways import GUARDED_GATEWAY
 from policy.resource import Resource, mapping, mappings, texts
 
 _WIDEST_PREFIX_BITS = {4: 8, 6: 32}
@@ -53,8 +54,10 @@ def only_load_balancers_are_exposed(resources: Sequence[Resource]) -> list[str]:
                 found.append(f"{one}: is public; its class must be {_INTERNAL_INGRESS}")
         if one.is_kubernetes and one.kind == "Gateway":
             named = str(spec.get("gatewayClassName"))
-            if not _INTERNAL_GATEWAY.search(named):
-                found.append(f"{one}: is public; its class must be an internal one")
+            if named != GUARDED_GATEWAY and not _INTERNAL_GATEWAY.search(named):
+                found.append(
+                    f"{one}: is public; its class must be an internal one, or {GUARDED_GATEWAY}"
+                )
     return found
 
 

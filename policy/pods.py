@@ -140,6 +140,34 @@ def no_token_by_default(resources: Sequence[Resource]) -> list[str]:
     return found
 
 
+def secrets_are_files(resources: Sequence[Resource]) -> list[str]:
+    """Every Secret is mounted as a folder, so that a change reaches the pods that run."""
+    found: list[str] = []
+    for one in containers(resources):
+        values = [mapping(item, "valueFrom", "secretKeyRef") for item in _items(one, "env")]
+        whole = [mapping(item, "secretRef") for item in _items(one, "envFrom")]
+        if any(values) or any(whole):
+            found.append(f"{one} has a Secret in its environment")
+        secrets = {
+            str(volume.get("name"))
+            for volume in mappings(one.pod.spec.get("volumes"))
+            if "secret" in volume
+            or any(
+                "secret" in part for part in mappings(mapping(volume, "projected").get("sources"))
+            )
+        }
+        for mount in _items(one, "volumeMounts"):
+            if str(mount.get("name")) in secrets and (
+                mount.get("subPath") or mount.get("subPathExpr")
+            ):
+                found.append(f"{one} mounts a part of the Secret in volume {mount.get('name')}")
+    return found
+
+
+def _items(container: Container, key: str) -> list[Mapping[str, Any]]:
+    return mappings(container.spec.get(key))
+
+
 def names_of_the_api(resources: Sequence[Resource]) -> list[str]:
     """Pods are written in Kubernetes' own camelCase, in which custom resources are sent as is."""
     found: list[str] = []

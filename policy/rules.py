@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from policy.access import buckets_are_private, no_open_ranges, only_load_balancers_are_exposed
+from policy.gateways import public_gateways_are_guarded
 from policy.pods import (
     names_of_the_api,
     no_floating_images,
@@ -16,6 +17,7 @@ from policy.pods import (
     pods_are_locked_down,
     pods_keep_off_the_node,
     requests_and_limits,
+    secrets_are_files,
 )
 from policy.resource import Resource, Rule, mapping
 
@@ -57,6 +59,7 @@ def protected(resources: Sequence[Resource]) -> list[str]:
 EVERYWHERE: tuple[Rule, ...] = (
     no_open_ranges,
     only_load_balancers_are_exposed,
+    public_gateways_are_guarded,
     no_floating_images,
     requests_and_limits,
     no_replicas_beside_an_autoscaler,
@@ -64,6 +67,7 @@ EVERYWHERE: tuple[Rule, ...] = (
     pods_are_locked_down,
     pods_keep_off_the_node,
     no_token_by_default,
+    secrets_are_files,
     names_of_the_api,
 )
 """Rules for every stack; `protected` is for production stacks."""

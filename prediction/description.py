@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prediction.errors import ClientError, InputRefusedError, one_line
@@ -33,6 +33,8 @@ class ModelDescription:
     limits: Limits
     signatures: tuple[str, ...] = ()
     """Empty for an export that does not name them."""
+    is_distilled: bool = False
+    """Made for few steps: what is beyond its limits gets the most there is."""
 
     @property
     def draws_in_chunks(self) -> bool:
@@ -52,6 +54,10 @@ class Served:
     description: ModelDescription | None = None
     warnings: tuple[str, ...] = ()
     fingerprints: frozenset[str] = frozenset()
+
+    @property
+    def is_distilled(self) -> bool:
+        return self.description is not None and self.description.is_distilled
 
 
 Answers = Sequence[tuple[str, str | ClientError]]
@@ -108,6 +114,8 @@ def read(text: str, assumed: Limits) -> ModelDescription:
         if document["format"] != FORMAT:
             raise DescriptionError(f"its format is {one_line(repr(document['format']))}")
         _check_defaults(Limits().updated(document["limits"]))
+        # The fewest steps are named only where they are more than one.
+        assumed = replace(assumed, min_steps=1)
         return ModelDescription(
             family=one_line(_text(document["family"])),
             fingerprint=one_line(_text(document["fingerprint"])),
@@ -117,6 +125,7 @@ def read(text: str, assumed: Limits) -> ModelDescription:
             licence=one_line(_text(document["licence"])),
             limits=assumed.updated(document["limits"]),
             signatures=tuple(one_line(_text(name)) for name in document.get("signatures", ())),
+            is_distilled=document.get("distilled") is True,
         )
     except DescriptionError:
         raise

@@ -39,6 +39,7 @@ class PictureRequest:
 class Limits:
     """What a model and its stack declare; else the model spec's own defaults are assumed."""
 
+    min_steps: int = 1
     max_steps: int = ModelSpec.max_steps
     max_prompt_bytes: int = MAX_PROMPT_BYTES
     max_prompt_tokens: int = MAX_PROMPT_TOKENS
@@ -75,11 +76,12 @@ class Limits:
 
     def check(self, request: PictureRequest) -> None:
         """Reject values that the model would clamp, truncate or draw badly."""
-        self._check_text("prompt", request.prompt)
-        self._check_text("negative_prompt", request.negative_prompt)
-        if not 1 <= request.num_steps <= self.max_steps:
+        self.check_text("prompt", request.prompt)
+        self.check_text("negative_prompt", request.negative_prompt)
+        if not self.min_steps <= request.num_steps <= self.max_steps:
             raise InputRefusedError(
-                f"steps must be from 1 to {self.max_steps}, not {request.num_steps}", field="steps"
+                f"steps must be from {self.min_steps} to {self.max_steps}, not {request.num_steps}",
+                field="steps",
             )
         # Written so that NaN, which compares false with everything, is refused too.
         if not MIN_GUIDANCE_SCALE <= request.guidance_scale <= self.max_guidance_scale:
@@ -90,7 +92,8 @@ class Limits:
             )
         check_seed(request.seed)
 
-    def _check_text(self, field: str, text: str) -> None:
+    def check_text(self, field: str, text: str) -> None:
+        """Reject a text that the model would truncate or misread. field: as the error names it."""
         name = f"the {field.replace('_', ' ')}"
         try:
             size_bytes = len(text.encode())

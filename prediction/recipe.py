@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from model_export.spec import reported_profile
+from model_export.reported import reported_profile
 from prediction.limits import PictureRequest
 
 KEYWORD = "diffusion-serving"

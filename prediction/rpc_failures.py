@@ -18,6 +18,8 @@ _NOT_CONNECTED = re.compile(r"failed to connect to all addresses", re.IGNORECASE
 _NO_GRPC = re.compile(r"failed parsing http/2|http1\.x server", re.IGNORECASE)
 _NO_SUCH_HOST = re.compile(r"(dns|name) resolution failed|domain name not found", re.IGNORECASE)
 _TOO_LONG = re.compile(r"CLIENT: Received message larger than max \(\d+ vs\. (\d+)\)")
+_REQUEST_TOO_LONG = re.compile(r"message larger than max|would take more than", re.IGNORECASE)
+"""No later moment helps, other than with a server that is full."""
 _RESET = re.compile(r"received rst_stream", re.IGNORECASE)
 """The code depends on the reason that came with it."""
 _LOST = re.compile(
@@ -54,6 +56,8 @@ class RpcFailures(Failures):
                 limit = _TOO_LONG.search(message)
                 if limit is not None:
                     return self.too_long(int(limit[1]))
+                if _REQUEST_TOO_LONG.search(message):
+                    return self.refused(message, code.name)
                 return self.full(message, code.name)
             case grpc.StatusCode.NOT_FOUND:
                 return NotServedError(message, code.name, name_is_known=False)

@@ -13,7 +13,7 @@ import pulumi
 from console import run_command
 from console.invocation import started_as
 from engine.errors import ConfigurationError
-from render import manifests, placeholders, table
+from render import dashboards, manifests, placeholders, table
 from render.recorder import PROJECT, ROOT, Run, run_program, stack_config
 
 _TABLE_FILE = "resources.json"
@@ -30,7 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
         "--stack", required=True, help="a stack with a Pulumi.STACK.yaml, such as dev"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="also write the table and the manifests there"
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="also write them there, and the manifests and dashboards",
     )
     options = parser.parse_args(arguments)
     stack: str = options.stack.rpartition("/")[2]  # without its organization
@@ -57,18 +60,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def write(run: Run, folder: Path) -> int:
-    """Write the table and the manifests, and return the number of files."""
+    """Write the table, the manifests and the dashboards, and return the number of files."""
     folder.mkdir(parents=True, exist_ok=True)
     content = [row.to_json() for row in table.rows(run)]
     (folder / _TABLE_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     objects = [manifests.manifest(one) for one in run.resources if manifests.is_object(one)]
-    return 1 + len(manifests.write(objects, folder))
+    return 1 + len(manifests.write(objects, folder)) + dashboards.write(run, folder)
 
 
 def _notes(stack: str) -> list[str]:
     missing = placeholders.missing_settings(stack_config(stack), PROJECT)
     return [
-        f"{key.removeprefix(f'{PROJECT}:')} is not set; using the placeholder {value}"
+        f"{key.removeprefix(f'{PROJECT}:')}: using the placeholder {value}"
         for key, value in missing.items()
     ]
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from pulumi.runtime import mocks
 
+from infra.settings import access, keys
 from model_export.spec import WEIGHTS_LICENCE
 
 PROJECT_ID = "your-project-id"
 PROJECT_NUMBER = 123456789012
 SOURCE_RANGES = "203.0.113.0/24"
 """A range reserved for documentation (RFC 5737)."""
+DIGEST = f"sha256:{64 * '0'}"
 ADDRESS = "203.0.113.1"
+KUBERNETES = "1.34.1-gke.1000000"
 AUTO_NAME_SUFFIX = "-0000000"
 """Pulumi appends seven random hexadecimal digits."""
 UID = "00000000-0000-0000-0000-000000000000"
@@ -30,11 +34,13 @@ def missing_settings(config: Mapping[str, str], project: str) -> dict[str, str]:
     licence = f"{project}:acceptLicence"
     if config.get(f"{project}:modelFamily") == "sd14" and not config.get(licence):
         found[licence] = WEIGHTS_LICENCE
-    ranges = f"{project}:allowedSourceRanges"
-    is_open = config.get(f"{project}:internal") != "true"
-    is_open &= config.get(f"{project}:exposeModelServer") != "false"
-    if not config.get(ranges) and is_open:
+    ranges = f"{project}:{access.RANGES}"
+    own = {key.removeprefix(f"{project}:"): value for key, value in config.items()}
+    if not config.get(ranges) and access.is_open(own) and own.get("internal") != "true":
         found[ranges] = SOURCE_RANGES
+    given = json.loads(config.get(f"{project}:{keys.API_KEYS}") or "{}")
+    if not given or any(isinstance(key, dict) for key in given.values()):  # encrypted
+        found[f"{project}:{keys.API_KEYS}"] = keys.PLACEHOLDER
     return found
 
 
@@ -49,10 +55,15 @@ def outputs(resource: mocks.MockResourceArgs) -> dict[str, Any]:
         return {"metadata": metadata, **({"status": status} if is_service else {})}
     if kind == "gcp:container/cluster:Cluster":
         endpoint = {"endpoint": "gke-0000000.gke.goog", "allowExternalTraffic": True}
-        return {"name": name, "controlPlaneEndpointsConfig": {"dnsEndpointConfig": endpoint}}
+        return {
+            "name": name,
+            "controlPlaneEndpointsConfig": {"dnsEndpointConfig": endpoint},
+            "masterVersion": KUBERNETES,
+            "privateClusterConfig": {"masterIpv4CidrBlock": ""},
+        }
     if kind == "gcp:storage/bucket:Bucket":
         return {"name": name, "projectNumber": PROJECT_NUMBER}
-    if kind == "gcp:compute/address:Address":
+    if kind in ("gcp:compute/address:Address", "gcp:compute/globalAddress:GlobalAddress"):
         return {"name": name, "address": ADDRESS}
     if kind == "gcp:serviceaccount/account:Account":
         email = f"{name}@{PROJECT_ID}.iam.gserviceaccount.com"
@@ -65,6 +76,10 @@ def outputs(resource: mocks.MockResourceArgs) -> dict[str, Any]:
     if kind.endswith(":ModelExport"):
         uri = f"{inputs['destination']}/{inputs['fingerprint']}"
         return {"uri": uri, "sizeBytes": MODEL_BYTES}
+    if kind.endswith(":BaseImage"):
+        return {"pinned": f"{inputs['image']}@{DIGEST}"}
+    if kind.endswith(":WebImage"):
+        return {"reference": f"{inputs['repository']}/web@{DIGEST}"}
     if kind.startswith("gcp:") and "name" not in inputs:
         return {"name": name}
     return {}

@@ -28,7 +28,7 @@ from render import placeholders
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = "diffusion-serving"
-FRESH_PACKAGES = ("infra", "serving", "model_export")
+FRESH_PACKAGES = ("infra", "serving", "model_export", "dashboards")
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Registered:
     delete_before_replace: bool
     replace_on_changes: tuple[str, ...]
     deleted_with: str
+    retain_on_delete: bool
     custom_timeouts: dict[str, str]
     error_hooks: tuple[str, ...]
 
@@ -198,6 +199,7 @@ def _registered(request: Any, response: resource_pb2.RegisterResourceResponse) -
         delete_before_replace=bool(request.deleteBeforeReplace),
         replace_on_changes=tuple(request.replaceOnChanges),
         deleted_with=request.deletedWith,
+        retain_on_delete=bool(request.retainOnDelete),
         custom_timeouts={
             key: getattr(timeouts, key)
             for key in ("create", "update", "delete")
@@ -233,12 +235,23 @@ def _run(
             monitor=_Monitor(mocked, run),
         )
         settings.set_root_resource(None)  # pyright: ignore[reportArgumentType]
+        # Which set_mocks leaves as the last run in this process left it, with its failed ones.
+        settings.SETTINGS.outputs = set()  # pyright: ignore[reportAttributeAccessIssue]
         loop.run_until_complete(pulumi.runtime.run_in_stack(program))
     finally:
+        _end_tasks(loop)
         executor.shutdown(wait=True)
         for one in (*thread_loops, loop):
             one.close()
         asyncio.set_event_loop(None)
+
+
+def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """End what a failed program left waiting, rather than leave it to the garbage collector."""
+    while left := asyncio.all_tasks(loop):
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
 
 
 def _program() -> None:

@@ -9,6 +9,10 @@ ENDPOINT_REMOVAL_SECONDS = 15
 _STOP_MARGIN_SECONDS = 60
 _DELETE_MARGIN_SECONDS = 600
 
+_RESPONSE_MARGIN_SECONDS = 60
+_LONGEST_DRAINING_SECONDS = 3600
+"""That Google's load balancers allow."""
+
 PROBE_PERIOD_SECONDS = 10
 _SLOWEST_READ_BYTES_PER_SECOND = 5_000_000
 """TensorFlow from gs:// without a cache: an order of magnitude slower than a local disk
@@ -21,13 +25,23 @@ effect within two minutes, but can take seven or more."""
 NODE_START_SECONDS = 900
 """A new node, once the autoscaler has decided on it, and the image on it: a few minutes usually."""
 _LONGEST_ROLLOUT_SECONDS = 24 * 3600
-_LARGEST_MODEL_BYTES = 8_000_000_000
+LARGEST_MODEL_BYTES = 8_000_000_000
 """For deadlines that are needed before the model is exported; sd14 in float32 has 4.3 GB."""
 
 
 def grace_period_seconds(request_timeout: int) -> int:
     """The time for a stopping pod to finish all accepted requests."""
     return request_timeout + ENDPOINT_REMOVAL_SECONDS + _STOP_MARGIN_SECONDS
+
+
+def response_timeout_seconds(request_timeout: int) -> int:
+    """How long a load balancer waits for the end of an answer: longer than any job takes."""
+    return request_timeout + _RESPONSE_MARGIN_SECONDS
+
+
+def draining_timeout_seconds(request_timeout: int) -> int:
+    """How long a load balancer leaves a stopping pod its open requests: as long as it has."""
+    return min(grace_period_seconds(request_timeout), _LONGEST_DRAINING_SECONDS)
 
 
 def delete_timeout_seconds(request_timeout: int) -> int:
@@ -57,9 +71,20 @@ def start_deadline_seconds(model_bytes: float, request_timeout: int) -> int:
     return before + startup_seconds(model_bytes, request_timeout)
 
 
+def progress_seconds(model_bytes: float, request_timeout: int) -> int:
+    """The time for a Knative revision's first pod to serve; longer than any that is only slow."""
+    before = NODE_START_SECONDS + MODEL_WAIT_SECONDS
+    return before + startup_seconds(model_bytes, request_timeout)
+
+
+def longest_progress_seconds(request_timeout: int) -> int:
+    """For deadlines that are needed before the model is exported."""
+    return progress_seconds(LARGEST_MODEL_BYTES, request_timeout)
+
+
 def replace_seconds(request_timeout: int) -> int:
     """The longest time until a drained pod has ended and another one serves in its place."""
-    return start_deadline_seconds(_LARGEST_MODEL_BYTES, request_timeout)
+    return start_deadline_seconds(LARGEST_MODEL_BYTES, request_timeout)
 
 
 def rollout_seconds(most_pods: int, request_timeout: int) -> int:

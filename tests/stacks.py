@@ -10,9 +10,14 @@ from render.recorder import ROOT, Registered, Run, run_program, stack_config
 
 # The committed ones: git ignores those of the people who work here.
 STACKS = sorted(re.findall(r"^!Pulumi\.(.+)\.yaml$", (ROOT / ".gitignore").read_text(), re.M))
-GKE_STACKS = [s for s in STACKS if stack_config(s)["diffusion-serving:target"] == "gke"]
+CLUSTER_STACKS = [s for s in STACKS if stack_config(s)["diffusion-serving:target"] == "gke"]
+KNATIVE_STACKS = [
+    s for s in CLUSTER_STACKS if stack_config(s)["diffusion-serving:mode"] == "knative"
+]
+GKE_STACKS = [s for s in CLUSTER_STACKS if s not in KNATIVE_STACKS]
 # Of an empty list pytest skips the tests.
 assert {"local", "dev", "prod"} <= set(STACKS) and {"dev", "prod"} <= set(GKE_STACKS)
+assert KNATIVE_STACKS
 
 
 @functools.cache
@@ -55,9 +60,19 @@ def pod_spec(run: Run) -> dict[str, Any]:
     return run.one("Deployment").inputs["spec"]["template"]["spec"]
 
 
-def container(run: Run) -> dict[str, Any]:
-    (only,) = pod_spec(run)["containers"]
-    return only
+def container(run: Run, name: str = "model-server") -> dict[str, Any]:
+    (found,) = (one for one in pod_spec(run)["containers"] if one["name"] == name)
+    return found
+
+
+def service(run: Run, name: str = "model-server") -> Registered:
+    """The Kubernetes Service of that name."""
+    (found,) = (
+        one
+        for one in run.of("kubernetes:core/v1:Service")
+        if one.inputs["metadata"]["name"] == name
+    )
+    return found
 
 
 def server_flags(run: Run) -> dict[str, str]:

@@ -33,6 +33,8 @@ def reads_or_writes_text(call: ast.Call) -> bool:
             return not call.args
         case "write_text":
             return True
+        case "open" if ast.unparse(function) == "tarfile.open":  # an archive is never text
+            return False
         case "open" if isinstance(function, ast.Attribute):
             opens_a_path = not call.args or isinstance(call.args[0], ast.Constant)
             return opens_a_path and not any("b" in mode for mode in modes)

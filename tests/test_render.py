@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 import yaml
 
 from render import __main__ as render_main
 from render import manifests, recorder, table
 from render.__main__ import main, write
-from render.placeholders import PROJECT_ID, SOURCE_RANGES
+from render.placeholders import PROJECT_ID
 from render.recorder import Run, record, run_program
+from tests.dashboards.google import assert_google_takes
+from tests.serving import gateway_kinds, pod_monitoring_kind
 from tests.stacks import GKE_STACKS, kubernetes_objects, run_of
 
+CUSTOM_KINDS = {"PodMonitoring": pod_monitoring_kind.SPEC, **gateway_kinds.SPECS}
+WAYS: dict[str, dict[str, str]] = {
+    **{stack: {} for stack in GKE_STACKS},
+    "dev over fuse": {"modelAccess": "fuse"},
+    "prod with a domain": {"domain": "draw.example.com"},
+}
+GATEWAYS = tuple(gateway_kinds.SPECS)
 SUPPORTED_MINORS = ("1.33", "1.34", "1.35", "1.36")
 
 
@@ -24,24 +36,31 @@ def documents(folder: Path) -> list[dict[str, Any]]:
     return [yaml.safe_load(path.read_text()) for path in sorted(folder.rglob("*.yaml"))]
 
 
-@pytest.fixture(params=[*GKE_STACKS, "dev over fuse"])
+@pytest.fixture(params=WAYS)
 def rendered(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    stack, _, fuse = request.param.partition(" over ")
-    write(run_of(stack, modelAccess="fuse") if fuse else run_of(stack), tmp_path)
+    stack = request.param.partition(" ")[0]
+    write(run_of(stack, **WAYS[request.param]), tmp_path)
     return tmp_path
 
 
-def test_every_object_has_a_file_and_the_namespace_its_own_folder(rendered: Path) -> None:
+def test_every_object_has_a_file_and_the_namespace_its_own_folder(
+    rendered: Path, request: pytest.FixtureRequest
+) -> None:
     (namespace,) = (rendered / "namespace").iterdir()
     assert namespace.name == "namespace-diffusion-serving.yaml"
     names = {p.name for p in (rendered / "kubernetes").iterdir()}
     (config,) = {name for name in names if name.startswith("configmap-")}
-    assert names - {config} == {
+    of_domain = {name for name in names if name.partition("-")[0] in map(str.lower, GATEWAYS)}
+    assert len(of_domain) == (6 if "domain" in request.node.callspec.id else 0)
+    assert names - {config} - of_domain == {
         "deployment-model-server.yaml",
         "horizontalpodautoscaler-model-server.yaml",
         "networkpolicy-model-server.yaml",
         "poddisruptionbudget-model-server.yaml",
+        "podmonitoring-model-server.yaml",
+        "secret-web-keys.yaml",
         "service-model-server.yaml",
+        "service-web.yaml",
         "serviceaccount-model-server.yaml",
     }
 
@@ -56,7 +75,35 @@ def test_a_file_is_named_by_its_objects_kind_and_name(rendered: Path) -> None:
 def test_every_manifest_passes_strict_validation(rendered: Path, minor: str) -> None:
     kubernetes_validate = pytest.importorskip("kubernetes_validate")
     for document in documents(rendered):
-        kubernetes_validate.validate(document, minor, strict=True)
+        if document["kind"] not in CUSTOM_KINDS:
+            kubernetes_validate.validate(document, minor, strict=True)
+
+
+def test_every_object_of_a_custom_kind_is_valid_too(rendered: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    custom = [one for one in documents(rendered) if one["kind"] in CUSTOM_KINDS]
+    assert "PodMonitoring" in {one["kind"] for one in custom}
+    for one in custom:
+        jsonschema.validate(one["spec"], closed(CUSTOM_KINDS[one["kind"]]))
+
+
+def closed(schema: Any) -> Any:
+    """A schema that refuses what it does not name, as an API server does in strict mode."""
+    if not isinstance(schema, dict):
+        return [closed(one) for one in schema] if isinstance(schema, list) else schema
+    inner = {key: closed(value) for key, value in schema.items()}
+    is_object = schema.get("type") == "object" and "properties" in schema
+    return inner | ({"additionalProperties": False} if is_object else {})
+
+
+@pytest.mark.parametrize("kind", gateway_kinds.SPECS)
+def test_an_object_with_a_field_that_its_kind_does_not_have_is_found(kind: str) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    run = run_of("prod", domain="draw.example.com")
+    spec = run.of(kind)[0].inputs["spec"]
+    jsonschema.validate(spec, closed(CUSTOM_KINDS[kind]))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(spec | {"nonsense": 1}, closed(CUSTOM_KINDS[kind]))
 
 
 def test_manifests_refer_to_each_other(rendered: Path) -> None:
@@ -74,6 +121,12 @@ def test_the_table_as_json_has_every_resource(rendered: Path) -> None:
     cluster = next(row for row in content if row["type"].endswith(":Cluster") and row["cloudName"])
     assert cluster["cloudName"] == "diffusion-0000000"
     assert any(need.startswith("gcp:compute/network:Network") for need in cluster["needs"])
+
+
+def test_the_dashboard_is_written_as_google_gets_it(rendered: Path) -> None:
+    (file,) = (rendered / "dashboards").iterdir()
+    assert file.name == "diffusion.json"
+    assert_google_takes(json.loads(file.read_text()))
 
 
 def several() -> None:
@@ -98,6 +151,22 @@ def several() -> None:
 @pytest.fixture(scope="module")
 def several_objects() -> Run:
     return record(several, "local", {}, {})
+
+
+def test_a_failed_program_leaves_nothing_that_a_later_one_waits_for() -> None:
+    def refuse(_: int) -> None:
+        raise pulumi.RunError("too old")
+
+    def failing() -> None:
+        known = pulumi.Output.from_input(1)
+        pulumi.Output.all(known, asyncio.get_running_loop().create_future()).apply(str)
+        known.apply(refuse)
+
+    with pytest.raises(pulumi.RunError, match="too old"):
+        record(failing, "local", {}, {})
+    tasks = [one for one in gc.get_objects() if isinstance(one, asyncio.Task)]
+    assert [one for one in tasks if not one.done()] == []
+    assert len(record(several, "local", {}, {}).resources) == 6
 
 
 def test_no_two_objects_share_a_file(several_objects: Run, tmp_path: Path) -> None:
@@ -159,9 +228,9 @@ def test_the_command_prints_the_table_and_names_placeholders(
     assert main(["--stack", "dev", "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
     assert "kubernetes:apps/v1:Deployment" in printed
-    assert f"gcp:project is not set; using the placeholder {PROJECT_ID}" in printed
-    assert f"allowedSourceRanges is not set; using the placeholder {SOURCE_RANGES}" in printed
-    assert "wrote 9 files to " in printed
+    assert f"gcp:project: using the placeholder {PROJECT_ID}" in printed
+    assert "apiKeys: using the placeholder {" in printed
+    assert "wrote 13 files to " in printed
 
 
 def test_an_unknown_stack_is_reported_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:

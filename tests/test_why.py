@@ -19,6 +19,7 @@ from tests.stacks import (
     pod_spec,
     run_of,
     server_flags,
+    service,
 )
 from tfserving.config_files_pb2 import BatchingParameters
 
@@ -83,16 +84,16 @@ def test_one_setting_drives_all_protection_flags(stack: str, protected: bool) ->
 
 
 def test_destroy_leaves_no_load_balancer_behind(run: Run) -> None:
-    service = run.one("kubernetes:core/v1:Service")
-    for later in ("gcp:container/nodePool:NodePool", "gcp:container/cluster:Cluster"):
-        assert goes_before(run, service, later)
-    assert goes_before(run, service, "gcp:compute/network:Network")
+    for one in run.of("kubernetes:core/v1:Service"):
+        for later in ("gcp:container/nodePool:NodePool", "gcp:container/cluster:Cluster"):
+            assert goes_before(run, one, later)
+        assert goes_before(run, one, "gcp:compute/network:Network")
     for one in kubernetes_objects(run):
         assert goes_before(run, one, "pulumi:providers:kubernetes")
 
 
-def test_a_hook_drains_and_stops_the_server_which_ignores_sigterm(run: Run) -> None:
-    assert container(run)["lifecycle"]["preStop"]["exec"]["command"][0] == "/bin/bash"
+def test_a_script_drains_and_stops_the_server_which_ignores_sigterm(run: Run) -> None:
+    assert container(run)["command"][:2] == ["/bin/bash", "/etc/model-server/start.sh"]
     timeout = run.outputs["limits"]["requestTimeoutSeconds"]
     assert pod_spec(run)["terminationGracePeriodSeconds"] > timeout
 
@@ -107,9 +108,17 @@ def test_threads_are_set_explicitly_since_the_server_ignores_cpu_limits(run: Run
     )
 
 
-def test_only_given_ranges_reach_the_server_which_nested_json_can_crash(run: Run) -> None:
+def test_only_its_web_service_reaches_the_server_which_nested_json_can_crash(run: Run) -> None:
     assert rules.no_open_ranges(resources_of(run)) == []
-    ranges = run.one("kubernetes:core/v1:Service").inputs["spec"]["loadBalancerSourceRanges"]
+    ports = {int(port["port"]) for rule in _ingress(run) for port in rule["ports"]}
+    assert ports == {8080, 8081}
+
+
+@pytest.mark.parametrize("stack", GKE_STACKS)
+def test_only_given_ranges_reach_an_exposed_server(stack: str) -> None:
+    run = run_of(stack, exposeModelServer="true")
+    assert rules.no_open_ranges(resources_of(run)) == []
+    ranges = service(run).inputs["spec"]["loadBalancerSourceRanges"]
     peers = [peer for rule in _ingress(run) for peer in rule["from"]]
     assert [peer["ipBlock"]["cidr"] for peer in peers if "ipBlock" in peer] == ranges
 

@@ -74,7 +74,11 @@ def fault(
 
 def fault_of(problem: Problem) -> Fault:
     """Why there is no picture, as an HTTP status."""
-    if problem.reason in RETRYABLE:
+    if problem.reason is Reason.TOO_MANY:
+        status = 429
+    elif problem.reason is Reason.TOO_LATE:
+        status = 504
+    elif problem.reason in RETRYABLE:
         status = 503
     elif problem.reason is Reason.FAILED:
         status = 502

@@ -33,6 +33,12 @@ class Gauges(Collector):
             busy.add_metric([server.endpoint], server.busy_seconds)
             ready.add_metric([server.endpoint], int(server in models.ready))
         yield from (busy, ready)
+        start = GaugeMetricFamily(
+            "web_model_start_seconds", "From the start of this service until a model was ready"
+        )
+        if (seconds := models.start_seconds) is not None:
+            start.add_metric([], seconds)
+        yield start
         model = GaugeMetricFamily("web_model_info", "The served model", labels=_MODEL_LABELS)
         if (described := models.served.description) is not None:
             model.add_metric([str(getattr(described, name)) for name in _MODEL_LABELS], 1)

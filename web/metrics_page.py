@@ -16,9 +16,13 @@ from web.safety.heads import HeadGuard
 PATH = "/metrics"
 
 
-def create_metrics_app(metrics: Metrics) -> Starlette:
-    def show(_: Request) -> Response:
+def create_metrics_app(metrics: Metrics, *, any_host: bool = False) -> Starlette:
+    """any_host: whether it answers to other names than this machine's own."""
+
+    # Not in a thread: the gauges read what belongs to the event loop, and its clock.
+    async def show(_: Request) -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    guard = Middleware(HeadGuard, answers=FaultAnswers((), metrics), allowed_origins=())
+    answers = FaultAnswers((), metrics)
+    guard = Middleware(HeadGuard, answers=answers, allowed_origins=(), any_host=any_host)
     return Starlette(routes=[Route(PATH, show)], middleware=[guard])

@@ -19,18 +19,25 @@ from starlette.types import ASGIApp
 from console.kept import is_kept
 from web import log, options
 from web.application import create_app
+from web.errors import StartError
 from web.gauges import Gauges
 from web.metrics_page import create_metrics_app
-from web.options import Options
+from web.roles import Role
 from web.safety.connection import TimedProtocol
 from web.safety.heads import MAX_HEAD_BYTES
+from web.safety.keys import KeysError
 from web.service import Service
 
 EXIT_FAILED = 1
 MAX_CONNECTIONS = 16_384
-KEEP_ALIVE_SECONDS = 75
+KEEP_ALIVE_SECONDS = 620
+"""Longer than Google's load balancers keep an idle connection, which is 600 s: they would send a
+request into one that has just been closed, and answer 502."""
 COLLECT_SECONDS = 2.0
 """After the last picture of a stop: callers that poll come once more for it."""
+UNASKED_SECONDS = 2.0
+"""After so long without a job, a worker that stops is no longer asked for any."""
+LOOK_SECONDS = 0.1
 FIRST_CHECKS_SECONDS = 5.0
 CLOSE_SECONDS = 5
 """For answers on their way when the listeners close."""
@@ -38,28 +45,26 @@ CLOSE_SECONDS = 5
 logger = logging.getLogger(__name__)
 
 
-class StartError(Exception):
-    """The process cannot start; the message says why in one line."""
-
-
 def main(arguments: Sequence[str]) -> int:
     """Runs the service until it is stopped; returns the process's exit code."""
     parsed = options.parse(arguments)
     try:
-        sockets = _listen(parsed.host, parsed.port), _listen(parsed.host, parsed.metrics_port)
-    except StartError as error:
+        service = Service(parsed)
+        web_socket = listen(parsed.host, parsed.port)
+        metrics_socket = listen(parsed.metrics_host, parsed.metrics_port)
+    except (StartError, KeysError) as error:
         print(f"web: {error}", file=sys.stderr)
         return EXIT_FAILED
     log.start()
     _allow_connections()
-    return asyncio.run(_run(parsed, *sockets))
+    return asyncio.run(_run(service, web_socket, metrics_socket))
 
 
-async def _run(parsed: Options, web_socket: socket.socket, metrics_socket: socket.socket) -> int:
-    stopped = _first_signal()
-    service = Service(parsed)
+async def _run(service: Service, web_socket: socket.socket, metrics_socket: socket.socket) -> int:
+    stopped, parsed = _first_signal(), service.options
     service.metrics.register(Gauges(service))
-    listeners = _Listener(create_app(service)), _Listener(create_metrics_app(service.metrics))
+    metrics_app = create_metrics_app(service.metrics, any_host=service.keys_file is not None)
+    listeners = Listener(create_app(service)), Listener(metrics_app)
     await service.start()
     # So that nobody is told of a model server that is only not found yet.
     await service.models.first_checks(FIRST_CHECKS_SECONDS)
@@ -70,10 +75,12 @@ async def _run(parsed: Options, web_socket: socket.socket, metrics_socket: socke
         )
     )
     logger.info(
-        "start: %s, metrics %s/metrics; model servers %s",
+        "start: %s, metrics %s/metrics; %s",
         _address(web_socket),
         _address(metrics_socket),
-        ", ".join(parsed.model_servers),
+        f"workers {parsed.worker_url}"
+        if parsed.worker_url
+        else f"model servers {', '.join(parsed.model_servers)}",
     )
     if parsed.stop_unless_kept:
         threading.Thread(target=_watch_stdin, daemon=True).start()
@@ -112,11 +119,14 @@ def _watch_stdin() -> None:
 
 async def _drain(service: Service, limit_seconds: float) -> None:
     """Take no more jobs, and let those end that are drawn. The listeners still answer: 503, and
-    what becomes of the last jobs."""
+    what becomes of the last jobs. A worker takes jobs as long as they come: whoever queues before
+    it has accepted them."""
     was_drawing = service.queue.drawing > 0
-    service.queue.drain()
     try:
         async with asyncio.timeout(limit_seconds):
+            if service.options.role is Role.WORKER:
+                await _wait_until_unasked(service)
+            service.queue.drain()
             await service.queue.wait_until_idle()
     except TimeoutError:
         logger.warning("a job is still being drawn after %g s: it is given up", limit_seconds)
@@ -125,7 +135,16 @@ async def _drain(service: Service, limit_seconds: float) -> None:
         await asyncio.sleep(COLLECT_SECONDS)
 
 
-class _Listener(uvicorn.Server):
+async def _wait_until_unasked(service: Service) -> None:
+    loop = asyncio.get_running_loop()
+    last_asked = loop.time()
+    while loop.time() - last_asked < UNASKED_SECONDS:
+        if service.queue.drawing or service.queue.queued:
+            last_asked = loop.time()
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+class Listener(uvicorn.Server):
     """One of two in a process, whose signals belong to neither."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -150,7 +169,7 @@ class _Listener(uvicorn.Server):
         yield
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """Raises StartError."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

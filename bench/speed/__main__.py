@@ -5,6 +5,8 @@
     python -m bench.speed --quick     a few steps of small pictures, one server; only prints
     python -m bench.speed --replay docs/benchmarks/NAME.json     the tables of an earlier run
     python -m bench.speed --resume    continue an interrupted run
+    python -m bench.speed --only exact-float32 instant-float32 --section "few steps"
+                                      some contenders; writes a section of its own
 
 Every contender draws with random weights in its own process. Contenders that fit into memory
 together take turns, picture by picture, so that a busy machine slows all of them alike. Use a quiet
@@ -13,93 +15,64 @@ machine. The models are made once and kept in --folder (about 10 GB for each siz
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bench.export_cost import ROOT
 from bench.speed import models, report
-from bench.speed.contenders import CONTENDERS, EXPORTS, Contender, each_once, groups
+from bench.speed.contenders import (
+    CONTENDERS,
+    EXPORTS,
+    OPENVINO_INSTANT,
+    Contender,
+    each_once,
+    groups,
+)
 from bench.speed.drawer import Drawer
 from bench.speed.machine import Machine, this_machine
-from bench.speed.results import Result, Results, Round, read
+from bench.speed.options import UNFINISHED, parsed
+from bench.speed.plan import FULL, QUICK, Plan
+from bench.speed.results import NOT_SELECTED, Result, Results, Round, read
 from bench.speed.verdicts import verdicts
 from bench.two_servers import measure, two_servers
 from console import run_command
-from model_export.profiles import EXACT
 
 DOCUMENT, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
-_DEFAULT_FOLDER = ROOT / ".bench"
-SOME_STEPS = 5
-"""The time of a picture of this many, minus that of a one-step picture, gives that of a step."""
 REPLICA_ROUNDS, REPLICA_REQUESTS = 6, 1
 """Requests to each server, for pictures of one step."""
-UNFINISHED = "unfinished.json"
-"""In the folder: what an interrupted run measured. `--replay` can read it."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much is measured.
-
-    shorten: the number of steps of a whole picture is divided by it. prompts: 0 for no scores.
-    pictures: how many of those that `drawn` lists each contender draws in a round.
-    whole_rounds: in this many rounds, from the first, every contender draws a whole picture. In the
-    others only `fast` does, whose steps differ; for the rest, whose steps are alike, the time of a
-    whole picture is computed from one step's.
-    """
-
-    image_size: int
-    rounds: int
-    whole_rounds: int
-    shorten: int
-    prompts: int
-    pictures: int = 3
-
-    @property
-    def is_quick(self) -> bool:
-        return self.shorten > 1
-
-    def steps(self, contender: Contender) -> int:
-        return contender.steps // self.shorten
-
-    def drawn(self, contender: Contender, number: int) -> list[int]:
-        """The number of steps of each picture in round `number`, counted from 1."""
-        is_whole = number <= self.whole_rounds or contender.profile != EXACT
-        every = [1, self.steps(contender) if is_whole else SOME_STEPS, 1]
-        return every[: self.pictures]
-
-
-FULL = Plan(image_size=384, rounds=3, whole_rounds=0, shorten=1, prompts=48)
-QUICK = Plan(image_size=256, rounds=1, whole_rounds=0, shorten=4, prompts=0, pictures=2)
+_SAYS_NOTHING = {"CI": "true", "NNCF_CI": "1"}
+"""OpenVINO and NNCF report each conversion to their makers, except where tests are run."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    options = parsed(arguments, __doc__)
     if options.replay:
         print(report.tables(read(options.replay)))
         return 0
     plan = QUICK if options.quick else FULL
+    scored = 0 if options.only else plan.prompts
     plan = replace(
         plan,
         image_size=options.image_size or plan.image_size,
         rounds=options.rounds or plan.rounds,
         whole_rounds=options.whole_rounds,
-        prompts=plan.prompts if options.prompts is None else options.prompts,
+        prompts=scored if options.prompts is None else options.prompts,
     )
     before = _unfinished(plan, options.folder / UNFINISHED) if options.resume else None
     results = run(plan, options.folder, options.only, before)
+    results = replace(results, section=options.section or "")
     print(report.tables(results))
     for verdict in verdicts(results):
         print(f"{verdict.verdict:20} {verdict.what}: {verdict.found} (target: {verdict.target})")
-    if not options.quick and not options.only:
+    if options.section or not (options.quick or options.only):
         publish(results, DOCUMENT, README)
     if options.tried:
         subprocess.run(_python("bench.speed.tried"), cwd=ROOT, check=True)
@@ -109,12 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(plan: Plan, folder: Path, only: Sequence[str], before: Results | None = None) -> Results:
     """Makes the missing models, then measures: contenders in turns, replicas, quality.
 
-    before is an interrupted run, whose groups of contenders are not measured again.
+    only: the keys of some contenders, for these alone; none for everything. before is an
+    interrupted run, whose groups of contenders are not measured again.
     """
     machine = before.machine if before else replace(this_machine(), products=_products())
     obstacles = {
-        one.key: _obstacle(one, machine, only) or (before and before.of(one.key).obstacle)
-        for one in CONTENDERS
+        one.key: _obstacle(one, machine, only) or _failed(one, before) for one in CONTENDERS
     }
     measurable = [one for one in CONTENDERS if obstacles[one.key] is None]
     folder.mkdir(parents=True, exist_ok=True)
@@ -158,7 +131,7 @@ def run(plan: Plan, folder: Path, only: Sequence[str], before: Results | None = 
             each = (time.monotonic() - began) / (due - left)
             _say(f"{left} left to measure, about {left * each / 60:.0f} minutes")
     results = found()
-    if not plan.is_quick:
+    if not plan.is_quick and not only:
         replicas = _replicas(plan, folder, machine, measurable)
         results = replace(results, replicas=replicas)
         results.write(folder / UNFINISHED)
@@ -183,13 +156,14 @@ def _unfinished(plan: Plan, path: Path) -> Results:
 
 
 def publish(results: Results, document: Path, readme: Path) -> None:
-    """Writes the results and their plot to the document's folder, in place of this machine's last.
+    """Writes the results and their plot to the document's folder, in place of this machine's last
+    of the same section.
 
     The document and the README quote what is in that folder.
     """
     folder = document.with_suffix("")
     folder.mkdir(exist_ok=True)
-    path = folder / f"{report.name(results.machine)}.json"
+    path = folder / f"{report.file_name(results)}.json"
     results.write(path)
     runs = published(document)
     report.update_document(document, report.sections(runs, folder.name))
@@ -202,26 +176,42 @@ def publish(results: Results, document: Path, readme: Path) -> None:
 
 def published(document: Path) -> dict[str, Results]:
     """What the document quotes: each machine's last run, by file name."""
-    return {path.stem: read(path) for path in sorted(document.with_suffix("").glob("*.json"))}
+    files = {path.stem: path for path in document.with_suffix("").glob("*.json")}
+    return {stem: read(files[stem]) for stem in sorted(files)}
 
 
 def _obstacle(contender: Contender, machine: Machine, only: Sequence[str]) -> str | None:
     if only and contender.key not in only:
-        return "not selected"
+        return NOT_SELECTED
     return contender.obstacle(machine)
 
 
+def _failed(contender: Contender, before: Results | None) -> str | None:
+    """Why an interrupted run could not measure it, if it tried."""
+    obstacle = before.of(contender.key).obstacle if before else None
+    return None if obstacle == NOT_SELECTED else obstacle
+
+
 def _make_models(plan: Plan, folder: Path, measurable: Sequence[Contender]) -> None:
-    served = {one.key for one in measurable if one.engine == "served"}
-    openvino = any(one.engine == "openvino_loop" for one in measurable)
-    convert = openvino and not models.has_openvino(folder, plan.image_size)
+    def missing(some: Sequence[Contender]) -> list[Contender]:
+        return models.missing(folder, plan.image_size, some)
+
+    def make(module: str, *arguments: str) -> None:
+        command = [*_python(module), str(folder), str(plan.image_size), *arguments]
+        subprocess.run(command, cwd=ROOT, env={**os.environ, **_SAYS_NOTHING}, check=True)
+
+    int8 = missing([one for one in measurable if one.has_int8_weights])
+    sources = [one for one in measurable if not one.has_int8_weights]
+    if int8:
+        sources.append(OPENVINO_INSTANT[0])
     for precision in ("float32", "bfloat16"):
-        missing = models.missing(folder, plan.image_size, precision)
-        with_openvino = convert and precision == "float32"
-        if with_openvino or served & {one.key for one in missing}:
+        made = [one.key for one in missing(sources) if models.made_in(one) == precision]
+        if made:
             _say(f"making the {plan.image_size} px models in {precision} (once; takes minutes)")
-            command = [*_python("bench.speed.models"), str(folder), str(plan.image_size), precision]
-            subprocess.run([*command, *["openvino"] * with_openvino], cwd=ROOT, check=True)
+            make("bench.speed.models", *dict.fromkeys(made))
+    if int8:
+        _say("compressing OpenVINO's weights to int8 (once; takes a minute)")
+        make("bench.speed.int8")
 
 
 def _products() -> dict[str, float]:
@@ -319,50 +309,6 @@ def _python(module: str) -> list[str]:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.speed",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--quick", action="store_true", help="a few steps at 256 px, one round")
-    parser.add_argument("--rounds", type=int, help=f"default {FULL.rounds}, quick {QUICK.rounds}")
-    parser.add_argument(
-        "--whole-rounds",
-        type=int,
-        default=0,
-        metavar="N",
-        help="every contender draws a whole picture in the first N rounds [0: only fast]",
-    )
-    parser.add_argument("--image-size", type=int, help=f"default {FULL.image_size}")
-    parser.add_argument(
-        "--prompts",
-        type=int,
-        help=f"to score the demo model with; 0 for no scores; default {FULL.prompts}, quick 0",
-    )
-    parser.add_argument(
-        "--only",
-        nargs="+",
-        default=[],
-        metavar="KEY",
-        choices=[one.key for one in CONTENDERS],
-        help=f"only these of {', '.join(one.key for one in CONTENDERS)}; writes no files",
-    )
-    parser.add_argument(
-        "--tried",
-        action="store_true",
-        help="also measure the variants that were tried: docs/tried, half an hour more",
-    )
-    parser.add_argument(
-        "--folder", type=Path, default=_DEFAULT_FOLDER, help="where models are kept"
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help=f"continue the run in FOLDER/{UNFINISHED}"
-    )
-    parser.add_argument("--replay", type=Path, metavar="JSON", help="print an earlier run's tables")
-    return parser
 
 
 if __name__ == "__main__":

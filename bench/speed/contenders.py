@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.speed.machine import Machine
 from model_export.profiles import EXACT, FAST
@@ -17,7 +17,11 @@ FLOAT32, BFLOAT16 = "float32", "bfloat16"
 
 @dataclass(frozen=True)
 class Contender:
-    """engine is the module in `bench.speed.engines` that draws; profile is for our own export."""
+    """engine is the module in `bench.speed.engines` that draws; profile is for our own export.
+
+    sampler: one for few steps, with the tiny decoder; empty for the default and the full one.
+    has_int8_weights: stored so; precision is what the layers compute in that cannot use them so.
+    """
 
     key: str
     label: str
@@ -26,6 +30,8 @@ class Contender:
     steps: int = DEFAULT_STEPS
     profile: str = EXACT
     packages: tuple[str, ...] = ()
+    sampler: str = ""
+    has_int8_weights: bool = False
 
     def obstacle(self, machine: Machine) -> str | None:
         """Why this one cannot be measured here, or None."""
@@ -41,13 +47,24 @@ TUTORIAL = Contender("tutorial", "the tutorial's graph", "served", FLOAT32, TUTO
 KERAS_CV = Contender(
     "keras_cv", "keras_cv's text_to_image", "keras_cv_loop", FLOAT32, TUTORIAL_STEPS
 )
-EXPORTS = tuple(
+INSTANT_STEPS = 4
+_PROFILES = tuple(
     Contender(
         f"{profile}-{precision}", f"this export, {profile}", "served", precision, profile=profile
     )
     for precision in (FLOAT32, BFLOAT16)
     for profile in (EXACT, FAST)
 )
+_FEW_STEPS = tuple(
+    Contender(f"{key}-{precision}", f"this export, {label}", "served", precision, **values)
+    for precision in (FLOAT32, BFLOAT16)
+    for key, label, values in (
+        ("instant", "instant", {"steps": INSTANT_STEPS, "sampler": "lcm"}),
+        ("one-step", "tiny decoder", {"steps": 1, "sampler": "euler_trailing"}),
+    )
+    if (key, precision) != ("one-step", BFLOAT16)  # which loses too much in one step
+)
+EXPORTS = (*_PROFILES, *_FEW_STEPS)
 DIFFUSERS = tuple(
     Contender(
         f"diffusers-{precision}",
@@ -68,11 +85,47 @@ OPENVINO = tuple(
     )
     for precision in (FLOAT32, BFLOAT16)
 )
-CONTENDERS = (TUTORIAL, KERAS_CV, *EXPORTS, *DIFFUSERS, *OPENVINO)
+OPENVINO_INSTANT = tuple(
+    Contender(
+        f"openvino-instant-{precision}",
+        "OpenVINO, like instant",
+        "openvino_loop",
+        precision,
+        INSTANT_STEPS,
+        packages=("openvino",),
+        sampler="lcm",
+    )
+    for precision in (FLOAT32, BFLOAT16)
+)
+"""The settings of FastSD CPU: LCM, four steps without guidance, the tiny decoder."""
+OPENVINO_INT8 = tuple(
+    replace(
+        one,
+        key=f"openvino-int8-{one.precision}",
+        label=f"{one.label}, int8 weights",
+        packages=("openvino", "nncf"),
+        has_int8_weights=True,
+    )
+    for one in OPENVINO_INSTANT
+)
+"""The same with 8-bit weights, as in FastSD CPU's models whose names end in `openvino-int8`."""
+CONTENDERS = (
+    TUTORIAL,
+    KERAS_CV,
+    *EXPORTS,
+    *DIFFUSERS,
+    *OPENVINO,
+    *OPENVINO_INSTANT,
+    *OPENVINO_INT8,
+)
 _GROUPS = (
     ("openvino-float32", "exact-float32", "diffusers-float32"),
     ("tutorial", "exact-float32", "fast-float32", "exact-bfloat16"),
     ("openvino-bfloat16", "exact-bfloat16", "diffusers-bfloat16", "fast-bfloat16"),
+    ("openvino-instant-float32", "instant-float32", "exact-float32"),
+    ("openvino-int8-float32", "instant-float32", "one-step-float32"),
+    ("openvino-instant-bfloat16", "instant-bfloat16", "exact-bfloat16"),
+    ("openvino-int8-bfloat16", "instant-bfloat16"),
     ("keras_cv",),
 )
 """Any two contenders that `verdicts` compares share a group."""

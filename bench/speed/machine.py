@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-_PACKAGES = ("tensorflow", "keras", "keras-cv", "openvino", "torch", "diffusers")
+_PACKAGES = ("tensorflow", "keras", "keras-cv", "openvino", "nncf", "torch", "diffusers")
 _INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 _MULTIPLY_BFLOAT16 = {"avx512_bf16", "amx_bf16"}
 

@@ -37,6 +37,11 @@ def name(machine: Machine) -> str:
     return "-".join(re.findall("[a-z0-9]+", title(machine).lower()))
 
 
+def file_name(results: Results) -> str:
+    """The name of a run's files: the machine's, and its section's."""
+    return "-".join([name(results.machine), *results.section.split()])
+
+
 def sections(runs: Mapping[str, Results], folder: str) -> str:
     """Markdown: a heading, the plot and the tables of each run. runs: by file name.
 
@@ -45,7 +50,7 @@ def sections(runs: Mapping[str, Results], folder: str) -> str:
     if not runs:
         return _NOT_MEASURED
     return "\n\n".join(
-        f"### {title(one.machine)}\n\n"
+        f"### {': '.join(filter(None, [title(one.machine), one.section]))}\n\n"
         f"![Seconds for a picture, by each contender]({folder}/{name}.png)\n\n{tables(one)}"
         for name, one in runs.items()
     )
@@ -64,7 +69,7 @@ def tables(results: Results) -> str:
         "",
         f"| {' | '.join(_COLUMNS)} |",
         "|---" * len(_COLUMNS) + "|",
-        *(_row(one) for one in results.contenders),
+        *(_row(one) for one in results.selected),
         "",
         "| ratio | target | measured | verdict |",
         "|---|---|---|---|",
@@ -85,18 +90,27 @@ def _summary(results: Results) -> str:
     return "\n".join(
         [
             f"Pictures of {results.image_size} px on {results.machine.cores} cores "
-            f"({results.machine.processor}, {', '.join(results.machine.instructions)}):",
+            f"({results.machine.processor}, {', '.join(results.machine.instructions)})"
+            f"{', ' * bool(results.section)}{results.section}:",
             "",
             "| | precision | step | picture | pictures per hour |",
             "|---|---|---|---|---|",
             *(
-                f"| {one.label}, {one.steps} steps | {one.precision} "
+                f"| {one.label}, {_steps(one)} | {one.precision} "
                 f"| {one.figure(lambda r: r.step_seconds).median:.1f} s "
-                f"| {one.picture().median:.0f} s | {3600 / one.picture().median:.0f} |"
+                f"| {_short(one.picture().median)} s | {3600 / one.picture().median:.0f} |"
                 for one in rows
             ),
         ]
     )
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.{0 if seconds >= 10 else 1}f}"
+
+
+def _steps(result: Result) -> str:
+    return f"{result.steps} step{'s' * (result.steps != 1)}"
 
 
 def _products(products: Mapping[str, float]) -> list[str]:
@@ -174,14 +188,14 @@ def plot(results: Results, path: Path) -> None:
     canvas = Canvas(figsize=(8, 0.5 * len(drawn) + 1.2), layout="constrained")
     axes = canvas.add_subplot()
     bars = axes.barh(
-        [f"{one.label}\n{one.precision}, {one.steps} steps" for one in drawn],
+        [f"{one.label}\n{one.precision}, {_steps(one)}" for one in drawn],
         [figure.median for figure in pictures],
         xerr=[
             [figure.median - figure.lowest for figure in pictures],
             [figure.highest - figure.median for figure in pictures],
         ],
     )
-    axes.bar_label(bars, [f"{figure.median:.0f} s" for figure in pictures], padding=6)
+    axes.bar_label(bars, [f"{_short(figure.median)} s" for figure in pictures], padding=6)
     axes.set_xlabel(f"seconds for a picture of {results.image_size} px, {title(results.machine)}")
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.12)

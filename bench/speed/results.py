@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from bench.speed.machine import Machine
 
 FORMAT = 4
+NOT_SELECTED = "not selected"
+"""The obstacle of those that a run was told to leave out."""
 
 
 class Figure(NamedTuple):
@@ -92,7 +94,8 @@ class Result:
 class Results:
     """A whole run. replicas: pictures per second of one server and of two, for each round.
 
-    quality is the comparison of profiles by `model_export.demo.compare`.
+    quality is the comparison of profiles by `model_export.demo.compare`. section: the name of the
+    document's section for this run alone; empty for that of all the machine's contenders.
     """
 
     is_quick: bool
@@ -101,6 +104,20 @@ class Results:
     contenders: tuple[Result, ...]
     replicas: dict[str, list[float]] | None = None
     quality: dict[str, Any] | None = None
+    section: str = ""
+
+    @property
+    def selected(self) -> tuple[Result, ...]:
+        """Without those that the run was told to leave out."""
+        return tuple(one for one in self.contenders if one.obstacle != NOT_SELECTED)
+
+    @property
+    def is_part(self) -> bool:
+        return self.selected != self.contenders
+
+    def has(self, *keys: str) -> bool:
+        """Whether these are among the contenders of its time, and were not left out."""
+        return {*keys} <= {one.key for one in self.selected}
 
     def of(self, key: str) -> Result:
         return next(one for one in self.contenders if one.key == key)
@@ -114,6 +131,7 @@ class Results:
             "contenders": [asdict(one) for one in self.contenders],
             "replicas": self.replicas,
             "quality": self.quality,
+            "section": self.section,
         }
         path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
@@ -130,6 +148,7 @@ def read(path: Path) -> Results:
         contenders=tuple(_result(one) for one in document["contenders"]),
         replicas=document["replicas"],
         quality=document["quality"],
+        section=document.get("section", ""),
     )
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from client.api import Client
 from client.command_line.connection import Service, chosen_stack, connect, print_warning
 from client.command_line.drawing import Drawing
-from client.command_line.first_answer import LONGEST_SECONDS, wait_for_answer
+from client.command_line.first_answer import LONGEST_SECONDS, domain_problem, wait_for_answer
+from client.command_line.help_texts import EXAMPLE_PROMPT
 from client.command_line.load import load
-from client.command_line.options import EXAMPLE_PROMPT, build_parser
+from client.command_line.options import build_parser
+from client.command_line.page import page
 from client.command_line.service_status import print_status
 from client.doctor.finding import Finding
 from client.errors import NotExposedError
@@ -21,7 +23,8 @@ from client.exit_codes import EXIT_CODES, EXIT_DONE, EXIT_INTERRUPTED, exit_code
 from client.pictures import picture as picture_files
 from client.pictures.picture import Picture
 from client.stacks.discovery import for_stack, make_command
-from model_export.spec import RANDOM_WEIGHTS_MARK
+from client.transports.web_key import VARIABLE, api_key
+from model_export.reported import RANDOM_WEIGHTS_MARK
 from prediction.errors import (
     ClientError,
     InputRefusedError,
@@ -100,9 +103,17 @@ def first_picture(arguments: argparse.Namespace) -> int:
     try:
         service = _answering(connect(arguments), arguments)
     except NotExposedError as error:
-        print(f"service  {error}")
+        print(f"service  {for_stack(str(error), arguments.stack)}")
         return EXIT_DONE
     client = service.client
+    if problem := domain_problem(client, service.stack, arguments.stack):
+        print(f"page     {client.endpoint}")
+        print(f"next     {problem}")
+        return EXIT_DONE
+    if service.stack is not None and service.stack.asks_for_keys and not api_key():
+        print(f"page     {service.stack.page}")
+        print(f"next     draw with a key: in {VARIABLE}, or on the page")
+        return EXIT_DONE
     drawing = Drawing(service, arguments)
     request = drawing.prepare(arguments.prompt, seed=FIRST_SEED)
     folder = picture_files.prepare_folder(arguments.out)
@@ -121,7 +132,7 @@ def _answering(service: Service, arguments: argparse.Namespace) -> Service:
     """The service, once it answers if it is on a cluster."""
     stack = service.stack
     gives_up = arguments.no_wait or arguments.no_retry
-    if gives_up or stack is None or not stack.kubeconfig_command:
+    if gives_up or stack is None or not stack.kubeconfig_command or stack.address:
         return service
     limit_seconds: float = arguments.timeout or LONGEST_SECONDS
     seconds = wait_for_answer(service.client, arguments.stack, limit_seconds)
@@ -214,6 +225,8 @@ def print_warnings(picture: Picture, request: PictureRequest, client: Client) ->
                 f"the {name} has {tokens} tokens, but the model reads only the first "
                 f"{client.limits.max_prompt_tokens}: shorten it"
             )
+    if "<lora:" in request.prompt:
+        print_warning("the prompt's <lora:…> is read as text: LoRAs are a part of the model")
     if picture.num_steps != request.num_steps:
         print_warning(f"the server ran {picture.num_steps} steps, not {request.num_steps}")
     if picture.fingerprint.endswith(RANDOM_WEIGHTS_MARK):
@@ -227,5 +240,6 @@ COMMANDS = {
     "show": show,
     "load": load,
     "status": status,
+    "page": page,
     "doctor": doctor,
 }

@@ -1,6 +1,7 @@
 """Waiting for the first answer of a service on a cluster.
 
-A new load balancer has its address minutes before it forwards connections.
+A new load balancer has its address minutes before it forwards connections. A new domain waits for
+whoever keeps its DNS, so that nobody waits for it here.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import time
 
 from client.api import Client
 from client.command_line.progress import QUIET_SECONDS, shown
-from client.stacks.discovery import make_command
+from client.stacks.discovery import StackOutputs, make_command
+from client.stacks.domain import CERTIFICATE_MINUTES, dns_problem
 from prediction.errors import ClientError, RequestTimeoutError, UnreachableError
 
 USUAL_SECONDS = 120.0
@@ -45,6 +47,19 @@ def wait_for_answer(client: Client, stack: str, limit_seconds: float = LONGEST_S
                 )
             time.sleep(_POLL_SECONDS)
     return time.monotonic() - started
+
+
+def domain_problem(client: Client, outputs: StackOutputs | None, stack: str) -> str:
+    """Why nothing answers at the stack's domain, and what to do; empty if something does, or if it
+    has none."""
+    if outputs is None or not outputs.address or _answers(client):
+        return ""
+    certificate = (
+        f"Google makes the certificate, within {CERTIFICATE_MINUTES} minutes; "
+        f"`{make_command('doctor', stack)}` says how far it is"
+    )
+    record = dns_problem(outputs.endpoint, outputs.address)
+    return f"{record}; then {certificate}" if record else certificate
 
 
 def progress_line(endpoint: str, elapsed_seconds: float, limit_seconds: float) -> str:

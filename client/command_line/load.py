@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from client.api import Client
 from client.command_line import progress
 from client.command_line.connection import Service, connect
+from client.command_line.recording import recording
 from client.errors import PictureFileError
 from client.exit_codes import EXIT_CODES, EXIT_DONE, EXIT_INTERRUPTED
 from client.load.plan import (
@@ -41,13 +42,15 @@ def load(arguments: argparse.Namespace) -> int:
     """Load-test the service, and report latency, throughput and failures."""
     # Imports requests, psutil and csv, which `--help` and other commands do not need.
     from client.load.album import Album
+    from client.load.report import as_document, as_text, write_csv
     from client.load.run import Load
-    from client.load.summary import as_document, as_text, summarize, write_csv
+    from client.load.summary import summarize
 
     service = connect(arguments)
     client = service.client
     plan = plan_of(arguments, client)
     csv_file, plot_file = _output_file(arguments.csv), _output_file(arguments.plot)
+    folder: Path | None = arguments.record
     if plot_file is not None:
         from client.load.plot import require_drawing
 
@@ -58,6 +61,7 @@ def load(arguments: argparse.Namespace) -> int:
         raise problem
     run = Load(client, plan, retry=arguments.retry, keep=album.keep if album else None)
     with (
+        recording(client, wanted=folder is not None) as readings,
         _usage(service, wanted=plot_file is not None or arguments.json) as samples,
         progress.shown(run.line, sys.stderr, time.monotonic() + progress.QUIET_SECONDS),
     ):
@@ -76,6 +80,10 @@ def load(arguments: argparse.Namespace) -> int:
         from client.load.plot import draw
 
         written &= _written("plot", plot_file, lambda: draw(plot_file, outcome, samples))
+    if folder is not None and readings:
+        from client.load.recording import write
+
+        written &= _written_as("recording", lambda: write(readings, folder))
     if album is not None:
         written &= _written_album(album)
     if outcome.interrupted:
@@ -89,12 +97,22 @@ def load(arguments: argparse.Namespace) -> int:
 
 def _written(name: str, path: Path, write: Callable[[], object]) -> bool:
     """Whether an additional file was written. One that cannot be must not cost the others."""
-    try:
+
+    def written() -> str:
         write()
+        return str(path)
+
+    return _written_as(name, written)
+
+
+def _written_as(name: str, write: Callable[[], str]) -> bool:
+    """As `_written`; write: returns what is said of it."""
+    try:
+        said = write()
     except PictureFileError as error:
         _note(f"error: {error}")
         return False
-    _note(f"{name:13}  {path}")
+    _note(f"{name:13}  {said}")
     return True
 
 

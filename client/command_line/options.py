@@ -1,122 +1,31 @@
-"""The command line's options and help texts."""
+"""The commands and their options."""
 
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from pathlib import Path
 
-from client.exit_codes import EXIT_CODES_HELP, EXIT_USAGE
+from client.command_line.help_texts import (
+    AGAIN_HELP,
+    DOCTOR_HELP,
+    ENDPOINT_HELP,
+    ENVIRONMENT_HELP,
+    EXAMPLE_PROMPT,
+    GENERATE_HELP,
+    LOAD_HELP,
+    PAGE_HELP,
+    STATUS_HELP,
+)
+from client.command_line.parser import OneLineParser, typed_text
+from client.exit_codes import EXIT_CODES_HELP
 from client.stacks.engine import LOCAL_STACK
 from console.invocation import started_as
 from model_export.spec import MODEL_NAME
-from prediction.endpoints import GRPC_EXAMPLE, REST_EXAMPLE, WEB_EXAMPLE, Protocol
-from prediction.errors import printable
+from prediction.endpoints import Protocol
 
 Run = Callable[[argparse.Namespace], int]
 AddOptions = Callable[[argparse.ArgumentParser], None]
-
-EXAMPLE_PROMPT = "a small red circle on white"
-
-GENERATE_HELP = f"""\
-examples:
-  %(prog)s "{EXAMPLE_PROMPT}"
-  %(prog)s "two blue stars" --seed 7 --count 4 --out pictures
-  %(prog)s "a green square" --negative-prompt red --steps 30 --guidance-scale 5
-  %(prog)s "a circle" --endpoint http://127.0.0.1:8080
-
-Prints one line per picture: its path, its seed, the seconds it took. The file records the values
-it was drawn with, so that the command `again` can reproduce it.
-
-If the server is full, loading, not reachable or lost in mid-picture, the same request is sent again
-until --timeout, and a line says so. A model server's request whose connection was lost is repeated
-at most twice; a web service's picture goes on meanwhile. Ctrl-C cancels it there.
-
-"""
-
-AGAIN_HELP = """\
-example:
-  %(prog)s out/two-blue-stars-7.png
-
-Saves a second file, and reports whether its pixels equal those of the first. With the same model
-on the same kind of machine they do; a different model is reported too.
-
-"""
-
-LOAD_HELP = """\
-examples:
-  %(prog)s                                      50 requests, 5 at a time
-  %(prog)s -n 200 -c 20 --retry
-  %(prog)s -n 100 --rate 0.5 --plot load.png
-  %(prog)s --tutorial parallel --stack dev --keep pictures
-  %(prog)s --endpoint http://127.0.0.1:8501 --endpoint http://127.0.0.1:8601
-
-The report has the format of hey's and judges first answers: the success rate is over all requests
-sent; latencies are those of successful requests; what --retry adds is listed apart. With --rate,
-latency is measured from the scheduled time. With several endpoints, each request goes to the one
-with the fewest requests in flight. Exits with 0 if every first answer was a picture, else with the
-code of the most frequent failure; if a file or picture cannot be written, then with 3.
-
-"""
-
-STATUS_HELP = """\
-examples:
-  %(prog)s
-  %(prog)s --stack dev
-
-Shows the web service's queue, the model, and latency figures if there are metrics. Exits with 0 if
-the service is ready.
-
-"""
-
-DOCTOR_HELP = """\
-examples:
-  %(prog)s
-  %(prog)s --stack dev
-
-Prints a line for each check: ok, wait, wrong or unknown, its name, what it found and what to do.
-For a stack on GKE it reads the stack's state (how far did the last update come), runs gcloud and
-kubectl with your own credentials, and checks the tools, the bucket (can the pods read it), the
-model files, the cluster, the rollout, the pods (are they scheduled, did the model load), their log,
-the quota and the service. It changes nothing, and leaves your kubeconfig alone. Exits with 0 if all
-is well, with 5 if something is in progress, and with 4 if a check failed or could not run.
-
-"""
-
-
-ENDPOINT_HELP = (
-    f"address of the service (instead of --stack): the web service's, {WEB_EXAMPLE}, or a model "
-    f"server's, {REST_EXAMPLE} or {GRPC_EXAMPLE}"
-)
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """argparse with one-line usage errors, and help texts formatted as written."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(
-            **options, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-        )
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_USAGE, f"error: {printable(message)}; see {self.prog} --help\n")
-
-
-def typed_text(argument: str) -> str:
-    """An argument's text: UTF-8 where the locale's encoding could not decode it.
-
-    What is neither stays as it is, and is refused with the other limits of a prompt.
-    """
-    try:
-        return argument if _is_text(argument) else os.fsencode(argument).decode()
-    except UnicodeDecodeError:
-        return argument
-
-
-def _is_text(argument: str) -> bool:
-    # Python keeps bytes that it cannot decode as surrogates (PEP 383).
-    return not any("\udc80" <= character <= "\udcff" for character in argument)
 
 
 def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
@@ -124,7 +33,7 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog=started_as("client"),
         description="Generate pictures with the deployed service, check it, and load-test it.",
-        epilog=EXIT_CODES_HELP,
+        epilog=ENVIRONMENT_HELP + EXIT_CODES_HELP,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
@@ -208,7 +117,7 @@ def _add_load_options(parser: argparse.ArgumentParser) -> None:
     prompts.add_argument("--prompts", metavar="FILE", help="prompts to use in turn, one per line")
     _add_picture_options(parser)
     parser.add_argument(
-        *("--seed",),
+        "--seed",
         type=int,
         default=1,
         metavar="N",
@@ -227,6 +136,12 @@ def _add_load_options(parser: argparse.ArgumentParser) -> None:
         "--plot", metavar="FILE.png", help="plot latency, requests in flight, CPU and memory"
     )
     parser.add_argument("--keep", metavar="FOLDER", help="save the pictures and a contact sheet")
+    parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="FOLDER",
+        help="record the metrics of the stack local's web service, for Prometheus",
+    )
 
 
 def _add_patience(parser: argparse.ArgumentParser) -> None:
@@ -328,6 +243,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[AddOptions, ...]]] = {
         (_add_load_options, _add_services_options),
     ),
     "status": ("show whether the service is ready", STATUS_HELP, (_add_service_options,)),
+    "page": ("show where the page is, or bring it here", PAGE_HELP, (_add_stack,)),
     "doctor": ("diagnose problems and suggest fixes", DOCTOR_HELP, (_add_stack,)),
 }
 """For each command: its line in the list of commands, the end of its help, its options."""

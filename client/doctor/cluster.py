@@ -6,14 +6,24 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from client.doctor.deployed import Deployed
+from client.doctor.deployed import KEYS_SECRET, Deployed
+from client.doctor.domain import certificate_finding
 from client.doctor.finding import Finding, State
+from client.doctor.keys import keys_finding
+from client.doctor.knative import (
+    INSTALLATION,
+    SYSTEM_NAMESPACE,
+    installation_finding,
+    worker_findings,
+)
+from client.doctor.knative import KINDS as KNATIVE_KINDS
 from client.doctor.logs import LOG_LINES, log_finding, log_source
 from client.doctor.pods import event_lines, pod_finding
 from client.doctor.quota import quota_findings
 from client.doctor.rollout import KINDS, Pod, pods_of, rollout_findings
-from client.stacks.cluster import POD_LABEL, ClusterName, get_credentials, temporary_kubeconfig
+from client.stacks.cluster import PODS, ClusterName, get_credentials, temporary_kubeconfig
 from client.stacks.discovery import NAMESPACE
+from client.stacks.domain import dns_problem
 from client.stacks.tools import (
     INSTALL,
     ToolError,
@@ -28,7 +38,7 @@ SERVICE_ACCOUNT = "model-server"
 READER_ROLE = "roles/storage.objectViewer"
 
 _LOGIN = "run `gcloud auth login`, or ask for the roles listed in docs/gke.md"
-_NOT_FOUND = re.compile(r"\b404\b|NOT_FOUND|not found")
+_NOT_FOUND = re.compile(r"\b404\b|NOT_FOUND|not found|doesn't have a resource type")
 
 
 def cluster_findings(deployed: Deployed, make_up: str) -> Iterator[Finding]:
@@ -53,6 +63,8 @@ def cluster_findings(deployed: Deployed, make_up: str) -> Iterator[Finding]:
             yield Finding("cluster", State.WRONG, f"there is no cluster: `{make_up}` makes it")
         else:
             yield from examination.in_cluster(deployed.cluster)
+        if deployed.certificate:
+            yield examination.domain()
 
 
 @dataclass(frozen=True)
@@ -105,8 +117,24 @@ class _Examination:
         reached = self._reach(cluster)
         yield reached
         if reached.state is State.OK:
+            if self.deployed.has_keys:
+                yield self._keys()
+            if self.deployed.has_knative:
+                yield from self._knative()
             yield from self._workload()
         yield from self._quotas(cluster)
+
+    def domain(self) -> Finding:
+        """Whether the domain leads to the load balancer, and has its certificate."""
+        problem = dns_problem(self.deployed.endpoint, self.deployed.address)
+        if problem:
+            return Finding("domain", State.WRONG, problem)
+        name = self.deployed.certificate
+        try:
+            found = self._gcloud("compute", "ssl-certificates", "describe", name, "--global")
+        except ToolError as error:
+            return Finding("domain", State.UNKNOWN, f"{error}: {_LOGIN}")
+        return certificate_finding(found)
 
     def _reach(self, cluster: ClusterName) -> Finding:
         """Whether the cluster's Kubernetes API can be reached."""
@@ -119,9 +147,34 @@ class _Examination:
         typed = f"before kubectl, type `{cluster.credentials_command}`"
         return Finding("cluster", State.OK, f"{cluster.name} in {cluster.location}; {typed}")
 
+    def _keys(self) -> Finding:
+        try:
+            return keys_finding(self._kubectl("get", "secret", KEYS_SECRET), self.make_up)
+        except ToolError as error:
+            if not _NOT_FOUND.search(str(error)):
+                return Finding("keys", State.UNKNOWN, f"{error}: {_LOGIN}")
+            message = f"there is no Secret {KEYS_SECRET}, so that no pod starts: `{self.make_up}`"
+            return Finding("keys", State.WRONG, f"{message} makes it again")
+
+    def _knative(self) -> Iterator[Finding]:
+        """Whether it is installed, and if so, how its workers fare."""
+        try:
+            installation = self._kubectl("get", *INSTALLATION, namespace=SYSTEM_NAMESPACE)
+            found = installation_finding(installation, self.make_up)
+            yield found
+            if found.state is State.OK:
+                items = list_at(self._kubectl("get", KNATIVE_KINDS), "items")
+                yield from worker_findings(items, self.make_up)
+        except ToolError as error:
+            if not _NOT_FOUND.search(str(error)):
+                yield Finding("knative", State.UNKNOWN, f"{error}: {_LOGIN}")
+                return
+            message = "the cluster has no Knative, so that there are no workers"
+            yield Finding("knative", State.WRONG, f"{message}: `{self.make_up}` installs it")
+
     def _workload(self) -> Iterator[Finding]:
         try:
-            items = list_at(self._kubectl("get", KINDS, "-l", POD_LABEL), "items")
+            items = list_at(self._kubectl("get", KINDS, "-l", PODS), "items")
         except ToolError as error:
             yield Finding("pods", State.UNKNOWN, f"{error}: {_LOGIN}")
             return
@@ -184,6 +237,6 @@ class _Examination:
             ["gcloud", *arguments, *project, "--format=json", "--quiet"], self.environment
         )
 
-    def _kubectl(self, *arguments: str) -> object:
-        namespace = ["-n", NAMESPACE, "--request-timeout=30s", "-o", "json"]
-        return tool_json(["kubectl", *arguments, *namespace], self.environment)
+    def _kubectl(self, *arguments: str, namespace: str = NAMESPACE) -> object:
+        options = ["-n", namespace, "--request-timeout=30s", "-o", "json"]
+        return tool_json(["kubectl", *arguments, *options], self.environment)

@@ -105,8 +105,14 @@ def _on_gke(
     yield from last_update_findings(
         state, stack, known.project, has_outputs=outputs is not None or state.has_outputs
     )
-    yield from cluster_findings(known, make_command("up", stack))
-    yield cluster_service(known)
+    is_at_domain = True
+    for finding in cluster_findings(known, make_command("up", stack)):
+        is_at_domain &= finding.check != "domain" or finding.state is State.OK
+        yield finding
+    if is_at_domain:
+        yield cluster_service(known)
+    else:
+        yield Finding("service", State.WAIT, f"nobody reaches {known.endpoint} before that is ok")
 
 
 def _serves(stack: str, outputs: StackOutputs) -> Finding:

@@ -9,9 +9,12 @@ from client.doctor.finding import Finding, State
 from client.doctor.pods import (
     SERVER,
     WAIT_FOR_MODEL,
+    WEB,
     blocking_init_container,
     container_status,
+    has_model_server,
     has_run,
+    is_ready_or_absent,
     last_end,
 )
 from client.doctor.rollout import Pod
@@ -62,7 +65,10 @@ class LogSource:
 
 def log_source(pod: Pod) -> LogSource | None:
     """None if nothing in the pod has run yet."""
-    status = blocking_init_container(pod) or container_status(pod, SERVER)
+    server, web = container_status(pod, SERVER), container_status(pod, WEB)
+    is_web = not is_ready_or_absent(web) and (last_end(web) or at(server, "ready") is True)
+    is_web = is_web or not has_model_server(pod)
+    status = blocking_init_container(pod) or (web if is_web else server)
     if status is None or not has_run(status):
         return None
     # While it waits to be restarted, or runs again, the previous run is the one that crashed.

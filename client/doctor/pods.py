@@ -1,8 +1,9 @@
-"""How a pod of the model server fares: scheduled, its model waited for, the model loaded."""
+"""How a pod fares: scheduled, its model waited for, the model loaded, the web service ready."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from client.doctor.finding import Finding, State
 from client.doctor.rollout import Pod
@@ -10,9 +11,27 @@ from client.stacks.discovery import NAMESPACE
 from client.stacks.tools import at, list_at, number_at, text_at
 
 SERVER = "model-server"
+WEB = "web"
 WAIT_FOR_MODEL = "wait-for-model"
 """The init container that lets the server start once it can read its model."""
 
+
+@dataclass(frozen=True)
+class _Advice:
+    """What to do about a container without enough memory, or without its image."""
+
+    memory: str
+    image: str
+
+
+_ADVICE = _Advice(
+    memory="raise memoryRequestGib or choose a larger machineType",
+    image="check imageDigest, and that the nodes reach the registry through NAT",
+)
+_WEB_ADVICE = _Advice(
+    memory="send fewer requests at once, or lower queue",
+    image="check webImage; if that is empty, `make up` makes the image, and lets the nodes read it",
+)
 _STARTING = {"ContainerCreating", "PodInitializing"}
 _IMAGE_ERRORS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName"}
 _SCALING = {"TriggeredScaleUp", "NotTriggerScaleUp"}
@@ -41,15 +60,18 @@ def pod_finding(pod: Pod) -> Finding:
     blocking = blocking_init_container(pod)
     if blocking is not None:
         return _init_finding(pod, blocking)
-    server = container_status(pod, SERVER)
-    if at(server, "ready") is True:
-        restarts = number_at(server, "restartCount") or 0
+    server, web = container_status(pod, SERVER), container_status(pod, WEB)
+    draws = has_model_server(pod)
+    first, done = (server, "has loaded the model") if draws else (web, "serves")
+    is_loaded = at(first, "ready") is True
+    if is_loaded and is_ready_or_absent(web):
+        restarts = number_at(first, "restartCount") or 0
         again = f" after {restarts:.0f} restarts" if restarts else ""
-        return Finding("pods", State.OK, f"{title} has loaded the model{again}")
-    problem = _problem(pod, server)
-    return problem or Finding(
-        "pods", State.WAIT, f"{title} is starting: run doctor again in a minute"
-    )
+        return Finding("pods", State.OK, f"{title} {done}{again}")
+    problem = None if is_loaded else _problem(pod, first)
+    problem = problem or (None if is_ready_or_absent(web) else _problem(pod, web, "'s web service"))
+    doing = "has loaded the model, its web service is not ready" if is_loaded else "is starting"
+    return problem or Finding("pods", State.WAIT, f"{title} {doing}: run doctor again in a minute")
 
 
 def container_status(pod: Pod, name: str) -> object:
@@ -59,6 +81,17 @@ def container_status(pod: Pod, name: str) -> object:
             if at(status, "name") == name:
                 return status
     return None
+
+
+def has_model_server(pod: Pod) -> bool:
+    """All have but a front, which leaves the drawing to workers."""
+    containers = list_at(pod.document, "spec", "containers")
+    return any(at(container, "name") == SERVER for container in containers)
+
+
+def is_ready_or_absent(web: object) -> bool:
+    """By the status of the web service's container, which pods of an earlier version lack."""
+    return web is None or at(web, "ready") is True
 
 
 def blocking_init_container(pod: Pod) -> object:
@@ -111,15 +144,11 @@ def _problem(pod: Pod, status: object, of_it: str = "") -> Finding | None:
     title = f"{pod.title}{of_it}"
     waiting, ended = at(status, "state", "waiting"), last_end(status)
     reason, detail = text_at(waiting, "reason"), text_at(waiting, "message")
+    advice = _WEB_ADVICE if text_at(status, "name") == WEB else _ADVICE
     if text_at(ended, "reason") == "OOMKilled":
-        message = (
-            f"{title} ran out of memory: raise memoryRequestGib or choose a larger machineType"
-        )
+        message = f"{title} ran out of memory: {advice.memory}"
     elif reason in _IMAGE_ERRORS:
-        message = (
-            f"{title} cannot pull its image ({detail or reason}): check imageDigest, and that the "
-            "nodes reach the registry through NAT"
-        )
+        message = f"{title} cannot pull its image ({detail or reason}): {advice.image}"
     elif ended is not None:
         code = number_at(ended, "exitCode") or 0
         message = f"{title} ended with exit code {code:.0f} and is restarting: see the check `log`"

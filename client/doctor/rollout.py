@@ -38,21 +38,23 @@ class Pod:
 def pods_of(items: Sequence[object]) -> list[Pod]:
     """The pods in what `kubectl get` lists of KINDS, the new ones first."""
     pods = _of_kind(items, "Pod")
-    revisions = {
-        text_at(one, "metadata", "labels", _POD_HASH): _revision(one)
-        for one in _of_kind(items, "ReplicaSet")
+    replica_sets = sorted(_of_kind(items, "ReplicaSet"), key=_revision)
+    newest = {_deployment(one): _hash(one) for one in replica_sets}
+    in_rollout = {
+        _deployment(pod) for pod in pods if newest.get(_deployment(pod)) not in (None, _hash(pod))
     }
-    newest = max(revisions, key=lambda one: revisions[one], default="")
-    is_rollout = any(_hash(pod) != newest for pod in pods if revisions)
+
+    def age(pod: object) -> str:
+        deployment = _deployment(pod)
+        if deployment not in in_rollout:
+            return ""
+        return "new" if _hash(pod) == newest[deployment] else "old"
+
     models = {
         text_at(one, "metadata", "name"): fingerprint_of(text_at(one, "data", "MODEL_PATH"))
         for one in _of_kind(items, "ConfigMap")
     }
-    found = [
-        Pod(pod, ("new" if _hash(pod) == newest else "old") if is_rollout else "", model)
-        for pod in pods
-        for model in [models.get(_config_name(pod), "")]
-    ]
+    found = [Pod(pod, age(pod), models.get(_config_name(pod), "")) for pod in pods]
     return sorted(found, key=lambda pod: pod.age == "old")
 
 
@@ -88,8 +90,13 @@ def _revision(replica_set: object) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def _hash(pod: object) -> str:
-    return text_at(pod, "metadata", "labels", _POD_HASH)
+def _hash(one: object) -> str:
+    return text_at(one, "metadata", "labels", _POD_HASH)
+
+
+def _deployment(one: object) -> str:
+    """The name of the Deployment that a ReplicaSet or a pod belongs to."""
+    return text_at(one, "metadata", "name").partition(f"-{_hash(one)}")[0]
 
 
 def _config_name(pod: object) -> str:

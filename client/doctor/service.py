@@ -5,7 +5,7 @@ from __future__ import annotations
 from client.api import Client
 from client.doctor.deployed import Deployed
 from client.doctor.finding import Finding, State
-from client.stacks.discovery import PORT_FORWARD
+from client.transports.web_key import VARIABLE, api_key
 from prediction.endpoints import Protocol
 from prediction.errors import ClientError, ModelLoadingError, one_line
 from prediction.model_status import STATUS_TIMEOUT_SECONDS, not_ready
@@ -14,8 +14,13 @@ from prediction.model_status import STATUS_TIMEOUT_SECONDS, not_ready
 def cluster_service(deployed: Deployed) -> Finding:
     """The service of a stack on GKE, which need not be exposed."""
     if deployed.endpoint:
-        finding = service_finding(deployed.endpoint, deployed.model_name, deployed.fingerprint)
-        if finding.state is not State.WRONG:
+        if deployed.protocol is Protocol.WEB and not api_key():
+            message = f"{deployed.endpoint} asks for a key: set {VARIABLE} to one, and ask again"
+            return Finding("service", State.UNKNOWN, message)
+        finding = service_finding(
+            deployed.endpoint, deployed.model_name, deployed.fingerprint, deployed.protocol
+        )
+        if finding.state is not State.WRONG or deployed.certificate:
             return finding
         hint = "; if every other check is ok, allowedSourceRanges may not include your address"
         return Finding(finding.check, finding.state, f"{finding.message}{hint}")
@@ -24,7 +29,7 @@ def cluster_service(deployed: Deployed) -> Finding:
         return Finding("service", State.WRONG, message)
     if deployed.is_exposed:
         return Finding("service", State.WAIT, "the load balancer has no address yet")
-    message = f"it is not exposed (exposeModelServer); `{PORT_FORWARD}` brings it here"
+    message = "it is private: `make page` brings it to this machine"
     return Finding("service", State.OK, message)
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
 
-from client.stacks.cluster import POD_LABEL, kubeconfig_of
+from client.load.observer import Observer
+from client.stacks.cluster import PODS, kubeconfig_of
 from client.stacks.discovery import NAMESPACE, PROJECT_ROOT, StackOutputs
 from client.stacks.starting import server_at
 from client.stacks.tools import ToolError, tool_output
@@ -24,7 +23,6 @@ from prediction.errors import one_line
 PROCESS_SECONDS = 0.5
 FIRST_SAMPLE_SECONDS = 0.1
 """CPU time has a resolution of 0.01 s: over a shorter interval the value means little."""
-LAST_SAMPLE_SECONDS = 5.0
 PODS_SECONDS = 15.0
 """The metrics server's default interval; `kubectl top` shows its latest values."""
 
@@ -57,34 +55,17 @@ Measure = Callable[[], Sequence[Use]]
 """Returns the servers' current use. Raises NotMeasurableError."""
 
 
-class Monitor:
-    """Measures every `interval_seconds` while open; a failure ends it and is kept in `problem`."""
+class Monitor(Observer):
+    """Measures every `interval_seconds` while open."""
 
     def __init__(self, measure: Measure, interval_seconds: float) -> None:
+        super().__init__("usage")
         self._measure = measure
         self._interval_seconds = interval_seconds
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="usage", daemon=True)
-        self._started = time.monotonic()
         self.samples: list[Sample] = []
-        self.problem = ""
 
-    def __enter__(self) -> Self:
-        self._started = time.monotonic()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Waits for a measurement in progress, but not for long: a tool may hang."""
-        self._closing.set()
-        self._thread.join(LAST_SAMPLE_SECONDS)
-
-    def _watch(self) -> None:
+    def _observe(self) -> None:
+        started = time.monotonic()
         self._closing.wait(FIRST_SAMPLE_SECONDS)
         while True:
             try:
@@ -92,7 +73,7 @@ class Monitor:
             except NotMeasurableError as error:
                 self.problem = str(error)
                 return
-            seconds = time.monotonic() - self._started
+            seconds = time.monotonic() - started
             self.samples += [
                 Sample(use.source, use.cpu_cores, use.memory_bytes, seconds) for use in uses
             ]
@@ -157,8 +138,8 @@ def local(processes: Mapping[str, psutil.Process]) -> list[Use]:
 
 
 def pods(environment: Mapping[str, str]) -> list[Use]:
-    """The use of the model server's pods, from `kubectl top`."""
-    command = ["kubectl", "top", "pods", "-n", NAMESPACE, "-l", POD_LABEL, "--no-headers"]
+    """The use of the stack's pods, from `kubectl top`."""
+    command = ["kubectl", "top", "pods", "-n", NAMESPACE, "-l", PODS, "--no-headers"]
     try:
         lines = tool_output(command, environment).splitlines()
     except ToolError as error:

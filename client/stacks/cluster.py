@@ -14,7 +14,10 @@ from pathlib import Path
 from client.stacks.discovery import StackOutputs
 from client.stacks.tools import ToolError, tool_output
 
-POD_LABEL = "app.kubernetes.io/name=model-server"
+PODS = "app.kubernetes.io/name in (model-server, front, worker)"
+"""A stack's: of a Deployment, or Knative's front and workers. What belongs to them has the same."""
+WEB_PODS = "app.kubernetes.io/name in (model-server, front)"
+"""Those behind the Service web: of a Deployment, or the front of Knative's workers."""
 _CREDENTIALS = ("gcloud", "container", "clusters", "get-credentials")
 
 

@@ -10,16 +10,14 @@ from typing import cast
 
 from client.errors import NotExposedError, StackOutputError
 from client.stacks.engine import LOCAL_STACK, ask_engine
-from model_export.spec import MODEL_NAME, REST_PORT
-from prediction.endpoints import REST_EXAMPLE, Protocol, normalize_endpoint
+from model_export.spec import MODEL_NAME
+from prediction.endpoints import WEB_EXAMPLE, Protocol, normalize_endpoint
 from prediction.errors import one_line
 from prediction.limits import Limits
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "diffusion-serving"
-PORT_FORWARD = f"kubectl port-forward -n {NAMESPACE} service/model-server {REST_PORT}"
-"""Brings a server that is not exposed to this machine."""
-_MAKE_COMMAND = re.compile(r"`make (\w+)(?: STACK=…)?`")
+_MAKE_COMMAND = re.compile(r"`make (\w+)(?: STACK=…)?((?: (?!STACK=)[A-Z]+=[^` ]+)*)`")
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,8 @@ class StackOutputs:
 
     endpoint: of the web service, if the stack has one, else of the model server; it and
     grpc_endpoint are empty if the stack exposes no server. bucket and kubeconfig_command are empty
-    for the stack `local`; page and model_endpoint for a stack without a web service.
+    for the stack `local`; page and model_endpoint for a stack without a web service. address: what
+    the page's domain should lead to in DNS, if it has one. stack: its name.
     """
 
     endpoint: str
@@ -41,24 +40,35 @@ class StackOutputs:
     kubeconfig_command: str
     page: str = ""
     model_endpoint: str = ""
+    address: str = ""
+    stack: str = ""
 
     @property
     def protocol(self) -> Protocol:
         """What to speak with the service."""
         return Protocol.WEB if self.page else Protocol.REST
 
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether its web service does: every one on a cluster."""
+        return bool(self.page and self.kubeconfig_command)
+
     def endpoint_for(self, protocol: Protocol) -> str:
         """The service's endpoint for `protocol`."""
-        if not self.endpoint and not self.grpc_endpoint:
+        if not (self.endpoint or self.model_endpoint or self.grpc_endpoint):
+            way = for_stack("`make page STACK=…`", self.stack)
             raise NotExposedError(
-                "the stack exposes no model server (exposeModelServer): type "
-                f"`{self.kubeconfig_command}`, then `{PORT_FORWARD}`, and give --endpoint "
-                f"{REST_EXAMPLE}"
+                f"the stack's web service is private: type {way}, and in another terminal give "
+                f"--endpoint {WEB_EXAMPLE}"
             )
         if protocol is Protocol.WEB and not self.page:
             raise StackOutputError("the stack has no web service: leave out --transport")
         if protocol is Protocol.WEB:
             return self.endpoint
+        if protocol is Protocol.REST and self.page and not self.model_endpoint:
+            raise StackOutputError(
+                "the stack exposes no model server (exposeModelServer): leave out --transport"
+            )
         if protocol is Protocol.REST:
             return self.model_endpoint or self.endpoint
         if not self.grpc_endpoint:
@@ -95,6 +105,8 @@ def read_stack(stack: str = LOCAL_STACK, root: Path = PROJECT_ROOT) -> StackOutp
         kubeconfig_command=one_line(text("kubeconfigCommand")),
         page=one_line(text("page")),
         model_endpoint=text("modelEndpoint"),
+        address=one_line(text("address")),
+        stack=stack,
     )
 
 
@@ -117,7 +129,7 @@ def for_stack(message: str, stack: str) -> str:
     """
     if not stack:
         return message
-    return _MAKE_COMMAND.sub(lambda found: f"`{make_command(found[1], stack)}`", message)
+    return _MAKE_COMMAND.sub(lambda found: f"`{make_command(found[1], stack)}{found[2]}`", message)
 
 
 def _remedy(stack: str) -> str:

@@ -22,7 +22,12 @@ BUCKET = "gcp:storage/bucket:Bucket"
 MODEL_EXPORT = "pulumi-python:dynamic/diffusion:ModelExport"
 LOCAL_SERVER = "pulumi-python:dynamic/diffusion:LocalModelServer"
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
+SECRET = "kubernetes:core/v1:Secret"
 SERVICE = "kubernetes:core/v1:Service"
+KNATIVE_SERVING = "kubernetes:operator.knative.dev/v1beta1:KnativeServing"
+ROUTE = "kubernetes:gateway.networking.k8s.io/v1:HTTPRoute"
+GLOBAL_ADDRESS = "gcp:compute/globalAddress:GlobalAddress"
+CERTIFICATE = "gcp:compute/managedSslCertificate:ManagedSslCertificate"
 _STACK = "pulumi:pulumi:Stack"
 
 

@@ -37,10 +37,14 @@ class _KeepAliveAdapter(HTTPAdapter):
 
 
 class HttpConnections:
-    """Connections to one server, kept alive, one per concurrent request."""
+    """Connections to one server, kept alive, one per concurrent request.
 
-    def __init__(self, endpoint: str, fail: Failures) -> None:
+    key: is sent as a bearer token, unless it is empty.
+    """
+
+    def __init__(self, endpoint: str, fail: Failures, key: str = "") -> None:
         self.endpoint = endpoint
+        self._key = key
         self._fail = fail
         self._idle_sessions: deque[requests.Session] = deque()
 
@@ -116,10 +120,17 @@ class HttpConnections:
                 session.mount(scheme, _KeepAliveAdapter())
             # A proxy from the environment cannot reach this machine's loopback.
             session.trust_env = not is_loopback(self.endpoint)
+            if self._key:
+                # Not as a header, which a .netrc file would overrule.
+                session.auth = self._with_key
         try:
             yield session
         finally:
             self._idle_sessions.append(session)
+
+    def _with_key(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._key}"
+        return request
 
     def _read(self, response: requests.Response, deadline: float, timeout_seconds: float) -> bytes:
         content = bytearray()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
 from typing import Any
 
 import httpx
@@ -21,10 +22,24 @@ from prediction.failures import Failures, causes_of, reason_in
 from prediction.tls import accepts_tls_async, greeting, is_wrong_protocol, trusted
 
 
-class AsyncHttpConnections:
-    """Connections to one server, kept alive, one per concurrent request. For one event loop."""
+class _BearerAuth(httpx.Auth):
+    """Not a header, which a .netrc file would overrule."""
 
-    def __init__(self, endpoint: str, fail: Failures) -> None:
+    def __init__(self, key: str) -> None:
+        self._value = f"Bearer {key}"
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
+        request.headers["Authorization"] = self._value
+        yield request
+
+
+class AsyncHttpConnections:
+    """Connections to one server, kept alive, one per concurrent request. For one event loop.
+
+    key: is sent as a bearer token, unless it is empty.
+    """
+
+    def __init__(self, endpoint: str, fail: Failures, key: str = "") -> None:
         self.endpoint = endpoint
         self._fail = fail
         verify = trusted() if self.endpoint.startswith("https:") else False
@@ -33,6 +48,7 @@ class AsyncHttpConnections:
         self._http = httpx.AsyncClient(
             # A proxy from the environment cannot reach this machine's loopback.
             trust_env=not is_loopback(self.endpoint),
+            auth=_BearerAuth(key) if key else None,
             # For a proxy, if there is one; the transport is for direct connections.
             verify=verify,
             limits=limits,

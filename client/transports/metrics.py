@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from model_export.spec import METRICS_PATH
 from prediction.endpoints import is_grpc, normalize_endpoint
@@ -100,9 +100,12 @@ def fetch(endpoint: str, model_name: str) -> ServerFigures:
     return fetched(endpoint, METRICS_PATH, lambda page: read(page, model_name), without)
 
 
+_Figures = TypeVar("_Figures")
+
+
 def fetched(
-    endpoint: str, path: str, figures_in: Callable[[str], ServerFigures], without: str
-) -> ServerFigures:
+    endpoint: str, path: str, figures_in: Callable[[str], _Figures], without: str
+) -> _Figures:
     """The figures in a server's page of metrics; without: why there may be none."""
     try:
         endpoint = normalize_endpoint(endpoint)

@@ -23,7 +23,7 @@ class WebTransport:
         self.endpoint = normalize_endpoint(endpoint, Protocol.WEB)
         self._messages = WebMessages(self.endpoint, model_name)
         self._jobs = WebJobs(self._messages)
-        self._http = HttpConnections(self.endpoint, self._messages.fail)
+        self._http = HttpConnections(self.endpoint, self._messages.fail, self._messages.key)
 
     def predict(self, request: PictureRequest, timeout_seconds: float) -> Answer:
         """A connection that is lost is taken up again by the job's id: nothing is drawn twice, also

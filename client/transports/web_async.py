@@ -23,7 +23,7 @@ class AsyncWebTransport:
         self.endpoint = normalize_endpoint(endpoint, Protocol.WEB)
         self._messages = WebMessages(self.endpoint, model_name)
         self._jobs = WebJobs(self._messages)
-        self._http = AsyncHttpConnections(self.endpoint, self._messages.fail)
+        self._http = AsyncHttpConnections(self.endpoint, self._messages.fail, self._messages.key)
 
     async def predict(self, request: PictureRequest, timeout_seconds: float) -> Answer:
         """As `WebTransport.predict`. If the task is cancelled, so is the job."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from client.errors import KeyRefusedError
 from client.transports.http_messages import MALFORMED, Reply, typed
+from client.transports.web_key import VARIABLE, api_key
 from prediction.errors import (
     ClientError,
     InputRefusedError,
@@ -34,6 +36,7 @@ class _Kind:
 _KINDS = {
     "invalid_request": _Kind(InputRefusedError, Repeat.NEVER, HTTPStatus.BAD_REQUEST),
     "too_costly": _Kind(InputRefusedError, Repeat.NEVER, HTTPStatus.BAD_REQUEST),
+    "conflict": _Kind(InputRefusedError, Repeat.NEVER, HTTPStatus.CONFLICT),
     "queue_full": _Kind(QueueFullError, Repeat.FREELY, HTTPStatus.SERVICE_UNAVAILABLE),
     "shutting_down": _Kind(UnreachableError, Repeat.FREELY, HTTPStatus.SERVICE_UNAVAILABLE),
     "model_loading": _Kind(ModelLoadingError, Repeat.FREELY, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -42,7 +45,7 @@ _KINDS = {
     ),
     "model_server_lost": _Kind(UnreachableError, Repeat.SPARINGLY, HTTPStatus.SERVICE_UNAVAILABLE),
     "model_server_failed": _Kind(UnexpectedAnswerError, Repeat.NEVER, HTTPStatus.BAD_GATEWAY),
-    "deadline_exceeded": _Kind(RequestTimeoutError, Repeat.NEVER, HTTPStatus.SERVICE_UNAVAILABLE),
+    "deadline_exceeded": _Kind(RequestTimeoutError, Repeat.NEVER, HTTPStatus.GATEWAY_TIMEOUT),
     "cancelled": _Kind(UnexpectedAnswerError, Repeat.NEVER, HTTPStatus.BAD_REQUEST),
     # Those below come without one of the service's own words, from a proxy for example.
     "400": _Kind(InputRefusedError, Repeat.NEVER, HTTPStatus.BAD_REQUEST),
@@ -87,6 +90,8 @@ class WebFailures(Failures):
     def of_reply(self, reply: Reply) -> ClientError:
         """What a response means that is not what was asked for."""
         status = str(int(reply.status))
+        if reply.status == HTTPStatus.UNAUTHORIZED:
+            return self.key_refused(status)
         try:
             error = json.loads(reply.content)["error"]
             code, message = typed(error["code"], str), one_line(typed(error["message"], str))
@@ -97,6 +102,13 @@ class WebFailures(Failures):
         if kind is None:
             return self.not_the_web_service(f"HTTP {status}", reply)
         return self._of(kind, message, seconds)
+
+    def key_refused(self, status: str) -> ClientError:
+        if api_key():
+            why = f"does not know the key in {VARIABLE}: ask whoever runs it for yours"
+        else:
+            why = f"asks for a key: set {VARIABLE} to yours"
+        return KeyRefusedError(f"{self.endpoint} {why}", status=status)
 
     def not_the_web_service(self, what: str, reply: Reply) -> ClientError:
         if reply.content.lstrip()[:1] == b"<":

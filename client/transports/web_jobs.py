@@ -190,9 +190,11 @@ def asked_for_web_service(
     messages: WebMessages, timeout_seconds: float
 ) -> Conversation[bool | None]:
     """Whether the web service is at the endpoint, by one question; None if a proxy answers for a
-    server that is away.
+    server that is away. Raises KeyRefusedError.
     """
     reply = yield Call("GET", CAPABILITIES, timeout_seconds)
+    if reply.status == HTTPStatus.UNAUTHORIZED:
+        raise messages.fail.of_reply(reply)
     if messages.is_web_service(reply):
         return True
     return None if reply.status >= 500 else False

@@ -10,6 +10,7 @@ from typing import Any
 from client.transports.http_messages import MALFORMED, Reply, typed
 from client.transports.progress import PictureProgress
 from client.transports.web_failures import WebFailures
+from client.transports.web_key import api_key
 from prediction import description, png
 from prediction.answer import Answer
 from prediction.errors import ClientError, InputRefusedError, one_line
@@ -55,6 +56,7 @@ class WebMessages:
     """The messages for the web service at one endpoint."""
 
     def __init__(self, endpoint: str, model_name: str) -> None:
+        self.key = api_key()
         self.fail = WebFailures(endpoint, model_name)
 
     def job_body(self, job_id: str, request: PictureRequest) -> dict[str, Any]:

@@ -22,6 +22,11 @@ def fetch(endpoint: str) -> ServerFigures:
     return fetched(endpoint, PATH, read, "another program listens there")
 
 
+def page(endpoint: str) -> str:
+    """All of it, as text. Raises NoMetricsError."""
+    return fetched(endpoint, PATH, str, "another program listens there")
+
+
 def read(page: str) -> ServerFigures:
     """The figures in a page of metrics, over all APIs. Raises ValueError.
 

@@ -11,8 +11,9 @@ import grpc
 
 from devserver.errors import Code, ServingError
 
-MAX_MESSAGE_BYTES = 4 << 20
-"""gRPC's usual limit; `--grpc_channel_arguments=grpc.max_receive_message_length=…` changes it."""
+MAX_MESSAGE_BYTES = 32 << 20
+"""The largest state of a picture takes 24 MB: sd14 at 768 px with cached features.
+`--grpc_channel_arguments=grpc.max_receive_message_length=…` changes it."""
 
 INCOMPLETE_CALLS = 128
 """How many calls may be waiting for their message, beside those that are being handled."""

@@ -22,13 +22,12 @@ from devserver.model.servable import Servable
 from devserver.rest.http_server import bind_message
 from devserver.rpc import reflection
 from devserver.rpc.calls import INCOMPLETE_CALLS, MAX_MESSAGE_BYTES, Calls
+from devserver.rpc.message_memory import message_memory
 from devserver.rpc.services import PREDICT, Handler, Services
 
 log = logging.getLogger("devserver")
 
 _GRPC_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
-_MESSAGE_FACTOR = 40
-"""The most memory that a message's bytes may take, parsed and as arrays: measured, 31."""
 _CONNECTION_IDLE_MS = 600_000
 
 
@@ -122,7 +121,7 @@ class RpcServer(grpc.GenericRpcHandler):
         try:
             request = self._calls.receive(messages, context)
             with self._memory.share() as share:
-                share.hold(_MESSAGE_FACTOR * len(request))
+                share.hold(message_memory(request))
                 with self._calls.slot():
                     answer = handler(request, context, notes)
         except grpc.RpcError:

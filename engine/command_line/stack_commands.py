@@ -17,6 +17,7 @@ from engine.project import workspace
 from engine.project.project_file import Project
 from engine.state import checkpoint
 from engine.state.backend import Backend, StackFiles, parse_stack_name
+from engine.state.property_json import encoded
 from engine.state.snapshot import Snapshot
 from engine.values import PropertyMap, PropertyValue, redacted, revealed
 
@@ -86,7 +87,7 @@ def output(options: argparse.Namespace) -> None:
         )
     root = checkpoint.load(deployment, crypter).root_stack()
     outputs: PropertyMap = {
-        key: checkpoint.encoded(revealed(value) if options.show_secrets else redacted(value))
+        key: encoded(revealed(value) if options.show_secrets else redacted(value))
         for key, value in sorted((root.outputs if root else {}).items())
     }
     if options.property and options.property not in outputs:

@@ -7,32 +7,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from engine import urn as urns
 from engine.deployment import paths
 from engine.deployment.goal import Goal
+from engine.deployment.provider_diff import Diff, diff_in
 from engine.deployment.registry import RegistrationError, Registry
 from engine.deployment.step_executor import StepExecutor
 from engine.deployment.steps import Op
 from engine.display.lines import Display
 from engine.errors import ProviderError
-from engine.processes.provider import DIFF_SOME, DIFF_UNKNOWN, DynamicProvider
+from engine.processes.provider import DynamicProvider
 from engine.project.target import Target
 from engine.state.snapshot import Resource, Snapshot, now
-from engine.values import UNKNOWN, PropertyMap, changed_keys, equal, revealed, with_secrets_of
-
-_INIT_ERROR_PATH: paths.PropertyPath = ["#initerror"]
-
-
-@dataclass(frozen=True)
-class Diff:
-    """How a resource's inputs differ from its old state."""
-
-    changes: bool
-    replaces: bool
-    delete_before_replace: bool
-    replace_keys: tuple[str, ...] = ()  # the properties that force the replacement
+from engine.values import UNKNOWN, PropertyMap, equal, revealed, with_secrets_of
 
 
 class Deployment:
@@ -191,24 +179,7 @@ class Deployment:
             response = provider.diff(old, options, inputs)
         except ProviderError as error:
             raise self._executor.fail(Op.UPDATE, options, str(error)) from None
-        changes = response.changes == DIFF_SOME
-        replace_keys = list(response.replaces)
-        replaces = bool(replace_keys)
-        covering = [
-            path for text in options.replace_on_changes if (path := paths.parse(text)) is not None
-        ]
-        if response.changes == DIFF_UNKNOWN:
-            # The provider leaves the comparison to the engine.
-            kept = paths.restore(inputs, old.inputs, options.ignore_changes)
-            keys = changed_keys(old.inputs, kept)
-            changes = bool(keys)
-            replace_keys += [
-                key for key in keys if any(paths.covers(path, [key]) for path in covering)
-            ]
-            replaces = bool(replace_keys)
-        if old.init_errors and any(paths.covers(path, _INIT_ERROR_PATH) for path in covering):
-            changes = replaces = True
-        return Diff(changes, replaces, response.deleteBeforeReplace, tuple(replace_keys))
+        return diff_in(response, old, options, inputs)
 
     # -- replacements -------------------------------------------------------------------------
 

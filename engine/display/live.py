@@ -21,6 +21,7 @@ from rich.text import Text
 from engine import urn as urns
 from engine.deployment.steps import Op, Step
 from engine.display.lines import Display, info_of
+from engine.display.tolerant_stream import TolerantStream
 from engine.state.snapshot import Resource
 
 _REFRESHES_PER_SECOND = 4
@@ -75,7 +76,7 @@ class LiveDisplay(Display):
         """color: whether to use colors; None lets the terminal decide."""
         super().__init__(root_urn, dry_run=dry_run, stream=stream)
         self._console = Console(
-            file=cast("IO[str]", _TolerantStream(self._stream)),
+            file=cast("IO[str]", TolerantStream(self._stream)),
             force_terminal=True,
             no_color=None if color is None else not color,
             highlight=False,
@@ -234,26 +235,3 @@ def _short_type(urn: str) -> str:
     ):
         name = name.removeprefix(prefix)
     return name
-
-
-class _TolerantStream:
-    """A stream that ignores write errors, so that a closed terminal does not abort a deployment."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self.encoding = stream.encoding
-
-    def write(self, text: str) -> int:
-        with contextlib.suppress(OSError):
-            return self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError):
-            self._stream.flush()
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()

@@ -6,13 +6,12 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-import math
-import struct
 from collections.abc import Mapping
 from typing import Any, cast
 
 from engine.errors import EngineError, UnsupportedError
 from engine.project.passphrase import Crypter
+from engine.state.property_json import dump_value, load_value
 from engine.state.snapshot import (
     PendingOperation,
     Resource,
@@ -21,21 +20,9 @@ from engine.state.snapshot import (
     verify_integrity,
     with_aliases_resolved,
 )
-from engine.values import (
-    REDACTED,
-    SECRET_SIGNATURE,
-    SIGNATURE_KEY,
-    PropertyValue,
-    Secret,
-    contains,
-    redacted,
-    revealed,
-    whole_number,
-)
+from engine.values import PropertyValue, Secret, contains, redacted
 
 _VERSION = 3
-# A number that JSON does not have, as the bits of the double.
-_FLOAT_SIGNATURE = "8ad145fe-0d11-4827-bfd7-1abcbf086f5c"
 _RESTORE = "restore STACK.json from STACK.json.bak in the same folder"
 _KNOWN_DEPLOYMENT_KEYS = {
     "manifest",
@@ -190,7 +177,7 @@ def _load_resource(entry: Mapping[str, Any], crypter: Crypter | None) -> Resourc
     other: dict[str, Any] = {}
     for key, value in entry.items():
         if key in ("inputs", "outputs"):
-            known[key] = _load_value(value, crypter, f"{location}#{key}")
+            known[key] = load_value(value, crypter, f"{location}#{key}")
         elif key in names:
             known[names[key]] = value
         else:
@@ -209,7 +196,7 @@ def _dump_resource(entry: Resource, crypter: Crypter | None) -> dict[str, Any]:
     for name, key in _JSON_KEYS.items():
         value: Any = getattr(entry, name)
         if key in ("inputs", "outputs"):
-            value = _dump_value(value, crypter, f"{entry.urn}#{key}")
+            value = dump_value(value, crypter, f"{entry.urn}#{key}")
         if value or name in _ALWAYS_WRITTEN:
             dumped[key] = value
     return {**dumped, **entry.other}
@@ -225,69 +212,3 @@ def dump_redacted(entry: Resource) -> dict[str, Any]:
         ),
         None,
     )
-
-
-def _load_value(value: Any, crypter: Crypter | None, location: str) -> PropertyValue:
-    if isinstance(value, dict):
-        mapping = cast("dict[str, Any]", value)
-        if mapping.get(SIGNATURE_KEY) == SECRET_SIGNATURE:
-            return _load_secret(mapping, crypter, location)
-        if mapping.get(SIGNATURE_KEY) == _FLOAT_SIGNATURE:
-            return _float_of(mapping)
-        return {
-            key: _load_value(item, crypter, f"{location}.{key}") for key, item in mapping.items()
-        }
-    if isinstance(value, list):
-        items = cast("list[Any]", value)
-        return [_load_value(item, crypter, f"{location}[{i}]") for i, item in enumerate(items)]
-    return whole_number(value) if isinstance(value, float) else value
-
-
-def _load_secret(entry: Mapping[str, Any], crypter: Crypter | None, location: str) -> Secret:
-    if crypter is None:
-        return Secret(REDACTED)
-    ciphertext = str(entry.get("ciphertext") or "")
-    text = entry.get("plaintext") or crypter.decrypt(ciphertext, location)
-    return Secret(_load_inner(json.loads(str(text))), ciphertext or None)
-
-
-def _load_inner(value: Any) -> PropertyValue:
-    """The value of a secret, in which nested secrets are not encrypted."""
-    if isinstance(value, dict):
-        mapping = cast("dict[str, Any]", value)
-        if mapping.get(SIGNATURE_KEY) == SECRET_SIGNATURE:
-            text = mapping.get("plaintext") or mapping.get("ciphertext")
-            return Secret(_load_inner(json.loads(str(text))))
-        if mapping.get(SIGNATURE_KEY) == _FLOAT_SIGNATURE:
-            return _float_of(mapping)
-        return {key: _load_inner(item) for key, item in mapping.items()}
-    if isinstance(value, list):
-        return [_load_inner(item) for item in cast("list[Any]", value)]
-    return whole_number(value) if isinstance(value, float) else value
-
-
-def _dump_value(value: PropertyValue, crypter: Crypter | None, location: str) -> Any:
-    if isinstance(value, Secret):
-        assert crypter is not None
-        if value.ciphertext is None:
-            inner = encoded(revealed(value.value))
-            text = json.dumps(inner, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
-            value.ciphertext = crypter.encrypt(text, location)
-        return {SIGNATURE_KEY: SECRET_SIGNATURE, "ciphertext": value.ciphertext}
-    if isinstance(value, dict):
-        return {key: _dump_value(value[key], crypter, f"{location}.{key}") for key in sorted(value)}
-    if isinstance(value, list):
-        return [_dump_value(item, crypter, f"{location}[{i}]") for i, item in enumerate(value)]
-    if isinstance(value, float) and not math.isfinite(value):
-        return {SIGNATURE_KEY: _FLOAT_SIGNATURE, "value": struct.pack(">d", value).hex()}
-    return value
-
-
-def encoded(value: PropertyValue) -> Any:
-    """A value without secrets, as JSON."""
-    return _dump_value(value, None, "")
-
-
-def _float_of(entry: Mapping[str, Any]) -> float:
-    (value,) = struct.unpack(">d", bytes.fromhex(str(entry.get("value"))))
-    return value

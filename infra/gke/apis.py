@@ -8,6 +8,7 @@ import pulumi
 from pulumi_gcp import projects
 
 APIS = (
+    "artifactregistry.googleapis.com",
     "cloudresourcemanager.googleapis.com",
     "compute.googleapis.com",
     "container.googleapis.com",

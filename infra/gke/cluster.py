@@ -21,13 +21,15 @@ _LABELS = {"app": "diffusion-serving"}
 class ClusterArgs:
     """location: a zone, or a region for a control plane and nodes in several zones.
 
-    zones: of a regional cluster's nodes; node_service_account: for the default node pool, which GKE
+    zones: of a regional cluster's nodes; least_version: of Kubernetes, where something needs one;
+    node_service_account: for the default node pool, which GKE
     creates before it is removed.
     """
 
     project: str
     location: pulumi.Input[str]
     zones: Sequence[str]
+    least_version: str | None
     network_id: pulumi.Input[str]
     subnetwork_id: pulumi.Input[str]
     node_service_account: pulumi.Input[str]
@@ -99,10 +101,13 @@ def _cluster(args: ClusterArgs) -> container.ClusterArgs:
         workload_identity_config=container.ClusterWorkloadIdentityConfigArgs(
             workload_pool=f"{args.project}.svc.id.goog"
         ),
+        min_master_version=args.least_version,
         release_channel=container.ClusterReleaseChannelArgs(channel="REGULAR"),
         # Dataplane V2, which enforces network policies.
         datapath_provider="ADVANCED_DATAPATH",
         default_max_pods_per_node=_MAX_PODS_PER_NODE,
+        # Whether there is a Gateway or not: without it, the kinds of those that exist would go.
+        gateway_api_config=container.ClusterGatewayApiConfigArgs(channel="CHANNEL_STANDARD"),
         private_cluster_config=container.ClusterPrivateClusterConfigArgs(enable_private_nodes=True),
         control_plane_endpoints_config=_endpoints(),
         addons_config=_addons(),

@@ -118,6 +118,12 @@ def quota_project_warning(
     )
 
 
+def access_token(given: Mapping[str, str]) -> str:
+    """A token of an hour, for what speaks to Google without a library of Google's."""
+    file = credentials_file(given)
+    return _renew(file, str(_document(file).get("type")))
+
+
 def require_credentials(project: str) -> None:
     """`check` for the program, which may run without make. Warns, or ends it."""
     if "PULUMI_CONFIG" not in os.environ:  # the CLI's language host sets it; a mock deploys nothing
@@ -170,7 +176,7 @@ def _document(file: Path | None) -> dict[str, Any]:
     return cast("dict[str, Any]", content)
 
 
-def _renew(file: Path | None, kind: str) -> None:
+def _renew(file: Path | None, kind: str) -> str:
     # The metadata server of a machine at Google answers at the first try; the default is three.
     os.environ.setdefault("GCE_METADATA_DETECT_RETRIES", "1")
     import google.auth
@@ -184,7 +190,9 @@ def _renew(file: Path | None, kind: str) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of files from strangers, and of quota projects
-            load(default_scopes=_SCOPES, request=request)[0].refresh(request)
+            credentials = load(default_scopes=_SCOPES, request=request)[0]
+            credentials.refresh(request)
+            return str(credentials.token)
     except exceptions.TransportError as error:
         host = re.search(r"host='([^']+)'", str(error))
         raise CredentialsError(

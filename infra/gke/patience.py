@@ -1,4 +1,4 @@
-"""Retries what Google refuses only because an API was enabled, or an account made, a moment ago.
+"""Retries what Google refuses only because of what was asked of it a moment ago.
 
 Google says to wait a few minutes until an enabled API answers everywhere; the service accounts that
 come with it, and those that a program makes, are also unknown at first.
@@ -37,6 +37,8 @@ _STATES = {
     "is not fully initialized with the default service accounts": "the project's service accounts",
 }
 _AGENT = "container-engine-robot"
+_OLD_CERTIFICATE = re.compile(r"'[^']*/sslCertificates/[^']*' is already being used by")
+"""The cluster's controller tells the load balancer of another one a moment later."""
 
 
 def awaited(error: str) -> str | None:
@@ -51,6 +53,8 @@ def awaited(error: str) -> str | None:
         return f"the service account {account[1]}"
     if _AGENT in error and "permission" in error.lower():
         return "the permissions of GKE's own service account"
+    if _OLD_CERTIFICATE.search(error):
+        return "the load balancer, which still uses its old certificate"
     return next((state for text, state in _STATES.items() if text in error), None)
 
 

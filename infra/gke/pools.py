@@ -1,7 +1,7 @@
 """The autoscaled node pools, replaced without an outage.
 
-`serving` has the machines that draw. `system` exists only if `serving` can shrink to no node: a
-small one for GKE's own pods.
+`serving` has the machines that draw. `system` has small ones for all other pods, where `serving`
+can shrink to no node.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pulumi_gcp import container
 
 from infra.gke.cluster import OAUTH_SCOPES
 from infra.settings.gke import POOL_LABEL, SERVING_POOL, SYSTEM_POOL, NodePoolSettings
-from infra.settings.machines import SYSTEM_MACHINE
+from infra.settings.machines import MachineType
 
 _SYSTEM_DISK_GIB = 50
 _LONGEST_PDB_TIMEOUT_SECONDS = 3600
@@ -30,7 +30,8 @@ class NodePoolsArgs:
 
     surge: whether an upgrade may add a node beyond the maximum. replace_seconds: the longest time
     for a drained pod to finish its requests and for its replacement to serve. most_pods: the
-    autoscaler's maximum. after: a node's permissions, and NAT to pull images.
+    autoscaler's maximum. system_machine: of the system pool; None without one. after: a node's
+    permissions, and NAT to pull images.
     """
 
     cluster: pulumi.Resource
@@ -40,6 +41,7 @@ class NodePoolsArgs:
     surge: bool
     replace_seconds: int
     most_pods: int
+    system_machine: MachineType | None
     after: Sequence[pulumi.Resource]
 
 
@@ -53,10 +55,10 @@ class NodePools(pulumi.ComponentResource):
         self, name: str, args: NodePoolsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("diffusion:infra:NodePools", name, {}, opts)
-        has_system_pool = args.nodes.min_nodes == 0
-        self._pool(f"{name}-{SERVING_POOL}", args, SERVING_POOL, reserved=has_system_pool)
-        if has_system_pool:
-            self._pool(f"{name}-{SYSTEM_POOL}", _system(args), SYSTEM_POOL, reserved=False)
+        system = args.system_machine
+        self._pool(f"{name}-{SERVING_POOL}", args, SERVING_POOL, reserved=system is not None)
+        if system is not None:
+            self._pool(f"{name}-{SYSTEM_POOL}", _system(args, system), SYSTEM_POOL, reserved=False)
         self.register_outputs({})
 
     def _pool(self, name: str, args: NodePoolsArgs, role: str, *, reserved: bool) -> None:
@@ -133,10 +135,10 @@ def node_pool(args: NodePoolsArgs, role: str, *, reserved: bool) -> container.No
     )
 
 
-def _system(args: NodePoolsArgs) -> NodePoolsArgs:
+def _system(args: NodePoolsArgs, machine: MachineType) -> NodePoolsArgs:
     """One small node that is not spot, in one zone, and a second one while it is replaced."""
     nodes = NodePoolSettings(
-        machine=SYSTEM_MACHINE,
+        machine=machine,
         disk_gib=_SYSTEM_DISK_GIB,
         spot=False,
         min_nodes=1,

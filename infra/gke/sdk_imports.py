@@ -18,14 +18,18 @@ from types import ModuleType
 from typing import Any
 
 SDK_PACKAGES = (
+    "pulumi_gcp.artifactregistry",
     "pulumi_gcp.compute",
     "pulumi_gcp.container",
+    "pulumi_gcp.monitoring",
     "pulumi_gcp.projects",
     "pulumi_gcp.serviceaccount",
     "pulumi_gcp.storage",
+    "pulumi_kubernetes.apiextensions",
     "pulumi_kubernetes.apps.v1",
     "pulumi_kubernetes.autoscaling.v2",
     "pulumi_kubernetes.core.v1",
+    "pulumi_kubernetes.helm.v3",
     "pulumi_kubernetes.meta.v1",
     "pulumi_kubernetes.networking.v1",
     "pulumi_kubernetes.policy.v1",

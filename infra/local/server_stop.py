@@ -55,7 +55,18 @@ def _wait(process: psutil.Process) -> None:
     process that never does.
     """
     deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+    while not _has_ended(process):
         if time.monotonic() > deadline:
             raise psutil.TimeoutExpired(STOP_TIMEOUT_SECONDS, process.pid)
         time.sleep(_POLL_SECONDS)
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    if not process.is_running():
+        return True
+    if process.status() != psutil.STATUS_ZOMBIE:
+        return False
+    # The first thread has ended. The others, while they live, hold the ports and the lock.
+    with contextlib.suppress(psutil.Error):
+        return process.num_threads() <= 1
+    return True

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, cast
+from dataclasses import dataclass, field
+from typing import cast
 
-from infra.settings import access
+from infra.settings import access, keys, knative, monitoring, pod, web
 from infra.settings.access import AccessSettings
-from infra.settings.machines import MACHINE_TYPES, MachineType, Room
+from infra.settings.keys import ApiKey
+from infra.settings.knative import KnativeSettings
+from infra.settings.machines import (
+    KNATIVE_SYSTEM_MACHINE,
+    MACHINE_TYPES,
+    SYSTEM_MACHINE,
+    MachineType,
+)
+from infra.settings.monitoring import MonitoringSettings
+from infra.settings.pod import ModelAccess, PodSettings
 from infra.settings.values import SettingsError, boolean, choice, integer, required
+from infra.settings.web import WebSettings
 
 NAMESPACE = "diffusion-serving"
 SERVICE_ACCOUNT = "model-server"
@@ -22,9 +32,7 @@ POOL_LABEL = "diffusion-serving/pool"
 SERVING_POOL = "serving"
 SYSTEM_POOL = "system"
 
-ModelAccess = Literal["gs", "fuse"]
-
-KEYS = access.KEYS | frozenset(
+KEYS = (access.KEYS | keys.KEYS | knative.KEYS | monitoring.KEYS | pod.KEYS | web.KEYS) | frozenset(
     {
         "location",
         "zones",
@@ -33,19 +41,11 @@ KEYS = access.KEYS | frozenset(
         "spot",
         "minNodes",
         "maxNodes",
-        "minReplicas",
-        "maxReplicas",
-        "cpuTargetPercent",
-        "cpuRequest",
-        "memoryRequestGib",
         "imageDigest",
         "modelAccess",
         "deletionProtection",
     }
 )
-
-FUSE_SIDECAR = Room(millicpu=100, memory_mib=256)
-"""Resource requests of a pod's GCS FUSE sidecar, set by annotations."""
 
 _PROJECT = re.compile(r"([a-z0-9.-]+\.[a-z]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _LOCATION = re.compile(r"(?P<region>[a-z]+-[a-z]+[0-9]+)(-[a-z])?")
@@ -53,11 +53,7 @@ _ZONE = re.compile(r"[a-z]+-[a-z]+[0-9]+-[a-z]")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MIN_NODES = range(0, 101)
 _NODES = range(1, 101)
-_REPLICAS = range(1, 1001)
 _DISK_GIB = range(30, 2001)
-_PERCENT = range(10, 96)
-_REQUEST = range(0, 1025)
-"""0 requests everything the machine type leaves for a pod."""
 
 
 @dataclass(frozen=True)
@@ -73,20 +69,11 @@ class NodePoolSettings:
 
 
 @dataclass(frozen=True)
-class PodSettings:
-    """The model server's requests in CPUs and GiB, and its replicas. per_node: pods per node."""
-
-    cpu: int
-    memory_gib: int
-    min_replicas: int
-    max_replicas: int
-    cpu_target_percent: int
-    per_node: int
-
-
-@dataclass(frozen=True)
 class GkeSettings:
-    """The settings of a stack on GKE. image_digest is empty to pin the image by its tag alone."""
+    """The settings of a stack on GKE. image_digest is empty to pin the image by its tag alone.
+
+    knative: None where a Deployment runs the pods; front_key: empty there.
+    """
 
     project: str
     location: str
@@ -97,6 +84,18 @@ class GkeSettings:
     access: AccessSettings
     image_digest: str
     model_access: ModelAccess
+    web: WebSettings
+    keys: tuple[ApiKey, ...]
+    monitoring: MonitoringSettings
+    front_key: str = field(repr=False)
+    knative: KnativeSettings | None
+
+    @property
+    def system_machine(self) -> MachineType | None:
+        """Of the system pool; None without one."""
+        if self.knative is not None:
+            return KNATIVE_SYSTEM_MACHINE
+        return SYSTEM_MACHINE if self.nodes.min_nodes == 0 else None
 
     @property
     def has_surge_room(self) -> bool:
@@ -115,6 +114,7 @@ def parse(values: Mapping[str, str], project: str | None) -> GkeSettings:
             "us-central1-c",
         )
     nodes = _nodes(values, location)
+    serverless = knative.parse(values)
     model_access = cast(ModelAccess, choice(values, "modelAccess", ("gs", "fuse")))
     return GkeSettings(
         project=_project(project),
@@ -122,10 +122,17 @@ def parse(values: Mapping[str, str], project: str | None) -> GkeSettings:
         region=matched["region"],
         deletion_protection=boolean(values, "deletionProtection"),
         nodes=nodes,
-        pod=_pod(values, nodes, model_access),
+        pod=pod.parse(
+            values, nodes.machine, nodes.max_nodes, model_access, knative=serverless is not None
+        ),
         access=access.parse(values),
         image_digest=_image_digest(values),
         model_access=model_access,
+        web=web.parse(values),
+        keys=keys.parse(values, has_front=serverless is not None),
+        front_key=keys.front_key(values) if serverless is not None else "",
+        knative=serverless,
+        monitoring=monitoring.parse(values),
     )
 
 
@@ -178,52 +185,6 @@ def _zones(values: Mapping[str, str], location: str) -> tuple[str, ...]:
         if _ZONE.fullmatch(name) is None or name.rpartition("-")[0] != location:
             raise SettingsError(key, f"{name!r} is not a zone of {location}", example)
     return tuple(dict.fromkeys(names))
-
-
-def _pod(values: Mapping[str, str], nodes: NodePoolSettings, access: ModelAccess) -> PodSettings:
-    room = nodes.machine.room()
-    sidecar = FUSE_SIDECAR if access == "fuse" else Room(0, 0)
-    most_cpu = (room.millicpu - sidecar.millicpu) // 1000
-    most_memory = (room.memory_mib - sidecar.memory_mib) // 1024
-    cpu = _fitting(values, "cpuRequest", most_cpu, "CPUs", nodes.machine)
-    memory = _fitting(values, "memoryRequestGib", most_memory, "GiB", nodes.machine)
-    per_node = min(
-        room.millicpu // (cpu * 1000 + sidecar.millicpu),
-        room.memory_mib // (memory * 1024 + sidecar.memory_mib),
-    )
-    most_pods = per_node * nodes.max_nodes
-    lowest = integer(values, "minReplicas", _REPLICAS, "1")
-    highest = integer(values, "maxReplicas", range(lowest, _REPLICAS.stop), str(lowest))
-    if highest > most_pods:
-        key = "minReplicas" if lowest > most_pods else "maxReplicas"
-        raise SettingsError(
-            key,
-            f"{highest} pods of {cpu} CPUs and {memory} GiB do not fit on {nodes.max_nodes} x "
-            f"{nodes.machine.name} (maxNodes), which hold {most_pods} (estimate)",
-            str(most_pods),
-        )
-    return PodSettings(
-        cpu=cpu,
-        memory_gib=memory,
-        min_replicas=lowest,
-        max_replicas=highest,
-        cpu_target_percent=integer(values, "cpuTargetPercent", _PERCENT, "60"),
-        per_node=per_node,
-    )
-
-
-def _fitting(
-    values: Mapping[str, str], key: str, most: int, unit: str, machine: MachineType
-) -> int:
-    asked = integer(values, key, _REQUEST, "0")
-    if asked > most:
-        raise SettingsError(
-            key,
-            f"{asked} {unit} do not fit on {machine.name}, which leaves {most} for a pod "
-            "(estimate); 0 requests all of that",
-            str(most),
-        )
-    return asked or most
 
 
 def _image_digest(values: Mapping[str, str]) -> str:

@@ -77,3 +77,5 @@ MACHINE_TYPES = {machine.name: machine for machine in _TYPES}
 
 SYSTEM_MACHINE = MachineType("e2-standard-2", 2, 8)
 """Of the system pool, which only GKE's own pods need."""
+KNATIVE_SYSTEM_MACHINE = MachineType("e2-standard-4", 4, 16)
+"""Of the system pool with Knative, whose own pods request 1.4 CPUs, and the front."""

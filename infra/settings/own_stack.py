@@ -17,7 +17,7 @@ import yaml
 
 from console import run_command
 from console.invocation import started_as
-from infra.settings import project_file, stack, unread
+from infra.settings import keys, project_file, stack, unread
 from infra.settings.values import SettingsError
 
 _NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]*/)*[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -130,6 +130,8 @@ def _chosen(settings: Sequence[str], project: str) -> dict[str, str]:
                 f"{key} is not a setting"
                 + (f"; did you mean {meant}?" if meant else "; Pulumi.yaml lists them")
             )
+        if own == keys.API_KEYS:
+            raise OwnStackError("keys are not written as text: `make key` draws and sets them")
         chosen[full_key] = value
     return chosen
 
@@ -146,6 +148,7 @@ def _check(content: str, chosen: Mapping[str, str], project: str) -> None:
         raise OwnStackError("the copied file is written in a way that settings cannot be added to")
     prefix = f"{project}:"
     own = {key.removeprefix(prefix): value for key, value in said.items() if key.startswith(prefix)}
+    own[keys.API_KEYS] = keys.PLACEHOLDER  # they are set once there is a stack to encrypt them for
     try:
         stack.parse(project_file.defaults() | own, said.get("gcp:project"))
     except SettingsError as error:
@@ -175,7 +178,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"wrote {file}: edit it whenever you like; git ignores it")
-    print(f"next  make preview STACK={options.stack}")
+    print(f"next  make key STACK={options.stack} NAME=alice")
     return 0
 
 

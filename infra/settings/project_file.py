@@ -18,6 +18,7 @@ MAKE_VARIABLES = {
     "acceptLicence": f'LICENCE="{WEIGHTS_LICENCE}"',
 }
 """How `make stack` is told the settings that have no default."""
+_ONLY_IF_EXPOSED = "allowedSourceRanges"
 
 
 def project_name() -> str:
@@ -66,7 +67,7 @@ def is_to_copy(stack: str) -> bool:
 
 def advice_to_copy(stack: str) -> str:
     """How to make one's own stack from this one."""
-    given = " ".join(MAKE_VARIABLES.values())
+    given = " ".join(text for key, text in MAKE_VARIABLES.items() if key != _ONLY_IF_EXPOSED)
     return f"`make stack STACK=mine FROM={stack} {given}`"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import pulumi
 
-from infra.settings import access, gke, local, project_file
+from infra.settings import access, gke, knative, local, monitoring, project_file, web
 
 _GCP_KEYS = (
     "project",
@@ -88,12 +88,22 @@ def without_effect(given: Iterable[str], values: Mapping[str, str]) -> list[str]
         reasons |= dict.fromkeys(gke.KEYS, "with target local")
     if target == "gke":
         reasons |= dict.fromkeys(local.KEYS, "with target gke")
+        if values.get("mode") == knative.KNATIVE:
+            reasons["cpuTargetPercent"] = "with mode knative"
+        else:
+            reasons |= dict.fromkeys(knative.OF_KNATIVE, "with mode deployment")
         if values.get("minReplicas") == values.get("maxReplicas"):
             reasons["cpuTargetPercent"] = "while minReplicas equals maxReplicas"
-        if values.get("exposeModelServer") == "false":
+        if not access.is_open(values):
             # A static address stays reserved.
-            of_load_balancer = access.KEYS - {"exposeModelServer", "loadBalancerAddress"}
-            reasons |= dict.fromkeys(of_load_balancer, "while exposeModelServer is false")
+            of_load_balancers = access.KEYS - {*access.OPENING, "loadBalancerAddress"}
+            *others, last = access.OPENING
+            closed = f"while {', '.join(others)} and {last} open nothing"
+            reasons |= dict.fromkeys(of_load_balancers, closed)
+        if not values.get(monitoring.ALERT_EMAIL):
+            reasons[monitoring.BUDGET] = f"while {monitoring.ALERT_EMAIL} is empty"
+        if values.get("webImage"):
+            reasons |= dict.fromkeys(web.KEYS - {"webImage"}, "while webImage names an image")
     return [f"{key}: has no effect {reasons[key]}" for key in sorted(given) if key in reasons]
 
 

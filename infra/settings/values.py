@@ -12,20 +12,28 @@ from infra.settings import project_file
 class SettingsError(pulumi.RunError):
     """A missing or invalid setting. Pulumi shows the message without a traceback."""
 
-    def __init__(self, key: str, problem: str, example: str | None) -> None:
-        """`example` is a valid value; None means that the key must be removed."""
+    def __init__(
+        self, key: str, problem: str, example: str | None, remedy: str | None = None
+    ) -> None:
+        """`example` is a valid value; None means that the key must be removed.
+
+        remedy: what to do instead of editing the stack's file.
+        """
         self.key = key
         self.problem = problem
-        # A line of the file, since `pulumi config set` needs the CLI and the stack's backend.
-        stack = pulumi.get_stack()
-        file = f"Pulumi.{stack}.yaml"
-        full_key = key if ":" in key else f"{pulumi.get_project()}:{key}"
-        remedy = f"In {file}, under `config:`, put `{full_key}: {example}`"
-        if example is None:
-            remedy = f"Remove `{full_key}` from {file}"
-        elif key in project_file.MAKE_VARIABLES and project_file.is_to_copy(stack):
-            remedy = f"Make a stack of your own: {project_file.advice_to_copy(stack)}"
-        super().__init__(f"{key}: {problem}. {remedy}")
+        super().__init__(f"{key}: {problem}. {remedy or _remedy(key, example)}")
+
+
+def _remedy(key: str, example: str | None) -> str:
+    """A line of the file, since `pulumi config set` needs the CLI and the stack's backend."""
+    stack = pulumi.get_stack()
+    file = f"Pulumi.{stack}.yaml"
+    full_key = key if ":" in key else f"{pulumi.get_project()}:{key}"
+    if example is None:
+        return f"Remove `{full_key}` from {file}"
+    if key in project_file.MAKE_VARIABLES and project_file.is_to_copy(stack):
+        return f"Make a stack of your own: {project_file.advice_to_copy(stack)}"
+    return f"In {file}, under `config:`, put `{full_key}: {example}`"
 
 
 def required(values: Mapping[str, str], key: str, example: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.demo import clip_tokens, networks, scenes
+from model_export.demo import architecture, clip_tokens, noise_schedule, scenes
 from model_export.demo.stage import (
     TOWERS,
     Recipe,
@@ -34,8 +34,8 @@ def train_autoencoder(folder: Path, recipe: Recipe, report: Report) -> None:
     import tensorflow as tf
 
     keras.utils.set_random_seed(AUTOENCODER_SEED)
-    encoder = networks.encoder()
-    decoder = networks.build(clip_tokens.vocabulary()).decoder
+    encoder = architecture.encoder()
+    decoder = architecture.build(clip_tokens.vocabulary()).decoder
     variables = encoder.trainable_variables + decoder.trainable_variables
     stage = Stage(folder / "autoencoder.npz", "autoencoder", variables, recipe.autoencoder_steps)
 
@@ -45,7 +45,7 @@ def train_autoencoder(folder: Path, recipe: Recipe, report: Report) -> None:
             latents = encoder(pictures, training=True)
             mean, variance = tf.nn.moments(latents, [0, 1, 2])
             latents = (latents - mean) / tf.sqrt(variance + 1e-5)
-            drawn = decoder(networks.LATENT_SCALE * (latents + noise), training=True)
+            drawn = decoder(noise_schedule.LATENT_SCALE * (latents + noise), training=True)
             loss, error = _difference(drawn, pictures, weight)
         return tape.gradient(loss, variables), loss, error
 
@@ -62,8 +62,8 @@ def polish_decoder(folder: Path, recipe: Recipe, report: Report) -> None:
     import tensorflow as tf
 
     keras.utils.set_random_seed(DECODER_SEED)
-    encoder = networks.encoder()
-    decoder = networks.build(clip_tokens.vocabulary()).decoder
+    encoder = architecture.encoder()
+    decoder = architecture.build(clip_tokens.vocabulary()).decoder
     read_average(
         folder / "autoencoder.npz", encoder.trainable_variables + decoder.trainable_variables
     )
@@ -76,7 +76,7 @@ def polish_decoder(folder: Path, recipe: Recipe, report: Report) -> None:
         weight = _edge_weight(pictures, by_contrast=True)
         latents = (encoder(pictures, training=False) - mean) / deviation
         with tf.GradientTape() as tape:
-            drawn = decoder(networks.LATENT_SCALE * (latents + noise), training=True)
+            drawn = decoder(noise_schedule.LATENT_SCALE * (latents + noise), training=True)
             loss, error = _difference(drawn, pictures, weight)
         return tape.gradient(loss, variables), loss, error
 
@@ -91,12 +91,12 @@ def encode_pictures(folder: Path, recipe: Recipe, report: Report) -> None:
     target = folder / "latents.npz"
     if target.exists():
         return
-    encoder = networks.encoder()
-    decoder = networks.build(clip_tokens.vocabulary()).decoder
+    encoder = architecture.encoder()
+    decoder = architecture.build(clip_tokens.vocabulary()).decoder
     variables = encoder.trainable_variables + decoder.trainable_variables
     read_average(folder / "autoencoder.npz", variables)
     encode = tf.function(lambda pictures: encoder(pictures, training=False))
-    latents = np.empty((recipe.pictures, *networks.LATENT_SHAPE), np.float32)
+    latents = np.empty((recipe.pictures, *architecture.LATENT_SHAPE), np.float32)
     batch = 250
     for start in range(0, recipe.pictures, batch):
         drawn = scenes.render(training_scenes(start, batch), np.random.default_rng([start]))
@@ -104,7 +104,7 @@ def encode_pictures(folder: Path, recipe: Recipe, report: Report) -> None:
         if start % 5000 == 0:
             report(f"latents  {start} of {recipe.pictures}")
     mean, deviation = latents.mean((0, 1, 2)), latents.std((0, 1, 2))
-    scaled = networks.LATENT_SCALE * (latents - mean) / deviation
+    scaled = noise_schedule.LATENT_SCALE * (latents - mean) / deviation
     temporary = target.with_suffix(".tmp.npz")
     np.savez(temporary, latents=scaled.astype(np.float16), mean=mean, deviation=deviation)
     temporary.replace(target)
@@ -138,7 +138,7 @@ def _step(
 
     @tf.function
     def step(index: Any, pictures: Any) -> Any:
-        shape = (recipe.autoencoder_batch, *networks.LATENT_SHAPE)
+        shape = (recipe.autoencoder_batch, *architecture.LATENT_SHAPE)
         noise = tf.random.stateless_normal(shape, tf.stack([AUTOENCODER_SEED, index]))
         seed = tf.stack([AUTOENCODER_SEED + 1, index])
         noise *= recipe.autoencoder_noise * tf.random.stateless_uniform((shape[0], 1, 1, 1), seed)

@@ -1,8 +1,6 @@
-"""Captions for scenes: the wordings the demo model is trained on, and held-out ones for scoring.
+"""Captions for scenes: a grammar with many word orders, synonyms and fillers, for training.
 
-A caption states part of what its picture shows; `Said` records which part. Training captions come
-from a grammar with many word orders, synonyms and fillers. Held-out captions put the same content
-words into sentence frames and carrier words that training never sees.
+A caption states part of what its picture shows; `Said` records which part.
 """
 
 from __future__ import annotations
@@ -12,112 +10,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model_export.demo.scenes import BACKGROUNDS, CELLS, COLOURS, SHAPES, Scene, Shape
-
-_COLOURS, _BACKGROUNDS = tuple(COLOURS), tuple(BACKGROUNDS)
-_SIZES = (
-    ("small", "tiny", "little"),
-    ("medium", "medium-sized", "medium sized"),
-    ("large", "big", "huge"),
-)
-_CELLS: tuple[tuple[str, ...], ...] = (
-    (
-        "in the top left corner",
-        "in the upper left corner",
-        "at the top left",
-        "in the top left",
-        "top left",
-        "in the upper left",
-    ),
-    ("at the top", "near the top", "on top", "in the top middle", "top", "at the top centre"),
-    (
-        "in the top right corner",
-        "in the upper right corner",
-        "at the top right",
-        "in the top right",
-        "top right",
-        "in the upper right",
-    ),
-    ("on the left", "at the left", "on the left side", "to the left", "left", "at the left edge"),
-    ("in the centre", "in the center", "in the middle", "centred", "centered", "centre", "middle"),
-    (
-        "on the right",
-        "at the right",
-        "on the right side",
-        "to the right",
-        "right",
-        "at the right edge",
-    ),
-    (
-        "in the bottom left corner",
-        "in the lower left corner",
-        "at the bottom left",
-        "in the bottom left",
-        "bottom left",
-        "in the lower left",
-    ),
-    ("at the bottom", "near the bottom", "on the bottom", "in the bottom middle", "bottom"),
-    (
-        "in the bottom right corner",
-        "in the lower right corner",
-        "at the bottom right",
-        "in the bottom right",
-        "bottom right",
-        "in the lower right",
-    ),
-)
-_OPENINGS = (
-    "a picture of",
-    "an image of",
-    "a drawing of",
-    "there is",
-    "a photo of",
-    "draw",
-    "show",
-    "make",
-    "a simple picture of",
-    "a painting of",
-    "an icon of",
-    "i see",
-    "i want",
-    "please draw",
-    "a flat design of",
-    "an illustration of",
-    "generate",
-    "here is",
-)
-_ENDINGS = (".", "!", ", simple", ", flat colours", ", clean", ", minimal", ", geometric shapes")
-_BACKGROUND_PHRASES = (
-    " on a {} background",
-    " on a {} background",
-    " on a {} background",
-    " on {}",
-    " on {}",
-    ", {} background",
-    " with a {} background",
-    " over {}",
-    " against a {} backdrop",
-    " on a plain {} background",
-    ", background {}",
-    ", background: {}",
-    " and a {} background",
-    ", the background is {}",
-    " in front of a {} background",
-    " against {}",
-    " on top of a {} surface",
-    ". the background is {}",
-)
-_CELL_JOINTS = (
-    " ",
-    " ",
-    " ",
-    " ",
-    ", ",
-    " placed ",
-    " located ",
-    " which is ",
-    " drawn ",
-    ". it is ",
+from model_export.demo.scenes import CELLS, SHAPES, Scene, Shape
+from model_export.demo.wordings import (
+    ARRANGEMENT_PHRASES,
+    BACKGROUND_NAMES,
+    BACKGROUND_PHRASES,
+    CELL_JOINTS,
+    CELL_WORDS,
+    COLOUR_NAMES,
+    ENDINGS,
+    OPENINGS,
+    PAIR_JOINTS,
+    SIZE_WORDS,
+    a_or_an,
+    pick,
 )
 
 
@@ -145,51 +51,6 @@ def caption(scene: Scene, rng: np.random.Generator, *, complete: bool = False) -
     words = _Words(scene, rng, complete)
     text = words.pair() if len(scene.shapes) == 2 else words.single()
     return text, words.said()
-
-
-def held_out_caption(scene: Scene, rng: np.random.Generator) -> tuple[str, Said]:
-    """A wording that no training caption has. It states everything about a scene, except for the
-    positions of a pair."""
-    background = _BACKGROUNDS[scene.background]
-    first = scene.shapes[0]
-    size = _SIZES[first.size][0]
-    if len(scene.shapes) == 1:
-        colour, shape = _COLOURS[first.colour], SHAPES[first.shape]
-        cell = _CELLS[first.cell][0 if first.cell % 2 == 0 and first.cell != 4 else 1]
-        frames = (
-            f"could you sketch {_article(size)} {colour} {shape} {cell} "
-            f"of {_article(background)} sheet",
-            f"{colour}-toned {shape}, {size}, sits {cell}, {background} wallpaper",
-            f"minimalist poster featuring {_article(size)} {colour} {shape} {cell}, "
-            f"with {background} behind everything",
-            f"my kid's {size} {colour} {shape}, stuck {cell} onto {background} paper",
-            f"vector art where {_article(colour)} {size} {shape} appears {cell} of the frame, "
-            f"canvas {background}",
-            f"logo idea: {shape} coloured {colour}, {size}, {cell}, all of it upon {background}",
-        )
-        said = Said(((first.colour, first.shape),), scene.background, first.size, first.cell)
-    else:
-        second = scene.shapes[1]
-        one = f"{_COLOURS[first.colour]} {SHAPES[first.shape]}"
-        two = f"{_COLOURS[second.colour]} {SHAPES[second.shape]}"
-        if first.kind == second.kind:
-            frames = (
-                f"could you sketch two {size} {one}s upon {_article(background)} sheet",
-                f"vector art featuring exactly two {one}s, {size}, {background} wallpaper",
-                f"poster with two identical {size} {one}s, {background} behind everything",
-            )
-        else:
-            frames = (
-                f"could you sketch {_article(size)} {one} together with {_article(size)} {two} "
-                f"upon {_article(background)} sheet",
-                f"{one} plus {two}, both {size}, {background} wallpaper",
-                f"minimalist poster featuring both {_article(one)} and {_article(two)}, "
-                f"with {background} behind everything",
-                f"vector art where {_article(one)} meets {_article(two)}, canvas {background}",
-            )
-        kinds = ((first.colour, first.shape), (second.colour, second.shape))
-        said = Said(kinds, scene.background)
-    return _pick(rng, frames), said
 
 
 class _Words:
@@ -232,7 +93,7 @@ class _Words:
         if draw < 0.16:
             return self._sentences(shape)
         subject = self._subject(shape)
-        position = self._choose(_CELLS[shape.cell]) if self._says_position else ""
+        position = self._choose(CELL_WORDS[shape.cell]) if self._says_position else ""
         background = self._background()
         if position:
             order = self._rng.random()
@@ -241,7 +102,7 @@ class _Words:
             elif order < 0.25 and background:
                 text = f"{subject}{background}, {position}"
             else:
-                text = f"{subject}{self._choose(_CELL_JOINTS)}{position}{background}"
+                text = f"{subject}{self._choose(CELL_JOINTS)}{position}{background}"
         else:
             text = subject + background
         return self._framed(text)
@@ -254,23 +115,13 @@ class _Words:
         a, b = (second, first) if swapped else (first, second)
         one, two = self._subject(a), self._subject(b)
         if not self._says_position:
-            joint = self._choose(
-                (
-                    " and ",
-                    " and ",
-                    " and ",
-                    " with ",
-                    " next to ",
-                    ", ",
-                    " beside ",
-                    " plus ",
-                    " & ",
-                )
-            )
-            text = f"{one}{joint}{two}"
+            text = f"{one}{self._choose(PAIR_JOINTS)}{two}"
         elif self._rng.random() < 0.5 or self._scene.arrangement in ("falling", "rising"):
             joint = self._choose((" and ", " and ", ", "))
-            where_a, where_b = self._choose(_CELLS[a.cell]), self._choose(_CELLS[b.cell])
+            where_a, where_b = (
+                self._choose(CELL_WORDS[a.cell]),
+                self._choose(CELL_WORDS[b.cell]),
+            )
             text = f"{one} {where_a}{joint}{two} {where_b}"
         else:
             text = f"{one} {self._relation(swapped)} {two}"
@@ -290,23 +141,7 @@ class _Words:
         text = f"{count} {self._noun(shape, plural=True)}"
         if not self._says_position:
             return text
-        where = {
-            "side by side": (
-                " side by side",
-                " next to each other",
-                " in a row",
-                " left and right",
-            ),
-            "one above the other": (
-                " above each other",
-                " stacked",
-                " one above the other",
-                " top and bottom",
-            ),
-            "falling": (" top left and bottom right",),
-            "rising": (" bottom left and top right",),
-        }
-        return text + self._choose(where[self._scene.arrangement or ""])
+        return text + self._choose(ARRANGEMENT_PHRASES[self._scene.arrangement or ""])
 
     def _subject(self, shape: Shape) -> str:
         noun = self._noun(shape)
@@ -319,15 +154,15 @@ class _Words:
             return f"the {noun}"
         if draw < 0.18:
             return f"a single {noun}"
-        return _article(noun)
+        return a_or_an(noun)
 
     def _noun(self, shape: Shape, *, plural: bool = False) -> str:
         name = (
             SHAPES[shape.shape] if self._says_shape else self._choose(("shape", "thing", "figure"))
         )
         name += "s" if plural else ""
-        size = self._choose(_SIZES[shape.size]) if self._says_size else ""
-        colour = _COLOURS[shape.colour] if self._says_colour else ""
+        size = self._choose(SIZE_WORDS[shape.size]) if self._says_size else ""
+        colour = COLOUR_NAMES[shape.colour] if self._says_colour else ""
         if colour:
             draw = self._rng.random()
             if draw < 0.05:
@@ -345,10 +180,10 @@ class _Words:
     def _background(self) -> str:
         if not self._says_background:
             return ""
-        return self._choose(_BACKGROUND_PHRASES).format(self._background_word())
+        return self._choose(BACKGROUND_PHRASES).format(self._background_word())
 
     def _background_word(self) -> str:
-        word = _BACKGROUNDS[self._scene.background]
+        word = BACKGROUND_NAMES[self._scene.background]
         return "gray" if word == "grey" and self._rng.random() < 0.5 else word
 
     def _list(self, shape: Shape) -> str:
@@ -357,11 +192,11 @@ class _Words:
         if self._says_shape:
             parts.append(("shape", SHAPES[shape.shape]))
         if self._says_colour:
-            parts.append((self._choose(("colour", "color")), _COLOURS[shape.colour]))
+            parts.append((self._choose(("colour", "color")), COLOUR_NAMES[shape.colour]))
         if self._says_size:
-            parts.append(("size", self._choose(_SIZES[shape.size])))
+            parts.append(("size", self._choose(SIZE_WORDS[shape.size])))
         if self._says_position:
-            parts.append(("position", self._choose(_CELLS[shape.cell])))
+            parts.append(("position", self._choose(CELL_WORDS[shape.cell])))
         named = self._rng.random() < 0.5
         texts = [f"{k}: {v}" if named else v for k, v in parts]
         if self._says_background:
@@ -374,30 +209,22 @@ class _Words:
         said: list[str] = []
         if self._says_colour:
             said.append(
-                f"{self._choose(('it is', 'the ' + name + ' is'))} {_COLOURS[shape.colour]}"
+                f"{self._choose(('it is', 'the ' + name + ' is'))} {COLOUR_NAMES[shape.colour]}"
             )
         if self._says_size:
-            said.append(f"it is {self._choose(_SIZES[shape.size])}")
+            said.append(f"it is {self._choose(SIZE_WORDS[shape.size])}")
         if self._says_position:
-            said.append(f"it is {self._choose(_CELLS[shape.cell])}")
+            said.append(f"it is {self._choose(CELL_WORDS[shape.cell])}")
         if self._says_background:
             said.append(f"the background is {self._background_word()}")
         order = [said[int(i)] for i in self._rng.permutation(len(said))]
         joint = self._choose((". ", ", ", " and "))
-        return joint.join([_article(name), *order])
+        return joint.join([a_or_an(name), *order])
 
     def _framed(self, text: str) -> str:
         if self._rng.random() < (0.1 if self._is_bare else 0.4):
-            text = f"{self._choose(_OPENINGS)} {text}"
-        return text + self._choose(_ENDINGS) if self._rng.random() < 0.12 else text
+            text = f"{self._choose(OPENINGS)} {text}"
+        return text + self._choose(ENDINGS) if self._rng.random() < 0.12 else text
 
     def _choose(self, options: Sequence[str]) -> str:
-        return _pick(self._rng, options)
-
-
-def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
-    return options[int(rng.integers(len(options)))]
-
-
-def _article(noun: str) -> str:
-    return ("an " if noun[0] in "aeiou" else "a ") + noun
+        return pick(self._rng, options)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from model_export import contact_sheet as sheets
 from model_export.demo import captions, scenes, scoring
+from model_export.demo.held_out_captions import held_out_caption
 from model_export.spec import ModelSpec
 
 PROMPT_SETS = ("held-out combinations", "held-out wording")
@@ -124,7 +125,7 @@ def prompt_set(name: str, count: int = DEFAULT_PROMPTS) -> list[Request]:
                 scenes.sample_scene(rng, held_out=True), rng, complete=True
             )
         else:
-            text, said = captions.held_out_caption(scenes.sample_scene(rng), rng)
+            text, said = held_out_caption(scenes.sample_scene(rng), rng)
         requests.append(Request(text, said))
     return requests
 

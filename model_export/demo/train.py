@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.demo import clip_tokens, networks, scenes
+from model_export.demo import architecture, clip_tokens, networks, noise_schedule, scenes
 from model_export.demo.autoencoder import (
     encode_pictures,
     polish_decoder,
@@ -67,7 +67,7 @@ def train_text_encoder(folder: Path, recipe: Recipe, report: Report) -> None:
     import tensorflow as tf
 
     keras.utils.set_random_seed(TEXT_SEED)
-    encoder = networks.build(clip_tokens.vocabulary()).text_encoder
+    encoder = architecture.build(clip_tokens.vocabulary()).text_encoder
     cells = len(scenes.CELLS)
     # A cell's colour and its shape, each with one more class for "nothing here".
     choices = [1 + len(scenes.COLOURS), 1 + len(scenes.SHAPES)]
@@ -75,7 +75,7 @@ def train_text_encoder(folder: Path, recipe: Recipe, report: Report) -> None:
     parts = [cells * n for n in choices] + [len(scenes.BACKGROUNDS), len(scenes.SIZES)]
     head = keras.layers.Dense(sum(parts))
     for layer in (cell_head, head):
-        layer.build((None, networks.TEXT_WIDTH))
+        layer.build((None, architecture.TEXT_WIDTH))
     models = (encoder, cell_head, head)
     variables = [v for model in models for v in model.trainable_variables]
     stage = Stage(folder / "text.npz", "text", variables, recipe.text_steps)
@@ -86,7 +86,7 @@ def train_text_encoder(folder: Path, recipe: Recipe, report: Report) -> None:
         with tf.GradientTape() as tape:
             context = encoder([tokens, positions], training=True)
             colours, shapes = tf.split(
-                cell_head(context[:, networks.CELL_TOKENS]), choices, axis=-1
+                cell_head(context[:, architecture.CELL_TOKENS]), choices, axis=-1
             )
             one_by_one = tf.reduce_sum(entropy(colour, colours) + entropy(shape, shapes), -1)
             colours, shapes, behind, large = tf.split(head(context[:, -1]), parts, axis=-1)
@@ -132,22 +132,24 @@ def train_unet(folder: Path, recipe: Recipe, report: Report) -> None:
     with np.load(folder / "latents.npz") as stored:
         latents = stored["latents"].astype(np.float32)
     drawn = [s for start in range(0, len(latents), 250) for s in training_scenes(start, 250)]
-    at_shapes = np.stack([scenes.surroundings(s, networks.LATENT_SHAPE[0]) for s in drawn])
+    at_shapes = np.stack([scenes.surroundings(s, architecture.LATENT_SHAPE[0]) for s in drawn])
     vocabulary = clip_tokens.vocabulary()
     keras.utils.set_random_seed(UNET_SEED)
-    models = networks.build(vocabulary)
+    models = architecture.build(vocabulary)
     read_average(folder / "text.npz", models.text_encoder.trainable_variables)
     variables = models.velocity.trainable_variables
     stage = Stage(folder / "unet.npz", "unet", variables, recipe.unet_steps)
 
-    s = networks.LATENT_SCALE
-    cumulative = networks.alphas_cumprod()
+    s = noise_schedule.LATENT_SCALE
+    cumulative = noise_schedule.alphas_cumprod()
     signal, noise_level = np.sqrt(cumulative), np.sqrt(1 - cumulative)
     norm = np.sqrt(cumulative * s * s + 1 - cumulative)
     levels = tf.constant(
         np.stack([signal, noise_level, signal * s / norm, noise_level / norm], 1), tf.float32
     )
-    embeddings = tf.constant(networks.timestep_embedding(np.arange(networks.TRAINED_TIMESTEPS)))
+    embeddings = tf.constant(
+        noise_schedule.timestep_embedding(np.arange(noise_schedule.TRAINED_TIMESTEPS))
+    )
     positions = tf.tile(tf.range(77)[None], [recipe.unet_batch // TOWERS, 1])
 
     def half_step(x0: Any, near: Any, tokens: Any, timesteps: Any, eps: Any) -> tuple[Any, Any]:
@@ -206,7 +208,7 @@ def train_unet(folder: Path, recipe: Recipe, report: Report) -> None:
 
 def finish(folder: Path, target: Path) -> None:
     """Write the checkpoints' averaged weights, finished or not, to a weights file."""
-    models = networks.build(clip_tokens.vocabulary())
+    models = architecture.build(clip_tokens.vocabulary())
     read_average(folder / "text.npz", models.text_encoder.trainable_variables)
     read_average(folder / "unet.npz", models.velocity.trainable_variables)
     read_average(folder / "decoder.npz", models.decoder.trainable_variables)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from model_export import decoders
+from model_export.ingredients import Ingredient
 from model_export.profiles import PROFILES
-from model_export.sd14 import weights
+from model_export.sd14 import own_files, weights
 from model_export.spec import MAX_PROMPT_TOKENS, ModelSpec
 
 if TYPE_CHECKING:
@@ -25,8 +27,6 @@ LATENT_SCALE = 8
 """Pixels per latent position, in each direction."""
 LATENT_CHANNELS = 4
 TIMESTEP_EMBEDDING_WIDTH = 320
-
-weights_sha256 = weights.checksum
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,31 @@ def load(spec: ModelSpec, on_progress: Callable[[float], None] = lambda _done: N
     the cache already (`weights.fetch`).
     """
     from model_export.sd14.layers import rewrite
+    from model_export.tiny_decoder import weights as tiny_weights
 
     models = build(spec.image_size, spec.precision)
-    weights.fill(models.all(), spec, on_progress)
+    made_of = (*fill(models, spec, on_progress), *tiny_weights.ingredients(spec))
     rewrite(models.unet, models.decoder)
-    return as_networks(models, spec, are_rewritten=True)
+    networks = as_networks(models, spec, are_rewritten=True)
+    return own_files.with_guidance_embedding(replace(networks, made_of=made_of), spec)
+
+
+def fill(
+    models: Sd14Models, spec: ModelSpec, on_progress: Callable[[float], None]
+) -> tuple[Ingredient, ...]:
+    """Fills the models with the spec's weights. Returns what these are made of."""
+    if not own_files.are_used(spec):
+        weights.fill(models.all(), spec, on_progress)
+        return ()
+    if not spec.loras or spec.precision == "float32":
+        return own_files.fill(models.all(), spec, on_progress)
+    # Changes are added in float32, and the sums rounded once.
+    exact = build(spec.image_size, "float32")
+    made_of = own_files.fill(exact.all(), spec, on_progress)
+    for model, source in zip(models.all(), exact.all(), strict=True):
+        for variable, value in zip(model.variables, source.variables, strict=True):
+            variable.assign(value)
+    return made_of
 
 
 def as_networks(models: Sd14Models, spec: ModelSpec, *, are_rewritten: bool = False) -> Networks:
@@ -61,8 +81,10 @@ def as_networks(models: Sd14Models, spec: ModelSpec, *, are_rewritten: bool = Fa
     import tensorflow as tf
 
     from model_export.cached_unet import cut_in_two
-    from model_export.networks import Conditioning, Networks, repeated
+    from model_export.networks import Conditioning, Networks, unet_inputs
     from model_export.sd14 import precompute
+    from model_export.tiny_decoder import weights as tiny_weights
+    from model_export.tiny_decoder.networks import with_tiny_decoder
 
     positions = tf.range(MAX_PROMPT_TOKENS, dtype=tf.int32)[tf.newaxis]
 
@@ -85,12 +107,7 @@ def as_networks(models: Sd14Models, spec: ModelSpec, *, are_rewritten: bool = Fa
         if are_rewritten:
             with precompute.provided(models.unet, conditioning):
                 return model([latent, embedding, conditioning.context, *feature], training=False)
-        inputs = [
-            repeated(latent, conditioning),
-            repeated(embedding, conditioning),
-            conditioning.context,
-            *feature,
-        ]
+        inputs = unet_inputs(latent, embedding, conditioning, *feature)
         return model(inputs, training=False)
 
     def unet(*inputs: Any) -> tf.Tensor:
@@ -107,7 +124,7 @@ def as_networks(models: Sd14Models, spec: ModelSpec, *, are_rewritten: bool = Fa
 
     variables = [variable.value for model in models.all() for variable in model.variables]
     side = spec.image_size // LATENT_SCALE
-    return Networks(
+    networks = Networks(
         text_encoder=text_encoder,
         unet=unet,
         decoder=decoder,
@@ -118,6 +135,11 @@ def as_networks(models: Sd14Models, spec: ModelSpec, *, are_rewritten: bool = Fa
         cached_unet=cached_unet,
         condition=condition,
     )
+    if not decoders.is_tiny(spec.decoder):
+        return networks
+    replaced = [variable.value for variable in models.decoder.variables]
+    tensors = tiny_weights.tensors(spec, weights.cache_folder())
+    return with_tiny_decoder(networks, replaced, tensors, spec.precision)
 
 
 def build(image_size: int, precision: str) -> Sd14Models:

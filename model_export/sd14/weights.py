@@ -91,34 +91,41 @@ def size_bytes(spec: ModelSpec) -> int:
     return whole if spec.precision == "float32" else whole // 2
 
 
-def fetch(spec: ModelSpec, on_progress: Callable[[float], None] = lambda _done: None) -> None:
-    """Downloads what the spec needs, and checks all of it. Raises WeightsError.
+def are_official(spec: ModelSpec) -> bool:
+    """Whether the spec needs the official files, which are downloaded or in its folder."""
+    return spec.random_seed is None and spec.checkpoint_path is None
 
-    What an interrupted run downloaded is not downloaded again.
+
+def fetch(
+    spec: ModelSpec,
+    on_progress: Callable[[float], None] = lambda _done: None,
+    others: Sequence[RemoteFile] = (),
+) -> None:
+    """Downloads the official files, if the spec needs them, and the others, and checks all of them.
+
+    What an interrupted run downloaded is not downloaded again. Raises WeightsError.
     """
-    if spec.random_seed is not None:
-        return
-    files = [LICENCE_FILE, *(part.file for part in PARTS)]
-    total = sum(file.size_bytes for file in files)
+    official = [LICENCE_FILE, *(part.file for part in PARTS)] if are_official(spec) else []
+    total = sum(file.size_bytes for file in (*official, *others))
     checksums = Checksums(cache_folder() / CHECKSUMS_NAME)
     before = 0
-    for file in files:
+    for file in (*official, *others):
 
         def report(done_bytes: int, before: int = before) -> None:
             on_progress(min(1.0, (before + done_bytes) / total))
 
-        if spec.weights_folder is None:
-            download(file, cache_folder(), report)
-        else:
+        if file in official and spec.weights_folder is not None:
             verified(spec.weights_folder / file.name, file, checksums, report)
+        else:
+            download(file, cache_folder(), report)
         before += file.size_bytes
 
 
-def downloads(spec: ModelSpec) -> Path | None:
-    """The download folder, if it has any of the spec's weights or a part of them."""
-    if spec.random_seed is not None or spec.weights_folder is not None:
-        return None
-    names = [part.file.name for part in PARTS]
+def downloads(spec: ModelSpec, others: Sequence[RemoteFile] = ()) -> Path | None:
+    """The download folder, if it has any of the spec's weights, the others, or a part of them."""
+    names = [file.name for file in others]
+    if spec.random_seed is None and spec.weights_folder is None:
+        names += [part.file.name for part in PARTS]
     found = any(
         (cache_folder() / f"{name}{end}").exists() for name in names for end in ("", ".part")
     )
@@ -147,6 +154,11 @@ def is_cached(file: RemoteFile) -> bool:
 def licence_text(spec: ModelSpec) -> str:
     """The weights' licence. `fetch` must have downloaded it."""
     return _path(spec, LICENCE_FILE).read_text(encoding="utf-8")
+
+
+def cached_licence_text() -> str:
+    """The same, as it was downloaded."""
+    return (cache_folder() / LICENCE_FILE.name).read_text(encoding="utf-8")
 
 
 def fill(models: Sequence[Any], spec: ModelSpec, on_progress: Callable[[float], None]) -> None:

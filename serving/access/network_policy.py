@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pulumi_kubernetes import meta, networking
 
 from infra.settings.access import Api
-from serving.names import GRPC_PORT, LABELS, PORTS, REST_PORT
+from serving.names import PORTS, WEB_METRICS_PORT, WEB_PORT
 
 CLIENT_LABEL = "diffusion-serving/client"
-"""Namespaces with this label set to "true" may use the server."""
-_COLLECTORS = ("gmp-system", "gke-gmp-system")
+"""Namespaces with this label set to "true" may use the service."""
+COLLECTORS = ("gmp-system", "gke-gmp-system")
 """Namespaces of Managed Prometheus' collectors, which read the metrics."""
 _METADATA_SERVER = (("169.254.169.252/32", 988), ("169.254.169.254/32", 80))
 """Source of workload identity tokens, without and with Dataplane V2 (GKE, "Network policies")."""
@@ -19,68 +19,87 @@ _NOT_GOOGLE = ("10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"
 
 
 def network_policy_spec(
-    exposed: Sequence[Api], source_ranges: Sequence[str]
+    exposed: Sequence[Api],
+    source_ranges: Sequence[str],
+    web_ranges: Sequence[str],
+    *,
+    labels: Mapping[str, str],
+    egress: Sequence[networking.v1.NetworkPolicyEgressRuleArgs],
 ) -> networking.v1.NetworkPolicySpecArgs:
-    """In: the clients, and pods that are selected by label, since Dataplane V2 never matches pods
-    by their addresses. (Probes from the node always pass.) Out: DNS, tokens, storage.
+    """In: clients to the web service, and collectors to its metrics; to the model server whoever it
+    is exposed to.
+
+    source_ranges: of the exposed model server's clients; web_ranges: of the web service's; labels:
+    of the pods; egress: where they may connect to.
+
+    What comes from the node always passes: probes, and `kubectl port-forward`. Pods are selected
+    by label, since Dataplane V2 never matches them by their addresses.
     """
-    outside = [
-        networking.v1.NetworkPolicyIngressRuleArgs(
-            from_=[_block(one) for one in source_ranges],
-            ports=[_port("TCP", PORTS[api]) for api in exposed],
-        )
-    ]
+    raw_ports = [PORTS[api] for api in exposed]
+    opened = ((web_ranges, [WEB_PORT]), (source_ranges, raw_ports))
     return networking.v1.NetworkPolicySpecArgs(
-        pod_selector=meta.v1.LabelSelectorArgs(match_labels=LABELS),
+        pod_selector=meta.v1.LabelSelectorArgs(match_labels=dict(labels)),
         policy_types=["Ingress", "Egress"],
-        ingress=[*(outside if exposed else []), *_ingress_from_pods()],
-        egress=_egress(),
+        ingress=[
+            *(
+                ingress([_block(one) for one in ranges], ports)
+                for ranges, ports in opened
+                if ranges and ports
+            ),
+            ingress(
+                [
+                    networking.v1.NetworkPolicyPeerArgs(pod_selector=meta.v1.LabelSelectorArgs()),
+                    _namespaces(meta.v1.LabelSelectorArgs(match_labels={CLIENT_LABEL: "true"})),
+                ],
+                [WEB_PORT, *raw_ports],
+            ),
+            ingress([in_namespaces(*COLLECTORS)], [WEB_METRICS_PORT]),
+        ],
+        egress=list(egress),
     )
 
 
-def _ingress_from_pods() -> list[networking.v1.NetworkPolicyIngressRuleArgs]:
-    return [
-        networking.v1.NetworkPolicyIngressRuleArgs(
-            from_=[
-                networking.v1.NetworkPolicyPeerArgs(pod_selector=meta.v1.LabelSelectorArgs()),
-                _namespaces(meta.v1.LabelSelectorArgs(match_labels={CLIENT_LABEL: "true"})),
-            ],
-            ports=[_port("TCP", GRPC_PORT), _port("TCP", REST_PORT)],
-        ),
-        networking.v1.NetworkPolicyIngressRuleArgs(
-            from_=[
-                _namespaces(
-                    meta.v1.LabelSelectorArgs(
-                        match_expressions=[
-                            meta.v1.LabelSelectorRequirementArgs(
-                                key="kubernetes.io/metadata.name",
-                                operator="In",
-                                values=list(_COLLECTORS),
-                            )
-                        ]
-                    )
+def ingress(
+    peers: Sequence[networking.v1.NetworkPolicyPeerArgs], ports: Sequence[int]
+) -> networking.v1.NetworkPolicyIngressRuleArgs:
+    return networking.v1.NetworkPolicyIngressRuleArgs(
+        from_=list(peers), ports=[_port("TCP", port) for port in ports]
+    )
+
+
+def egress(
+    peer: networking.v1.NetworkPolicyPeerArgs, ports: Sequence[int]
+) -> networking.v1.NetworkPolicyEgressRuleArgs:
+    return networking.v1.NetworkPolicyEgressRuleArgs(
+        to=[peer], ports=[_port("TCP", port) for port in ports]
+    )
+
+
+def in_namespaces(*names: str) -> networking.v1.NetworkPolicyPeerArgs:
+    """All pods of these namespaces."""
+    return _namespaces(
+        meta.v1.LabelSelectorArgs(
+            match_expressions=[
+                meta.v1.LabelSelectorRequirementArgs(
+                    key="kubernetes.io/metadata.name", operator="In", values=list(names)
                 )
-            ],
-            ports=[_port("TCP", REST_PORT)],
-        ),
-    ]
+            ]
+        )
+    )
 
 
-def _egress() -> list[networking.v1.NetworkPolicyEgressRuleArgs]:
+def to_dns() -> networking.v1.NetworkPolicyEgressRuleArgs:
+    """To any address: the cluster's DNS has one on each node, which no label selects."""
+    return networking.v1.NetworkPolicyEgressRuleArgs(ports=[_port("UDP", 53), _port("TCP", 53)])
+
+
+def to_the_model() -> list[networking.v1.NetworkPolicyEgressRuleArgs]:
+    """DNS, tokens, storage."""
     return [
-        # To any address: the cluster's DNS has one on each node, which no label selects.
-        networking.v1.NetworkPolicyEgressRuleArgs(ports=[_port("UDP", 53), _port("TCP", 53)]),
-        *(
-            networking.v1.NetworkPolicyEgressRuleArgs(
-                to=[_block(address)], ports=[_port("TCP", port)]
-            )
-            for address, port in _METADATA_SERVER
-        ),
-        networking.v1.NetworkPolicyEgressRuleArgs(
-            # Google's storage API has no address range of its own.
-            to=[_block("0.0.0.0/0", _NOT_GOOGLE)],
-            ports=[_port("TCP", 443)],
-        ),
+        to_dns(),
+        *(egress(_block(address), [port]) for address, port in _METADATA_SERVER),
+        # Google's storage API has no address range of its own.
+        egress(_block("0.0.0.0/0", _NOT_GOOGLE), [443]),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -10,52 +11,63 @@ from pulumi_kubernetes import core
 from infra.settings.stack import ServerSettings
 from serving.containers.model_volume import fuse_mount
 from serving.containers.server_config import ModelSource, config_mount
-from serving.names import NAME, PORTS
+from serving.names import NAME
 from serving.tensorflow_serving.flags import server_arguments
 from serving.tensorflow_serving.probes import alive_command, ready_command
 from serving.tensorflow_serving.starting import start_command
-from serving.tensorflow_serving.stopping import drain_command
-from serving.timing import PROBE_PERIOD_SECONDS, startup_failure_threshold
+from serving.timing import (
+    ENDPOINT_REMOVAL_SECONDS,
+    PROBE_PERIOD_SECONDS,
+    startup_failure_threshold,
+)
 
 _PROBE_TIMEOUT_SECONDS = 20
 """A probe ends by itself before; Kubernetes counts one that it has to stop as failed."""
 _READINESS_FAILURES = 3
-_FAILED_GRACE_SECONDS = 30
-"""A server without its model draws nothing that is worth waiting for."""
+FAILED_GRACE_SECONDS = 30
+"""For a container whose probe failed: it draws nothing that is worth waiting for."""
 _LIVENESS_PERIOD_SECONDS = 30
 _LIVENESS_FAILURES = 10
 
 
 @dataclass(frozen=True)
 class PodShape:
-    """What a pod asks of a node, in CPUs and GiB. node_cpus: of the machine type."""
+    """What the model server asks of a node, in CPUs and MiB. node_cpus: of the machine type."""
 
     cpus: int
-    memory_gib: int
+    memory_mib: int
     node_cpus: int
 
 
 def model_server(
     *,
     image: str,
-    config_name: pulumi.Input[str],
+    env: Sequence[core.v1.EnvVarArgs],
+    ports: Mapping[str, int],
     model: ModelSource,
     shape: PodShape,
     server: ServerSettings,
+    exposed: bool,
+    failed_grace: int | None = FAILED_GRACE_SECONDS,
 ) -> core.v1.ContainerArgs:
-    """The container. config_name: of the ConfigMap with its configuration."""
-    memory = f"{shape.memory_gib}Gi"
+    """The container. env: which model; ports: those it declares, by their names.
+
+    exposed: whether others than the web service beside it send it requests. failed_grace: None is
+    the pod's own.
+    """
+    memory = f"{shape.memory_mib}Mi"
     timeout = server.request_timeout_seconds
     return core.v1.ContainerArgs(
         name=NAME,
         image=image,
-        command=start_command(),
+        command=start_command(raw_seconds=ENDPOINT_REMOVAL_SECONDS if exposed else 0),
         args=server_arguments(cpus=shape.cpus, queue=server.queue, request_timeout=timeout),
-        env=[from_config(name, config_name) for name in ("MODEL_NAME", "MODEL_PATH")],
+        env=list(env),
         ports=[
             core.v1.ContainerPortArgs(name=name, container_port=port)
-            for name, port in PORTS.items()
-        ],
+            for name, port in ports.items()
+        ]
+        or None,
         resources=core.v1.ResourceRequirementsArgs(
             requests={"cpu": str(shape.cpus), "memory": memory},
             # The computing threads match the request; an equal limit would throttle the others,
@@ -68,19 +80,14 @@ def model_server(
             pulumi.Output.from_input(model.size_bytes).apply(
                 lambda size: startup_failure_threshold(size, timeout)
             ),
-            grace=_FAILED_GRACE_SECONDS,
+            grace=failed_grace,
         ),
         readiness_probe=_probe(ready_command(), PROBE_PERIOD_SECONDS, _READINESS_FAILURES),
         liveness_probe=_probe(
             alive_command(),
             _LIVENESS_PERIOD_SECONDS,
             _LIVENESS_FAILURES,
-            grace=_FAILED_GRACE_SECONDS,
-        ),
-        lifecycle=core.v1.LifecycleArgs(
-            pre_stop=core.v1.LifecycleHandlerArgs(
-                exec_=core.v1.ExecActionArgs(command=drain_command())
-            )
+            grace=failed_grace,
         ),
         security_context=locked_down(),
         termination_message_policy="FallbackToLogsOnError",
@@ -99,16 +106,6 @@ def locked_down() -> core.v1.SecurityContextArgs:
         privileged=False,
         read_only_root_filesystem=True,
         capabilities=core.v1.CapabilitiesArgs(drop=["ALL"]),
-    )
-
-
-def from_config(name: str, config_name: pulumi.Input[str]) -> core.v1.EnvVarArgs:
-    """An environment variable with the value of the ConfigMap's key of the same name."""
-    return core.v1.EnvVarArgs(
-        name=name,
-        value_from=core.v1.EnvVarSourceArgs(
-            config_map_key_ref=core.v1.ConfigMapKeySelectorArgs(name=config_name, key=name)
-        ),
     )
 
 

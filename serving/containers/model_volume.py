@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi
 from pulumi_kubernetes import core
 
-from infra.settings.gke import FUSE_SIDECAR
+from infra.settings.pod import FUSE_SIDECAR
 
 MOUNT_PATH = "/models"
 USER_ID = 65532
@@ -44,25 +44,24 @@ def model_path(model_uri: str) -> str:
     return f"{MOUNT_PATH}/{path}"
 
 
-def fuse_volumes(bucket: pulumi.Input[str]) -> list[core.v1.VolumeArgs]:
-    """The mounted bucket, and its cache on the node's disk, not in memory."""
-    return [
-        core.v1.VolumeArgs(
-            name="models",
-            csi=core.v1.CSIVolumeSourceArgs(
-                driver="gcsfuse.csi.storage.gke.io",
-                read_only=True,
-                volume_attributes={
-                    "bucketName": bucket,
-                    "mountOptions": ",".join(_MOUNT_OPTIONS),
-                },
-            ),
+def bucket_volume(bucket: pulumi.Input[str]) -> core.v1.VolumeArgs:
+    return core.v1.VolumeArgs(
+        name="models",
+        csi=core.v1.CSIVolumeSourceArgs(
+            driver="gcsfuse.csi.storage.gke.io",
+            read_only=True,
+            volume_attributes={"bucketName": bucket, "mountOptions": ",".join(_MOUNT_OPTIONS)},
         ),
-        core.v1.VolumeArgs(
-            name="gke-gcsfuse-cache",
-            empty_dir=core.v1.EmptyDirVolumeSourceArgs(size_limit=_CACHE_SIZE),
-        ),
-    ]
+    )
+
+
+def cache_volume() -> core.v1.VolumeArgs:
+    """On the node's disk, not in memory. Only the sidecar that GKE adds mounts it; where the pod
+    has none of this name, GKE adds that too, without a limit of its size."""
+    return core.v1.VolumeArgs(
+        name="gke-gcsfuse-cache",
+        empty_dir=core.v1.EmptyDirVolumeSourceArgs(size_limit=_CACHE_SIZE),
+    )
 
 
 def fuse_mount() -> core.v1.VolumeMountArgs:

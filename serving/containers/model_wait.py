@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pulumi
 from pulumi_kubernetes import core
 
 from infra.settings.gke import NAMESPACE, READER_ROLE, SERVICE_ACCOUNT
-from serving.containers.model_server import from_config, locked_down
+from serving.containers.model_server import locked_down
 from serving.containers.model_volume import fuse_mount
 from serving.containers.server_config import ModelSource, config_mount
 from serving.tensorflow_serving.model_wait import wait_command
@@ -16,9 +18,9 @@ NAME = "wait-for-model"
 
 
 def model_wait(
-    *, image: str, config_name: pulumi.Input[str], model: ModelSource
+    *, image: str, env: Sequence[core.v1.EnvVarArgs], model: ModelSource
 ) -> core.v1.ContainerArgs:
-    """The container, in the server's own image. config_name: of the ConfigMap with its script."""
+    """The container, in the server's own image. env: where the model is."""
     return core.v1.ContainerArgs(
         name=NAME,
         image=image,
@@ -28,7 +30,7 @@ def model_wait(
             up=f"make up STACK={pulumi.get_stack()}",
             patience_seconds=MODEL_WAIT_SECONDS,
         ),
-        env=[from_config("MODEL_PATH", config_name)],
+        env=list(env),
         resources=core.v1.ResourceRequirementsArgs(
             requests={"cpu": "100m", "memory": "64Mi"}, limits={"cpu": "1", "memory": "128Mi"}
         ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes import core, meta
 
-from infra.settings.gke import ModelAccess
+from infra.settings.pod import ModelAccess
 from model_export.spec import MODEL_NAME
 from serving.containers.model_volume import model_path
 from serving.names import LABELS
@@ -39,19 +39,41 @@ def server_config(
 
     So changed content is a new ConfigMap, which rolls out new pods.
     """
-    uri = pulumi.Output.from_input(model.uri)
     return core.v1.ConfigMap(
         name,
         metadata=meta.v1.ObjectMetaArgs(namespace=namespace, labels=LABELS),
         immutable=True,
         data={
             "MODEL_NAME": MODEL_NAME,
-            "MODEL_PATH": uri.apply(model_path) if model.access == "fuse" else uri,
-            BATCHING_FILE: batching_parameters(queue),
-            MONITORING_FILE: monitoring_config(),
-            **script_files(),
+            "MODEL_PATH": path_of(model),
+            **server_files(queue),
         },
         opts=opts,
+    )
+
+
+def server_files(queue: int) -> dict[str, pulumi.Input[str]]:
+    """The server's config files and the scripts, by their names."""
+    return {
+        BATCHING_FILE: batching_parameters(queue),
+        MONITORING_FILE: monitoring_config(),
+        **script_files(),
+    }
+
+
+def path_of(model: ModelSource) -> pulumi.Output[str]:
+    """Where a pod finds the model's folder."""
+    uri = pulumi.Output.from_input(model.uri)
+    return uri.apply(model_path) if model.access == "fuse" else uri
+
+
+def from_config(name: str, config_name: pulumi.Input[str]) -> core.v1.EnvVarArgs:
+    """An environment variable with the value of the ConfigMap's key of the same name."""
+    return core.v1.EnvVarArgs(
+        name=name,
+        value_from=core.v1.EnvVarSourceArgs(
+            config_map_key_ref=core.v1.ConfigMapKeySelectorArgs(name=config_name, key=name)
+        ),
     )
 
 

@@ -9,21 +9,38 @@ import io
 import json
 import subprocess
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import pytest
 
 from bench import layers, two_servers
 from bench.speed import __main__ as speed
 from bench.speed import models, report, results, tried, verdicts, worker
-from bench.speed.contenders import CONTENDERS, EXPORTS, TUTORIAL, groups
+from bench.speed.contenders import (
+    CONTENDERS,
+    EXPORTS,
+    OPENVINO,
+    OPENVINO_INSTANT,
+    OPENVINO_INT8,
+    TUTORIAL,
+    Contender,
+    groups,
+)
 from bench.speed.drawer import Drawer
 from bench.speed.machine import Machine, this_machine
+from bench.speed.options import UNFINISHED
+from bench.speed.plan import FULL, QUICK, SOME_STEPS, Plan
 from bench.speed.results import Result, Results, Round
 from client.load.run import Result as LoadResult
+from model_export.manifest import MANIFEST_NAME
+from model_export.networks import Networks
+from model_export.profiles import EXACT, INSTANT
+from model_export.spec import ModelSpec
 
 MACHINE = Machine("A CPU", 2, 16 * 10**9, ("avx2", "avx512_bf16"), "Linux", {"tensorflow": "2"}, 0)
 LARGE_MACHINE = dataclasses.replace(MACHINE, memory_bytes=32 * 10**9)
@@ -48,7 +65,7 @@ def drawn_in(
     together: tuple[str, ...] = (),
     number: int = 1,
 ) -> Round:
-    seconds = {n: [slowed * (decoder + n * step)] for n in (1, speed.SOME_STEPS, steps)}
+    seconds = {n: [slowed * (decoder + n * step)] for n in (1, SOME_STEPS, steps)}
     return Round(10.0, 20.0, seconds, 5 * 10**9, together, number)
 
 
@@ -73,6 +90,15 @@ def measured(step: float = 2.0, decoder: float = 4.0, **steps: float) -> Results
     ]
     replicas = {"one": [1.0, 0.9], "two": [1.98, 1.76]}
     return Results(False, 384, MACHINE, tuple(contenders), replicas, QUALITY)
+
+
+def without(found: Results, *keys: str, why: str) -> Results:
+    """The same, but these contenders could not be measured."""
+    contenders = [
+        dataclasses.replace(one, rounds=(), obstacle=why) if one.key in keys else one
+        for one in found.contenders
+    ]
+    return dataclasses.replace(found, contenders=tuple(contenders))
 
 
 def verdict_on(found: Results, what: str) -> verdicts.Verdict:
@@ -247,7 +273,7 @@ def test_contenders_that_fit_into_memory_take_turns(
     machine: Machine, tmp_path: Path, drawer: type[FakeDrawer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(speed, "this_machine", lambda: machine)
-    plan = speed.Plan(256, rounds=2, whole_rounds=1, shorten=2, prompts=0)
+    plan = Plan(256, rounds=2, whole_rounds=1, shorten=2, prompts=0)
     found = speed.run(plan, tmp_path, ["tutorial", "fast-float32"])
     first = [("tutorial", steps) for steps in (1, 15, 1)]
     second = [("tutorial", steps) for steps in (1, 5, 1)]
@@ -266,7 +292,9 @@ def test_contenders_that_fit_into_memory_take_turns(
     assert found.of("tutorial").steps == 15 and found.of("fast-float32").steps == 10
     assert found.of("openvino-float32").obstacle == "not selected"
     assert plan.drawn(EXPORTS[1], 2) == [1, 10, 1], "the steps of fast differ"
-    assert speed.QUICK.drawn(EXPORTS[0], 1) == [1, speed.SOME_STEPS]
+    assert QUICK.drawn(EXPORTS[0], 1) == [1, SOME_STEPS]
+    few = next(one for one in EXPORTS if one.key == "instant-float32")
+    assert FULL.drawn(few, 3) == [1, 4, 1], "few steps are always drawn whole"
 
 
 def test_a_quick_run_loads_each_contender_once(
@@ -274,9 +302,9 @@ def test_a_quick_run_loads_each_contender_once(
 ) -> None:
     monkeypatch.setattr(speed, "this_machine", lambda: LARGE_MACHINE)
     keys = ["tutorial", "exact-float32", "fast-float32", "exact-bfloat16", "fast-bfloat16"]
-    found = speed.run(speed.QUICK, tmp_path, keys)
+    found = speed.run(QUICK, tmp_path, keys)
     assert [len(found.of(key).rounds) for key in keys] == [1] * 5
-    assert len(drawer.requested) == 5 * speed.QUICK.pictures
+    assert len(drawer.requested) == 5 * QUICK.pictures
     assert drawer.alive == 0
 
 
@@ -284,7 +312,7 @@ def test_a_contender_in_two_groups_is_measured_in_both(
     tmp_path: Path, drawer: type[FakeDrawer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(speed, "this_machine", lambda: LARGE_MACHINE)
-    plan = dataclasses.replace(speed.FULL, rounds=2, prompts=0)
+    plan = dataclasses.replace(FULL, rounds=2, prompts=0)
     keys = ["tutorial", "exact-bfloat16", "fast-bfloat16"]
     found = speed.run(plan, tmp_path, keys)
     slow, exact, fast = (found.of(key) for key in keys)
@@ -304,7 +332,7 @@ def test_a_run_continues_without_a_failed_contender(
 ) -> None:
     monkeypatch.setattr(speed, "this_machine", lambda: LARGE_MACHINE)
     drawer.failing["keras_cv"] = pictures
-    plan = dataclasses.replace(speed.FULL, prompts=0)
+    plan = dataclasses.replace(FULL, prompts=0)
     found = speed.run(plan, tmp_path, ["keras_cv", "fast-bfloat16", "tutorial"])
     assert found.of("keras_cv").obstacle == "failed with exit code 137"
     assert found.of("keras_cv").rounds == () and drawer.alive == 0
@@ -348,6 +376,133 @@ def test_all_compared_contenders_take_turns() -> None:
         assert any({goal.ours, goal.theirs} <= keys for keys in found), goal.what
 
 
+def test_few_step_contenders_are_what_they_are_called() -> None:
+    by_key = {one.key: models.spec(one, 384) for one in EXPORTS}
+    instant, one_step = by_key["instant-float32"], by_key["one-step-float32"]
+    assert (instant.sampler, instant.steps, instant.decoder) == ("lcm", 4, "tiny")
+    assert (one_step.sampler, one_step.steps, one_step.decoder) == ("euler_trailing", 1, "tiny")
+    assert instant.guidance_scale == one_step.guidance_scale == 1.0
+    assert min(instant.max_steps, one_step.max_steps) >= SOME_STEPS
+    assert by_key["exact-float32"] == models.spec(EXPORTS[0], 384) and not EXPORTS[0].sampler
+    profile = ModelSpec.for_family("sd14", image_size=384, profile=INSTANT, weights=instant.weights)
+    merged = dataclasses.replace(profile, profile=EXACT, loras="")
+    assert instant == merged, "a merged LoRA changes no cost"
+
+
+def test_openvino_draws_few_steps_from_files_of_its_own() -> None:
+    parts = {one.key: models.openvino_parts(one) for one in (*OPENVINO, *OPENVINO_INSTANT)}
+    assert parts["openvino-float32"] == parts["openvino-bfloat16"] == models.OPENVINO_PARTS
+    few = models.OPENVINO_FEW_STEP_PARTS
+    assert parts["openvino-instant-float32"] == parts["openvino-instant-bfloat16"] == few
+    for one in OPENVINO_INT8:
+        *compressed, decoder = models.openvino_parts(one)
+        assert decoder == few[-1] and not {*compressed} & {*few}
+
+
+def test_only_the_models_that_are_missing_and_selected_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[list[str]] = []
+    environments: list[dict[str, str]] = []
+
+    def run(command: list[str], env: dict[str, str], **_: Any) -> None:
+        made.append(command[2:])
+        environments.append(env)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    keys = ["instant-float32", "instant-bfloat16", "openvino-int8-float32", "keras_cv"]
+    some = [one for one in CONTENDERS if one.key in keys]
+    speed._make_models(QUICK, tmp_path, some)
+    place = [str(tmp_path), "256"]
+    assert made == [
+        ["bench.speed.models", *place, "instant-float32", "openvino-instant-float32"],
+        ["bench.speed.models", *place, "instant-bfloat16"],
+        ["bench.speed.int8", *place],
+    ], "weights are compressed from the files in float32"
+    assert all((env["CI"], env["NNCF_CI"]) == ("true", "1") for env in environments), (
+        "OpenVINO and NNCF report nothing"
+    )
+    made.clear()
+    for one in [*EXPORTS, *OPENVINO_INT8]:
+        touch(one, tmp_path)
+    speed._make_models(QUICK, tmp_path, some)
+    assert not made
+
+
+def touch(contender: Contender, folder: Path) -> None:
+    """As if its models had been made."""
+    if contender.engine == "served":
+        paths = [models.folder_of(contender, folder, 256) / MANIFEST_NAME]
+    else:
+        names = [f"{name}.xml" for name in models.openvino_parts(contender)]
+        paths = [models.openvino_folder(folder, 256) / name for name in names]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+@pytest.mark.parametrize("plan", [FULL, QUICK])
+@pytest.mark.parametrize("number", [1, 2])
+def test_every_contender_draws_what_tells_its_step_from_its_decoder(
+    plan: Plan, number: int
+) -> None:
+    for one in CONTENDERS:
+        drawn = dataclasses.replace(plan, whole_rounds=1).drawn(one, number)
+        assert 1 in drawn and max(drawn) > 1, one.key
+
+
+def test_a_run_from_before_a_contender_has_no_verdict_on_it() -> None:
+    found = measured()
+    older = dataclasses.replace(
+        found, contenders=tuple(one for one in found.contenders if "instant" not in one.key)
+    )
+    assert len(verdicts.verdicts(found)) - len(verdicts.verdicts(older)) == 6
+    assert not any("instant" in one.what for one in verdicts.verdicts(older))
+
+
+def test_instant_is_judged_against_exact_and_openvino() -> None:
+    found = measured(instant_float32=0.1, openvino_instant_float32=0.1)
+    exact = verdict_on(found, "picture, instant float32 : exact float32")
+    assert (exact.target, exact.verdict) == ("at least 7×", verdicts.MET)
+    peer = verdict_on(found, "picture, instant float32 : OpenVINO like it float32")
+    assert peer.found == "1.00× (1.00 to 1.00)" and peer.target == "at least 0.85×"
+    assert peer.verdict == verdicts.MET
+    slower = measured(instant_float32=2.0, openvino_instant_float32=0.1)
+    assert verdict_on(slower, peer.what).verdict == verdicts.NOT_MET
+
+
+def test_instant_is_judged_in_the_precision_in_which_openvino_is_the_faster() -> None:
+    found = measured(openvino_instant_bfloat16=1.0)
+    judged = verdict_on(found, "picture, instant bfloat16 : OpenVINO like it bfloat16")
+    assert (judged.target, judged.verdict) == ("at least 0.85×", verdicts.NOT_MET)
+    other = verdict_on(found, "picture, instant float32 : OpenVINO like it float32")
+    assert (other.target, other.verdict) == ("none", verdicts.REPORTED)
+    alone = without(found, "openvino-instant-bfloat16", why="this CPU cannot")
+    assert verdict_on(alone, other.what).verdict == verdicts.MET
+
+
+def test_openvino_with_int8_weights_is_reported_without_a_target() -> None:
+    found = measured(openvino_int8_float32=0.5, openvino_int8_bfloat16=0.5)
+    for kind in ("float32", "bfloat16"):
+        verdict = verdict_on(found, f"picture, instant {kind} : OpenVINO with int8 weights {kind}")
+        assert verdict == verdicts.Verdict(
+            verdict.what, "none", "0.50× (0.50 to 0.50)", verdicts.REPORTED
+        )
+
+
+def test_a_run_of_some_contenders_shows_and_judges_no_others() -> None:
+    keys = ("exact-float32", "instant-float32")
+    found = measured()
+    others = [one.key for one in CONTENDERS if one.key not in keys]
+    some = dataclasses.replace(
+        without(found, *others, why=results.NOT_SELECTED), replicas=None, quality=None
+    )
+    (verdict,) = verdicts.verdicts(some)
+    assert verdict.what == "picture, instant float32 : exact float32"
+    text = report.tables(some)
+    assert text.count("| this export, ") == 2 and results.NOT_SELECTED not in text
+
+
 def test_a_group_that_is_a_subset_of_another_is_left_out() -> None:
     some = [one for one in CONTENDERS if one.key in ("exact-float32", "fast-float32", "keras_cv")]
     found = [[one.key for one in group] for group in groups(LARGE_MACHINE, 384, some)]
@@ -366,13 +521,13 @@ def test_an_interrupted_run_keeps_what_it_measured(
                 raise KeyboardInterrupt
             return super().draw(steps)
 
-    plan = dataclasses.replace(speed.FULL, prompts=0)
+    plan = dataclasses.replace(FULL, prompts=0)
     keys = ["exact-float32", "fast-float32"]
     monkeypatch.setattr(speed, "Drawer", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         speed.run(plan, tmp_path, keys)
     assert drawer.alive == 0
-    left = tmp_path / speed.UNFINISHED
+    left = tmp_path / UNFINISHED
     before = results.read(left)
     assert [len(before.of(key).rounds) for key in keys] == [3, 0]
     monkeypatch.setattr(speed, "Drawer", drawer)
@@ -381,6 +536,10 @@ def test_an_interrupted_run_keeps_what_it_measured(
     assert {key for key, _ in drawer.requested} == {"fast-float32"}
     assert [len(found.of(key).rounds) for key in keys] == [3, 3]
     assert not left.exists()
+    drawer.requested.clear()
+    resumed = speed.run(plan, tmp_path, [*keys, "keras_cv"], found)
+    assert {key for key, _ in drawer.requested} == {"keras_cv"}, "left out before, and selected"
+    assert len(resumed.of("keras_cv").rounds) == 3
     said = capsys.readouterr().err
     assert "round 3 of 3\n  steps  1:   3.0 s  this export, exact, float32\n" in said
     assert "1 left to measure, about 0 minutes" in said
@@ -438,7 +597,7 @@ def test_a_worker_draws_once_and_then_on_request(monkeypatch: pytest.MonkeyPatch
 def test_a_run_of_another_plan_is_not_resumed(
     left: Results | str | None, arguments: list[str], why: str, tmp_path: Path
 ) -> None:
-    path = tmp_path / speed.UNFINISHED
+    path = tmp_path / UNFINISHED
     if isinstance(left, Results):
         left.write(path)
     elif left is not None:
@@ -454,9 +613,15 @@ def test_publishing_keeps_the_runs_of_other_machines(tmp_path: Path) -> None:
     other_machine = dataclasses.replace(MACHINE, processor="B (TM) CPU", instructions=("avx2",))
     first = measured(step=3.0)
     found, other = measured(), dataclasses.replace(measured(), machine=other_machine)
-    for one in (first, found, other):
+    some = dataclasses.replace(found, section="few steps")
+    for one in (first, some, found, other):
         speed.publish(one, document, readme)
-    runs = {"a-cpu-2-cores-avx512-bf16": found, "b-tm-cpu-2-cores-avx2": other}
+    runs = {
+        "a-cpu-2-cores-avx512-bf16": found,
+        "a-cpu-2-cores-avx512-bf16-few-steps": some,
+        "b-tm-cpu-2-cores-avx2": other,
+    }
+    assert list(speed.published(document)) == list(runs)
     assert speed.published(document) == runs
     text = document.read_text()
     assert text.startswith("# Title\n") and text.endswith("\nMore.\n") and "old" not in text
@@ -464,8 +629,12 @@ def test_publishing_keeps_the_runs_of_other_machines(tmp_path: Path) -> None:
     assert report.tables(first) not in text
     assert "### B (TM) CPU, 2 cores, avx2\n" in text
     assert "](benchmarks/b-tm-cpu-2-cores-avx2.png)" in text
+    assert "### A CPU, 2 cores, avx512_bf16: few steps\n" in text
+    assert "(A CPU, avx2, avx512_bf16), few steps:\n" in readme.read_text()
     row = "| this export, exact, 20 steps | float32 | 2.5 s | 55 s | 65 |"
-    assert readme.read_text().count(row) == 2
+    assert readme.read_text().count(row) == 3
+    one_step = "| this export, tiny decoder, 1 step | float32 | 2.5 s | 7.5 s | 480 |"
+    assert readme.read_text().count(one_step) == 3
     plots = {path.stem for path in (tmp_path / "benchmarks").glob("*.png")}
     has_matplotlib = importlib.util.find_spec("matplotlib") is not None
     assert plots == (runs.keys() if has_matplotlib else set())
@@ -486,8 +655,42 @@ def test_a_document_quotes_what_make_bench_wrote(
     between = path.read_text().partition(report.BEGIN)[2].partition(report.END)[0]
     assert between.strip() == quoted(runs)
     for name, one in runs.items():
-        assert report.name(one.machine) == name
+        assert report.file_name(one) == name
         assert speed.DOCUMENT.with_suffix("").joinpath(f"{name}.png").exists()
+
+
+def test_a_run_of_some_contenders_is_published_in_a_section_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published: list[str] = []
+    plans: list[Plan] = []
+
+    def run(plan: Plan, *_: Any) -> Results:
+        plans.append(plan)
+        return measured()
+
+    monkeypatch.setattr(speed, "run", run)
+    monkeypatch.setattr(speed, "publish", lambda found, *_: published.append(found.section))
+    only = ["--folder", str(tmp_path), "--only", "exact-float32", "instant-float32"]
+    assert speed.main(only) == 0 and not published
+    assert speed.main([*only, "--section", "few steps"]) == 0
+    assert published == ["few steps"] and [plan.prompts for plan in plans] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--section", "../Few"], "use lower-case letters, digits and single spaces"),
+        (["--section", ""], "is no section's name"),
+        (["--section", "few steps", "--quick"], "a quick run is not published: leave out"),
+    ],
+)
+def test_a_section_that_cannot_be_published_is_refused(
+    arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        speed.main(arguments)
+    assert why in capsys.readouterr().err
 
 
 def test_tried_variants_are_measured_on_request(
@@ -590,12 +793,110 @@ def test_the_served_contenders_draw_and_keep_their_weights_once(tmp_path: Path) 
     from bench.speed.engines import keras_cv_loop, served
     from tests.model_export.narrow_networks import narrow
 
-    with narrow(), mock.patch.object(models, "EXPORTS", EXPORTS[:2]):
-        models.make(tmp_path, 256, "float32", with_openvino=False)
-        assert models.missing(tmp_path, 256, "float32") == []
+    some = [TUTORIAL, *EXPORTS[:2]]
+    with narrow():
+        models.make(tmp_path, 256, some)
+        assert models.missing(tmp_path, 256, some) == []
         keras_cv_loop.load(CONTENDERS[1], tmp_path, 256)(2)
-    for contender in (TUTORIAL, *EXPORTS[:2]):
+    for contender in some:
         served.load(contender, tmp_path, 256)(2)
-    folders = [models.folder_of(one, tmp_path, 256) for one in (TUTORIAL, *EXPORTS[:2])]
+    folders = [models.folder_of(one, tmp_path, 256) for one in some]
     largest = "1/variables/variables.data-00000-of-00002"
     assert [(folder / largest).stat().st_nlink for folder in folders] == [3, 3, 3]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_few_step_contenders_draw_by_this_export_and_by_openvino(tmp_path: Path) -> None:
+    """With layers a tenth as wide. OpenVINO's draw only where its packages are installed, and its
+    converted networks compute what ours do."""
+    from bench.speed import int8
+    from bench.speed.engines import openvino_loop, served
+    from model_export.sd14 import networks, weights
+    from tests.model_export.narrow_networks import narrow
+
+    has_openvino = all(importlib.util.find_spec(name) for name in ("openvino", "nncf"))
+    exported = [one for one in EXPORTS if one.sampler and one.precision == "float32"]
+    converted = [*OPENVINO_INSTANT, *OPENVINO_INT8] if has_openvino else []
+    with narrow():
+        models.make(tmp_path, 256, exported + converted[:1])
+        kept = networks.build(256, "float32")
+    for one in exported:
+        served.load(one, tmp_path, 256)(2)
+    if not converted:
+        return
+    int8.make(tmp_path, 256)
+    assert models.missing(tmp_path, 256, exported + converted) == []
+    for one in converted:
+        openvino_loop.load(one, tmp_path, 256)(2)
+    spec = models.spec(exported[0], 256)
+    weights.fill(kept.all(), spec, lambda _done: None)
+    ours = networks.as_networks(kept, spec)
+    assert_converted(ours, models.openvino_folder(tmp_path, 256))
+
+
+def assert_converted(ours: Networks, folder: Path) -> None:
+    """The files in folder compute what our networks do for one text."""
+    import openvino
+    import tensorflow as tf
+
+    random = np.random.default_rng(1)
+
+    def normal(*shape: int) -> np.ndarray:
+        return random.standard_normal(shape, np.float32)
+
+    text_encoder, unet, decoder = models.OPENVINO_FEW_STEP_PARTS
+    tokens = np.arange(77, dtype=np.int32)[np.newaxis]
+    latent, embedding, context = normal(1, 32, 32, 4), normal(1, 320), normal(1, 77, 768)
+
+    def our_unet(latent: tf.Tensor, embedding: tf.Tensor, context: tf.Tensor) -> tf.Tensor:
+        return ours.unet(latent, embedding, ours.condition(context))
+
+    for name, network, inputs in (
+        (text_encoder, ours.text_encoder, [tokens]),
+        (unet, our_unet, [latent, embedding, context]),
+        (decoder, ours.decoder, [latent]),
+    ):
+        expected = network(*map(tf.constant, inputs)).numpy()
+        options = {"INFERENCE_PRECISION_HINT": "f32"}
+        converted = openvino.Core().compile_model(folder / f"{name}.xml", "CPU", options)
+        largest = np.abs(expected).max()
+        np.testing.assert_allclose(converted(inputs)[0], expected, rtol=0, atol=1e-3 * largest)
+
+
+def test_models_share_the_shards_that_they_have_in_common(tmp_path: Path) -> None:
+    folders = {name: tmp_path / name for name in ("first", "same", "smaller")}
+    for folder in folders.values():
+        (folder / "1" / "variables").mkdir(parents=True)
+    shards = {
+        name: folder / "1" / "variables" / "variables.data-00001-of-00002"
+        for name, folder in folders.items()
+    }
+    shards["smaller"] = shards["smaller"].with_name("variables.data-00000-of-00001")
+    for shard in shards.values():
+        shard.write_bytes(b"weights")
+    linked = models.share_variables(folders["first"], None)
+    for name in ("same", "smaller"):
+        assert models.share_variables(folders[name], linked) == folders["first"]
+    assert shards["same"].samefile(shards["first"])
+    assert not shards["smaller"].samefile(shards["first"])
+
+
+@pytest.mark.parametrize(
+    ("key", "guidance_scale"), [("exact-float32", 7.5), ("instant-float32", 1)]
+)
+def test_a_model_is_measured_at_its_own_guidance(
+    key: str, guidance_scale: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A distilled one takes at most 2, where a step follows two texts and costs twice as much."""
+    from bench.speed.engines import served
+    from devserver.model import loading
+
+    rows: list[dict[str, Any]] = []
+    model = types.SimpleNamespace(
+        signatures={"serving_default": None},
+        run=lambda _signature, row, _names, _deadline: rows.append(row),
+    )
+    monkeypatch.setattr(loading, "load", lambda *_: model)
+    served.load(next(one for one in EXPORTS if one.key == key), tmp_path, 384)(4)
+    assert [row["guidance_scale"].tolist() for row in rows] == [[guidance_scale]]

@@ -5,6 +5,7 @@ Each prints, by the beginning of its arguments, the JSON that the real tool docu
 
 from __future__ import annotations
 
+import base64
 import json
 import shlex
 from collections.abc import Sequence
@@ -131,11 +132,12 @@ def made_up_to(last: str, endpoint: str = "") -> list[dict[str, object]]:
         resource("gcp:container/nodePool:NodePool", "diffusion", outputs={"name": "nodes-1"}),
         resource("gcp:storage/bucket:Bucket", "models", inputs=bucket, outputs=bucket),
         model_export(created="2026-03-01T10:30:00Z"),
+        kubernetes("kubernetes:core/v1:Secret", "web-keys"),
         kubernetes("kubernetes:apps/v1:Deployment", created="2026-03-01T10:31:00Z"),
-        *([service(endpoint)] if endpoint else []),
+        *([kubernetes("kubernetes:core/v1:Service", "web"), service(endpoint)] if endpoint else []),
     ]
     kinds = [str(one["type"]).rpartition(":")[2] for one in everything]
-    return everything[: kinds.index(last) + 1]
+    return everything[: len(kinds) - kinds[::-1].index(last)]
 
 
 def export(
@@ -188,11 +190,13 @@ def pod(
     restarts: int = 0,
     init: dict[str, object] | None = None,
     init_last: dict[str, object] | None = None,
+    web: dict[str, object] | None = None,
     name: str = POD,
 ) -> dict[str, object]:
     """A pod on a node, as `kubectl get -o json` shows it.
 
-    state: of the server's container; init: of the one that waits for the model, DONE by default.
+    state: of the server's container; init: of the one that waits for the model, DONE by default;
+    web: what is different in the status of the web service's.
     """
     is_waiting = init is not None
     if is_waiting:
@@ -221,10 +225,25 @@ def pod(
                     "restartCount": restarts,
                     "state": state or STARTED,
                     "lastState": last_state or {},
-                }
+                },
+                {
+                    "name": "web",
+                    "ready": ready and not is_waiting,
+                    "restartCount": 0,
+                    "state": state if is_waiting else STARTED,
+                    "lastState": {},
+                    **(web or {}),
+                },
             ],
         },
     }
+
+
+def keys_secret(*names: str) -> dict[str, object]:
+    """The Secret with the web service's keys."""
+    entries = [{"name": name, "sha256": 64 * "a"} for name in names]
+    content = base64.b64encode(json.dumps({"keys": entries}).encode()).decode()
+    return {"kind": "Secret", "metadata": {"name": "web-keys"}, "data": {"keys.json": content}}
 
 
 def _pod_metadata(name: str) -> dict[str, object]:
@@ -328,6 +347,7 @@ def healthy(tools: StubTools, endpoint: str) -> None:
     tools.answer("gcloud", "compute regions describe us-central1", region)
     tools.answer("gcloud", "compute project-info describe", quotas(CPUS_ALL_REGIONS=(12.0, 4.0)))
     tools.answer("kubectl", "get namespace diffusion-serving", {"kind": "Namespace"})
+    tools.answer("kubectl", "get secret web-keys", keys_secret("alice", "bob"))
     tools.answer("kubectl", WORKLOAD, workload(pod()))
     tools.answer("kubectl", "get events", items())
     tools.answer("kubectl", "get nodes", items({"kind": "Node"}))

@@ -95,7 +95,7 @@ def test_every_exported_error_has_an_exit_code() -> None:
         for value in (getattr(client, name) for name in client.__all__)
         if isinstance(value, type) and issubclass(value, ClientError) and value is not ClientError
     ]
-    assert len(errors) == 10
+    assert len(errors) == 11
     assert {exit_code(kind("x")) for kind in errors} == set(EXIT_CODES.values())
 
 

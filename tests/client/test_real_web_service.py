@@ -81,8 +81,11 @@ def test_every_command_works_against_the_stack_with_a_web_service(
     assert run("first-picture", "--prompt", "a star") == ran, "nothing in the file changes"
     ran = run("again", "out/a-star-1.png")
     assert ran.out.endswith("pixels  equal\n"), ran.err
-    ran = run("load", "-n", "20", "-c", "2")
+    ran = run("load", "-n", "20", "-c", "2", "--record", "recorded")
     assert ran.code == 0, ran.err
+    assert (
+        'web_queued_jobs{job="diffusion-serving"} 0.0 ' in Path("recorded/samples.txt").read_text()
+    )
     assert "[200]         20 responses" in ran.out
     out = run("status").out
     assert "web service  ready, 0 queued, 0 drawing, " in out

@@ -19,7 +19,10 @@ from tests.infra.local import quick_server
 from tests.processes import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("__main__.py", "Makefile", "Pulumi.yaml", "Pulumi.local.yaml", "Pulumi.dev.yaml")
+PARTS = (
+    *("__main__.py", "Makefile", "LICENSE"),
+    *("Pulumi.yaml", "Pulumi.local.yaml", "Pulumi.dev.yaml"),
+)
 # What the virtual environment was made from: make compares their times with its own.
 REQUIREMENTS = ("requirements.txt", "constraints.txt")
 COMMAND_TIMEOUT_SECONDS = 600

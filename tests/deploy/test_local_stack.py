@@ -102,6 +102,7 @@ def test_a_local_stack_from_up_to_down(checkout: Checkout) -> None:
     checkout.make("down")
 
 
+@pytest.mark.long  # tests/infra/local/test_ports.py has the error
 def test_ports_in_use_are_one_clear_error_before_the_export_and_the_next_up_works(
     checkout: Checkout, demo_model: Path
 ) -> None:
@@ -161,6 +162,7 @@ def interrupt_and_converge(checkout: Checkout, times: int, seed: int) -> None:
     assert not (checkout.folder / ".state").exists()
 
 
+@pytest.mark.long  # tests/engine/deployment/test_failure.py interrupts smaller stacks
 def test_interrupted_ups_converge(checkout: Checkout) -> None:
     interrupt_and_converge(checkout, times=2, seed=1)
 

@@ -144,6 +144,8 @@ def test_arguments_are_words_for_the_shell_and_not_expanded_by_make(folder: Fold
 def test_a_folder_and_a_path_are_text_too(folder: Folder, text: str) -> None:
     (call,) = folder.calls("render", f"OUT={text}")
     assert call[1:-1] == ["-m", "render", "--stack=local", f"--out={text}"]
+    (call,) = folder.calls("dashboard", f"OUT={text}")
+    assert call[1:-1] == ["-m", "dashboards", f"--out={text}"]
     folder.run("setup", f"FOUND_PYTHON={text}")
     folder.run("logs", f"FOLLOW={text}")
     assert not (folder.path / "touched").exists()
@@ -175,6 +177,13 @@ def test_a_stack_of_ones_own_is_made_from_dev_with_the_given_settings(folder: Fo
     assert call[3:-1] == ["--stack=mine", "--from=prod"]
 
 
+def test_nobody_is_asked_for_ranges_since_a_stack_is_private_by_default(folder: Folder) -> None:
+    folder.stub("bin/pulumi")
+    missing = folder.run("up", "STACK=mine", "ENGINE=pulumi")
+    assert "make stack STACK=mine FROM=dev PROJECT=... LICENCE=..." in missing.stdout
+    assert "RANGES" not in missing.stdout + folder.run("help").stdout
+
+
 @pytest.mark.parametrize("text", [text for text in TEXTS if text])
 def test_the_settings_of_a_stack_of_ones_own_are_text_too(folder: Folder, text: str) -> None:
     given = {name: f"{name}={text}" for name in ("STACK", "FROM", "PROJECT", "RANGES", "LICENCE")}
@@ -186,7 +195,7 @@ def test_the_settings_of_a_stack_of_ones_own_are_text_too(folder: Folder, text: 
     assert not (folder.path / "touched").exists()
 
 
-@pytest.mark.parametrize("target", ["up", "preview"])
+@pytest.mark.parametrize("target", ["up", "preview", "key"])
 @pytest.mark.parametrize("stack", ["mine", "ada/mine"])
 def test_a_stack_without_a_file_is_not_deployed(folder: Folder, target: str, stack: str) -> None:
     folder.stub("bin/pulumi")
@@ -209,6 +218,29 @@ def test_a_mistyped_stack_is_not_made_to_be_taken_down(folder: Folder, target: s
     assert result.returncode != 0
     assert "`pulumi stack ls` lists those of the backend" in result.stdout
     assert "pulumi" not in (folder.path / "calls").read_text(encoding="utf-8").split("\0")
+
+
+def test_a_key_is_drawn_for_a_name_once_its_stack_exists(folder: Folder) -> None:
+    folder.stub("bin/pulumi")
+    (folder.path / "Pulumi.mine.yaml").touch()
+    committed, made, drawn = folder.calls("key", "STACK=mine", "NAME=alice", NAME="a-host")
+    assert committed[1:-1] == ["-m", "infra.settings.committed", "--stack", "mine"]
+    assert made[:-1] == ["pulumi", "stack", "select", "--create", "--stack", "mine"]
+    key = ["-m", "infra.settings.new_key", "--stack", "mine"]
+    assert drawn[1:-1] == [*key, "--name=alice"]
+    *_, rotated = folder.calls("key", "STACK=mine", "NAME=alice", "ROTATE=1")
+    assert rotated[1:-1] == [*key, "--name=alice", "--rotate"]
+    *_, unnamed = folder.calls("key", "STACK=mine", NAME="a-host", ROTATE="1")
+    assert unnamed[1:-1] == [*key, "--name="]
+
+
+@pytest.mark.parametrize("text", [text for text in TEXTS if text])
+def test_the_name_of_a_key_is_text_too(folder: Folder, text: str) -> None:
+    *_, drawn = folder.calls("key", f"NAME={text}", f"ROTATE={text}")
+    assert drawn[1:-1] == [
+        *("-m", "infra.settings.new_key", "--stack", "local", f"--name={text}", "--rotate"),
+    ]
+    assert not (folder.path / "touched").exists()
 
 
 @pytest.mark.parametrize("target", ["up", "preview"])

@@ -97,6 +97,7 @@ def set_exporter_version(checkout: Path, version: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1500)
 def test_a_stack_of_an_earlier_commit_goes_on_and_gets_a_web_service(
     earlier: Checkout, demo_model: Path

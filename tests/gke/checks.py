@@ -21,19 +21,41 @@ def only(found: list[dict[str, Any]]) -> dict[str, Any]:
     return found[0]
 
 
+def service(dev: Lab, name: str = "web") -> dict[str, Any]:
+    return only([one for one in dev.get("v1/services") if one["metadata"]["name"] == name])
+
+
 def deployment(dev: Lab) -> dict[str, Any]:
     return only(dev.get("apps/v1/deployments"))
 
 
-def assert_serving(dev: Lab, node_pools: int = 1) -> None:
-    """One of each, and all pods ready and of the same template."""
+def keys_secret(dev: Lab) -> dict[str, Any]:
+    return only([one for one in dev.get("v1/secrets") if one["metadata"]["name"] == "web-keys"])
+
+
+def web_image(dev: Lab) -> str:
+    containers = deployment(dev)["spec"]["template"]["spec"]["containers"]
+    return next(one["image"] for one in containers if one["name"] == "web")
+
+
+def assert_serving(dev: Lab, *, is_public: bool = False, node_pools: int = 1) -> None:
+    """One of each, and all pods ready and of the same template.
+
+    is_public: whether the web service has a load balancer.
+    """
     status = deployment(dev)["status"]
     assert status["readyReplicas"] == status["updatedReplicas"] == status["replicas"]
-    assert only(dev.get("v1/services"))["status"]["loadBalancer"]["ingress"]
+    types = {name: service(dev, name)["spec"]["type"] for name in ("web", "model-server")}
+    expected = "LoadBalancer" if is_public else "ClusterIP"
+    assert types == {"web": expected, "model-server": "ClusterIP"}
+    assert bool(service(dev)["status"]["loadBalancer"].get("ingress")) == is_public
+    assert len(dev.google.resources("ForwardingRule")) == is_public
+    assert dev.registry.images() == {web_image(dev)}
+    only(dev.get("monitoring.googleapis.com/v1/podmonitorings"))
     only(dev.get("policy/v1/poddisruptionbudgets"))
     only(dev.get("autoscaling/v2/horizontalpodautoscalers"))
     only(dev.get("networking.k8s.io/v1/networkpolicies"))
-    for kind in ("Cluster", "Network", "Bucket", "ForwardingRule"):
+    for kind in ("Cluster", "Network", "Bucket", "Repository"):
         assert len(dev.google.resources(kind)) == 1, kind
     assert len(dev.google.resources("NodePool")) == node_pools
 
@@ -47,6 +69,7 @@ def assert_unchanged(output: str) -> None:
 
 def assert_nothing_left(dev: Lab) -> None:
     assert dev.google.left() == []
+    assert dev.registry.images() == set()
     wait_until(dev.is_empty, "the end of what the cluster held")
     state = dev.state()
     assert not state.get("resources") and not state.get("pending_operations"), state

@@ -15,7 +15,9 @@ from typing import Any
 
 import httpx
 
+from tests.gke.artifact_registry import HOST
 from tests.processes import free_ports, wait_until
+from tests.serving import gateway_kinds, pod_monitoring_kind
 
 BINARIES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 START_SECONDS = 180.0
@@ -37,11 +39,16 @@ def missing_binaries(names: Sequence[str] = BINARIES) -> list[str]:
 
 @dataclass(frozen=True)
 class ControlPlane:
-    """address: host:port of the API server; ca_file: who signed its certificate."""
+    """address: host:port of the API server; ca_file: who signed its certificate.
+
+    certificate, key: for the registry, signed by the same.
+    """
 
     address: str
     token: str
     ca_file: Path
+    certificate: Path
+    key: Path
 
     def client(self) -> httpx.Client:
         return httpx.Client(
@@ -61,7 +68,8 @@ def control_plane(folder: Path) -> Generator[ControlPlane]:
     token = secrets.token_hex()
     (folder / "tokens").write_text(f"{token},admin,admin,system:masters\n")
     _certificates(folder)
-    plane = ControlPlane(f"127.0.0.1:{port}", token, folder / "ca.pem")
+    files = (folder / name for name in ("ca.pem", "server.pem", "server.key"))
+    plane = ControlPlane(f"127.0.0.1:{port}", token, *files)
     kubeconfig = _kubeconfig(folder, plane)
     with contextlib.ExitStack() as running:
         etcd = ["etcd", "--data-dir", str(folder / "etcd"), "--unsafe-no-fsync"]
@@ -75,6 +83,7 @@ def control_plane(folder: Path) -> Generator[ControlPlane]:
                 "the API server",
                 START_SECONDS,
             )
+            _add_kinds(client)
         common = ["--kubeconfig", str(kubeconfig), "--leader-elect=false", "--secure-port=0"]
         controllers = f"--controllers={','.join(_CONTROLLERS)}"
         running.enter_context(_running(["kube-controller-manager", *common, controllers], folder))
@@ -122,13 +131,27 @@ def _is_ready(client: httpx.Client, server: subprocess.Popen[bytes], log: Path) 
         return False
 
 
+def _add_kinds(client: httpx.Client) -> None:
+    """As GKE does it in a cluster with Managed Prometheus and Gateways."""
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    kinds = {
+        gateway_kinds.collection(kind): gateway_kinds.definition(kind)
+        for kind in gateway_kinds.SPECS
+    }
+    kinds[pod_monitoring_kind.COLLECTION] = pod_monitoring_kind.CUSTOM_RESOURCE_DEFINITION
+    for definition in kinds.values():
+        client.post(path, json=definition).raise_for_status()
+    for collection in kinds:
+        wait_until(lambda path=collection: client.get(path).status_code == 200, collection)
+
+
 def _certificates(folder: Path) -> None:
-    """A certificate authority, and the server's certificate for 127.0.0.1."""
+    """A certificate authority, and a certificate for all servers."""
     _openssl(folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30",
              "-subj", "/CN=lab", "-keyout", "ca.key", "-out", "ca.pem")  # fmt: skip
     _openssl(folder, "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1",
              "-keyout", "server.key", "-out", "server.csr")  # fmt: skip
-    (folder / "extensions").write_text("subjectAltName=IP:127.0.0.1\n")
+    (folder / "extensions").write_text(f"subjectAltName=IP:127.0.0.1,DNS:{HOST}\n")
     _openssl(folder, "x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
              "-days", "30", "-extfile", "extensions", "-out", "server.pem")  # fmt: skip
 

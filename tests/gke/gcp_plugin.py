@@ -20,32 +20,11 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 from pulumi.runtime.rpc import UNKNOWN
 
 from tests.gke.gcp_diff import changes, replaces
+from tests.gke.gcp_types import COMPUTED, KINDS, NAME_PROPERTY, UNNAMED
 from tests.gke.google_cloud import GoogleCloud
 from tests.gke.google_kinds import PROJECT_NUMBER, Properties, RefusedError, api_of, not_enabled
 from tests.gke.plugin_answers import abort, abort_initialising, as_dict, as_struct
 
-KINDS = {
-    "gcp:projects/service:Service": "Api",
-    "gcp:compute/network:Network": "Network",
-    "gcp:compute/subnetwork:Subnetwork": "Subnetwork",
-    "gcp:compute/router:Router": "Router",
-    "gcp:compute/routerNat:RouterNat": "RouterNat",
-    "gcp:compute/address:Address": "Address",
-    "gcp:storage/bucket:Bucket": "Bucket",
-    "gcp:storage/bucketIAMMember:BucketIAMMember": "BucketIAMMember",
-    "gcp:serviceaccount/account:Account": "Account",
-    "gcp:projects/iAMMember:IAMMember": "IAMMember",
-    "gcp:container/cluster:Cluster": "Cluster",
-    "gcp:container/nodePool:NodePool": "NodePool",
-}
-COMPUTED = {
-    "Address": ("address",),
-    "Account": ("email", "member"),
-    "Bucket": ("url", "projectNumber"),
-}
-"""What a preview does not know yet, beside the id."""
-NAME_PROPERTY = {"Account": "accountId"}
-UNNAMED = ("Api", "IAMMember", "BucketIAMMember")
 SECONDS = {"Cluster": 1.0, "NodePool": 0.5}
 """How long it takes to create or delete one."""
 API_SERVER_FILE = "api-server"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from tests.gke.gcp_types import API
 
 PROJECT_NUMBER = "123456789012"
 
 Properties = dict[str, Any]
 Resources = dict[str, Properties]
 """All resources of the project by id."""
+Create = Callable[[Resources, str, Properties], tuple[str, Properties]]
 
 
 class RefusedError(Exception):
@@ -58,6 +62,10 @@ def uses(all_: Resources, id_: str, own: Properties) -> list[str]:
         "Network": ("network",),
         "Subnetwork": ("subnetwork",),
         "Address": ("address",),
+        "GlobalAddress": ("address",),
+        "ManagedSslCertificate": ("certificate",),
+        "SSLPolicy": ("sslPolicy",),
+        "SecurityPolicy": ("securityPolicy",),
     }.get(own["kind"], ())
     return [other for other, theirs in all_.items() if any(theirs.get(k) == id_ for k in keys)]
 
@@ -110,6 +118,14 @@ def _address(_all: Resources, project: str, props: Properties) -> tuple[str, Pro
     return id_, {"address": "127.9.8.7"}
 
 
+def _global(collection: str, **computed: str) -> Create:
+    """A resource of no region, in this collection."""
+    return lambda _all, project, props: (
+        f"projects/{project}/global/{collection}/{props['name']}",
+        dict(computed),
+    )
+
+
 def _bucket(_all: Resources, _project: str, props: Properties) -> tuple[str, Properties]:
     computed = {"url": f"gs://{props['name']}", "projectNumber": int(PROJECT_NUMBER)}
     return props["name"], computed
@@ -138,6 +154,20 @@ def _bucket_member(all_: Resources, project: str, props: Properties) -> tuple[st
 def _require_account(all_: Resources, project: str, email: str) -> None:
     if f"projects/{project}/serviceAccounts/{email}" not in all_:
         raise RefusedError(400, "badRequest", f"Service account {email} does not exist")
+
+
+def _repository(_all: Resources, project: str, props: Properties) -> tuple[str, Properties]:
+    place, name = f"projects/{project}/locations/{props['location']}", props["repositoryId"]
+    return f"{place}/repositories/{name}", {"path": f"{project}/{name}"}
+
+
+def _repository_member(all_: Resources, project: str, props: Properties) -> tuple[str, Properties]:
+    place = f"projects/{project}/locations/{props['location']}"
+    repository = f"{place}/repositories/{props['repository']}"
+    existing(all_, repository)
+    _require_account(all_, project, props["member"].removeprefix("serviceAccount:"))
+    id_ = f"{repository}/{props['role']}/{props['member']}"
+    return id_, {"etag": "e", "part_of": repository}
 
 
 def _cluster(all_: Resources, project: str, props: Properties) -> tuple[str, Properties]:
@@ -171,32 +201,48 @@ def _node_pool(all_: Resources, project: str, props: Properties) -> tuple[str, P
     return f"{props['cluster']}/nodePools/{props['name']}", {"part_of": props["cluster"]}
 
 
-CREATE: dict[str, Callable[[Resources, str, Properties], tuple[str, Properties]]] = {
+def _numbered(all_: Resources, project: str, kind: str, folder: str) -> str:
+    return f"projects/{project}/{folder}/{1 + sum(1 for _ in _of(all_, kind))}"
+
+
+def _dashboard(all_: Resources, project: str, props: Properties) -> tuple[str, Properties]:
+    json.loads(props["dashboardJson"])
+    return _numbered(all_, project, "Dashboard", "dashboards"), {}
+
+
+def _channel(all_: Resources, project: str, _props: Properties) -> tuple[str, Properties]:
+    name = _numbered(all_, project, "NotificationChannel", "notificationChannels")
+    return name, {"name": name}
+
+
+def _policy(all_: Resources, project: str, props: Properties) -> tuple[str, Properties]:
+    for channel in props["notificationChannels"]:
+        existing(all_, channel)
+    return _numbered(all_, project, "AlertPolicy", "alertPolicies"), {}
+
+
+CREATE: dict[str, Create] = {
     "Api": _api,
     "Network": _network,
     "Subnetwork": _subnetwork,
     "Router": _router,
     "RouterNat": _nat,
     "Address": _address,
+    "GlobalAddress": _global("addresses", address="127.9.8.5"),
+    "ManagedSslCertificate": _global("sslCertificates"),
+    "SSLPolicy": _global("sslPolicies"),
+    "SecurityPolicy": _global("securityPolicies"),
     "Bucket": _bucket,
     "BucketIAMMember": _bucket_member,
+    "Repository": _repository,
+    "RepositoryIamMember": _repository_member,
     "Account": _account,
     "IAMMember": _project_member,
     "Cluster": _cluster,
     "NodePool": _node_pool,
+    "Dashboard": _dashboard,
+    "NotificationChannel": _channel,
+    "AlertPolicy": _policy,
 }
-SHARED = ("Api", "IAMMember", "BucketIAMMember")
+SHARED = ("Api", "IAMMember", "BucketIAMMember", "RepositoryIamMember")
 """Kinds of which a second, equal one is the first."""
-API = {
-    "Network": "compute.googleapis.com",
-    "Subnetwork": "compute.googleapis.com",
-    "Router": "compute.googleapis.com",
-    "RouterNat": "compute.googleapis.com",
-    "Address": "compute.googleapis.com",
-    "Account": "iam.googleapis.com",
-    "IAMMember": "cloudresourcemanager.googleapis.com",
-    "Bucket": "storage.googleapis.com",
-    "BucketIAMMember": "storage.googleapis.com",
-    "Cluster": "container.googleapis.com",
-    "NodePool": "container.googleapis.com",
-}

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Generator
@@ -17,36 +18,53 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import yaml
 
+from container_image.publish import CACHE
+from container_image.settings import LOCK
+from container_image.sources import ROOT
+from container_image.wheels import wheels
+from infra.settings.keys import API_KEYS, PLACEHOLDER
 from render.recorder import stack_config
 from tests.deploy.checkout import Checkout, copy_checkout
+from tests.gke.artifact_registry import BASE, ArtifactRegistry, artifact_registry
 from tests.gke.cloud_storage import CloudStorage
 from tests.gke.cluster_contents import ClusterContents
 from tests.gke.control_plane import BINARIES, ControlPlane, missing_binaries
+from tests.gke.gateways import Gateways
 from tests.gke.gcp_plugin import API_SERVER_FILE, OBJECTS_FILE
 from tests.gke.google_cloud import GoogleCloud
 from tests.gke.load_balancers import LoadBalancers
+from tests.gke.looping import looping
 from tests.gke.machine import environment
 from tests.gke.nodes import Nodes
 from tests.google_credentials import token_server
 from tests.model_export.fake_gcs import serving
 from tests.processes import wait_until
+from tests.web.keys import ALICE
 
 STACK = "dev"
 PROJECT = "lab-project"
 NAMESPACE = "diffusion-serving"
 MISSING = missing_binaries(
-    ["pulumi", "pulumi-language-python", "pulumi-resource-kubernetes", *BINARIES]
+    [
+        *("pulumi", "pulumi-language-python", "pulumi-resource-kubernetes", "docker-registry"),
+        *BINARIES,
+    ]
 )
+PYTHON = "{}.{}".format(*sys.version_info)
+"""Of the image, whose packages then run in a test's own Python."""
 SETTINGS = {
     "gcp:project": PROJECT,
     "diffusion-serving:modelFamily": "demo",
-    "diffusion-serving:allowedSourceRanges": "203.0.113.7/32",
     "diffusion-serving:requestTimeoutSeconds": 60,
+    "diffusion-serving:webImageBase": BASE,
+    "diffusion-serving:webPython": PYTHON,
 }
+PUBLIC = {"allowPlainHttp": True, "allowedSourceRanges": "203.0.113.7/32"}
+"""Settings that give the web service a load balancer."""
 COMMAND_SECONDS = 240.0
-_LOOP_SECONDS = 0.2
 
 
 @dataclass
@@ -56,6 +74,7 @@ class Lab:
     checkout: Checkout
     google: GoogleCloud
     storage: CloudStorage
+    registry: ArtifactRegistry
     nodes: Nodes
     kubernetes: httpx.Client
     environment: dict[str, str]
@@ -69,7 +88,12 @@ class Lab:
         content["config"] |= {f"diffusion-serving:{key}": to for key, to in settings.items()}
         file.write_text(yaml.safe_dump(content))
         texts = {key: _text(value) for key, value in content["config"].items()}
-        self.storage.publish({**stack_config(STACK), **texts})
+        keys = {f"diffusion-serving:{API_KEYS}": PLACEHOLDER}  # those in the file are encrypted
+        self.storage.publish({**stack_config(STACK), **texts, **keys})
+
+    def set_key(self, name: str, key: str) -> None:
+        """Give somebody this key in place of an earlier one."""
+        self.pulumi("config", "set", "--secret", "--path", f"{API_KEYS}.{name}", key, step="key")
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """`pulumi …` on the stack."""
@@ -140,6 +164,13 @@ class Lab:
     def wait_for_call(self, line: str) -> None:
         wait_until(lambda: any(c.startswith(line) for c in self.google.calls()), line, 120)
 
+    def wait_for_rest(self, seconds: float = 3) -> None:
+        """Until Google was asked for nothing more in so many seconds, and the state knows it."""
+        calls = -1
+        while (found := len(self.google.calls())) != calls:
+            calls = found
+            time.sleep(seconds)
+
     def get(self, path: str) -> list[dict[str, Any]]:
         """Objects of the namespace, such as apps/v1/deployments or v1/services."""
         group, _, plural = path.rpartition("/")
@@ -159,9 +190,10 @@ class Lab:
             if condition["type"] == "Ready" and condition["status"] == "True"
         ]
 
-    def state(self) -> dict[str, Any]:
+    def state(self, *options: str) -> dict[str, Any]:
         """The stack's state: resources and pending operations."""
-        return json.loads(self.pulumi("stack", "export", step="export"))["deployment"]
+        exported = self.pulumi("stack", "export", *options, step="export")
+        return json.loads(exported)["deployment"]
 
 
 @contextlib.contextmanager
@@ -170,25 +202,43 @@ def lab(folder: Path, plane: ControlPlane) -> Generator[Lab]:
     google.folder.mkdir(parents=True)
     (google.folder / API_SERVER_FILE).write_text(plane.address)
     checkout = copy_checkout(folder / "checkout", "pulumi")
+    _give_wheels(checkout.folder)
     storage = CloudStorage(google)
-    with serving(storage), plane.client() as client, token_server() as tokens:
+    with (
+        serving(storage),
+        artifact_registry(folder / "registry", google, plane.certificate, plane.key) as registry,
+        plane.client() as client,
+        token_server() as tokens,
+    ):
         (google.folder / OBJECTS_FILE).write_text(storage.url)
-        given = environment(folder, plane, google, storage.url, tokens.key())
-        nodes, contents = Nodes(google, client), ClusterContents(google, client)
+        given = environment(folder, plane, google, storage.url, registry, tokens.key())
+        nodes, contents = Nodes(google, registry, client), ClusterContents(google, client)
         balancers = LoadBalancers(google, client, "127.0.0.1")
-        found = Lab(checkout, google, storage, nodes, client, given)
+        gateways = Gateways(google, client)
+        found = Lab(checkout, google, storage, registry, nodes, client, given)
         _write_settings(found)
-        with _looping(nodes.step, balancers.step, contents.step):
+        with looping(nodes.step, balancers.step, gateways.step, contents.step):
             found.pulumi("stack", "init", step="init")
+            found.set_key("alice", ALICE)
             try:
                 yield found
             finally:
                 # A killed CLI's plugins do not end by themselves.
                 for process in checkout.processes():
-                    process.kill()
-                    process.wait(10)
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
+                        process.wait(10)
                 contents.remove()
                 wait_until(lambda: contents.namespaces() == [], "an empty API server")
+
+
+def _give_wheels(checkout: Path) -> None:
+    """The packages of the image, which this checkout keeps from one test run to the next."""
+    wheels(ROOT / LOCK, PYTHON, CACHE, threading.Event(), print)
+    cache = checkout / CACHE.relative_to(ROOT)
+    cache.mkdir(parents=True)
+    name = f"wheels-{PYTHON}"
+    (cache / name).symlink_to(CACHE / name)
 
 
 def _write_settings(lab: Lab) -> None:
@@ -201,25 +251,3 @@ def _write_settings(lab: Lab) -> None:
 
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-@contextlib.contextmanager
-def _looping(*steps: Any) -> Generator[None]:
-    """Calls the steps over and over, each in a thread."""
-    ended = threading.Event()
-
-    def loop(step: Any) -> None:
-        while not ended.wait(_LOOP_SECONDS):
-            # The objects change meanwhile.
-            with contextlib.suppress(httpx.HTTPError):
-                step()
-
-    threads = [threading.Thread(target=loop, args=(step,)) for step in steps]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        for thread in threads:
-            thread.join()

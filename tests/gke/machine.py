@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.deploy.checkout import ROOT
+from tests.gke.artifact_registry import ArtifactRegistry
 from tests.gke.control_plane import ControlPlane
 from tests.gke.google_cloud import GoogleCloud
 
@@ -18,6 +19,7 @@ def environment(
     plane: ControlPlane,
     google: GoogleCloud,
     storage_url: str,
+    registry: ArtifactRegistry,
     credentials: dict[str, Any],
 ) -> dict[str, str]:
     """The environment for commands; `folder` gets what it names."""
@@ -33,6 +35,9 @@ def environment(
         **kept,
         "PATH": f"{programs}:{os.environ['PATH']}",
         "SSL_CERT_FILE": str(plane.ca_file),
+        "REQUESTS_CA_BUNDLE": str(plane.ca_file),
+        "HTTPS_PROXY": registry.proxy,
+        **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"),
         "GOOGLE_APPLICATION_CREDENTIALS": str(folder / "credentials.json"),
         "STORAGE_EMULATOR_HOST": storage_url,
         "PULUMI_HOME": str(folder / "home"),

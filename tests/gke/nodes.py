@@ -1,7 +1,7 @@
 """A stand-in for GKE's nodes: the pools' Node objects, and a kubelet that only reports.
 
 No container runs: a pod on a node is reported Running and ready, or as failing if its image is
-named in `broken`.
+named in `broken` or one of its images is not in the stack's registry.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from infra.settings.machines import MACHINE_TYPES
+from tests.gke.artifact_registry import HOST, ArtifactRegistry
 from tests.gke.google_cloud import GoogleCloud
 
 Object = dict[str, Any]
@@ -24,8 +25,11 @@ _RESTART_SECONDS = 1.0
 class Nodes:
     """Called in a loop; follows the node pools at Google and the pods in the API server."""
 
-    def __init__(self, google: GoogleCloud, client: httpx.Client) -> None:
-        self._google, self._client = google, client
+    def __init__(
+        self, google: GoogleCloud, registry: ArtifactRegistry, client: httpx.Client
+    ) -> None:
+        self._google, self._registry, self._client = google, registry, client
+        self._pulled: set[str] = set()
         self._counts: dict[str, int] = {}
         self._since: dict[str, float] = {}
         self.broken: dict[str, str] = {}
@@ -68,14 +72,22 @@ class Nodes:
     def _report(self, pod: Object) -> None:
         uid, now = pod["metadata"]["uid"], time.monotonic()
         age = now - self._since.setdefault(uid, now)
-        image = pod["spec"]["containers"][0]["image"]
-        reason = next((why for end, why in self.broken.items() if image.endswith(end)), None)
+        images = [one["image"] for one in pod["spec"]["containers"]]
+        reason = next((why for end, why in self.broken.items() if images[0].endswith(end)), None)
+        reason = reason or (None if all(map(self._can_pull, images)) else "ImagePullBackOff")
         if reason is None and age < self.starting_seconds:
             return
         status = _status(pod, reason, int(age / _RESTART_SECONDS) + 1)
         seen = pod.get("status", {}).get("containerStatuses")
         if seen != status["containerStatuses"]:
             self._client.patch(f"{_path(pod)}/status", json={"status": status}, headers=_MERGE)
+
+    def _can_pull(self, image: str) -> bool:
+        if image.startswith(f"{HOST}/") and image not in self._pulled:
+            if not self._registry.has(image):
+                return False
+            self._pulled.add(image)
+        return True
 
     def _get(self, path: str) -> Any:
         return self._client.get(path).raise_for_status().json()

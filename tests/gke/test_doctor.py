@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.gke.checks import service
 from tests.gke.control_plane import ControlPlane
 from tests.gke.lab import MISSING, PROJECT, STACK, Lab
 from tests.processes import wait_until
@@ -97,6 +98,8 @@ def test_it_diagnoses_a_first_up_that_failed_and_a_failed_change(dev: Lab) -> No
     output, _ = client(dev, "doctor")
     assert "serves model" in line(output, "ok", "stack")
     assert "has loaded the model" in line(output, "ok", "pods")
+    assert "keys of alice" in line(output, "ok", "keys")
+    assert "`make page STACK=dev`" in line(output, "ok", "service")
 
     dev.set(imageDigest=BROKEN_DIGEST, steps=12)
     dev.up(code=1)
@@ -107,22 +110,23 @@ def test_it_diagnoses_a_first_up_that_failed_and_a_failed_change(dev: Lab) -> No
 
 
 def test_a_server_that_is_not_exposed_any_more_is_said_to_be(dev: Lab) -> None:
+    dev.set(exposeModelServer="true", allowedSourceRanges="203.0.113.7/32")
     dev.up()
-    (service,) = dev.get("v1/services")
+    before = service(dev, "model-server")
     dev.set(exposeModelServer="false")
     dev.up()
-    (hidden,) = dev.get("v1/services")
+    hidden = service(dev, "model-server")
     assert hidden["spec"]["type"] == "ClusterIP"
-    assert hidden["metadata"]["uid"] == service["metadata"]["uid"]
+    assert hidden["metadata"]["uid"] == before["metadata"]["uid"]
     wait_until(lambda: not dev.google.resources("ForwardingRule"), "the end of the load balancer")
-    assert "it is not exposed" in line(client(dev, "doctor")[0], "ok", "service")
+    assert "it is private: `make page STACK=dev`" in line(client(dev, "doctor")[0], "ok", "service")
     for command, code in (("first-picture", 0), ("status", 4)):
         output, ended = client(dev, command)
-        assert (ended, "kubectl port-forward" in output) == (code, True)
+        assert (ended, "`make page STACK=dev`" in output) == (code, True)
         assert len(output.splitlines()) == 1
     dev.set(exposeModelServer="true")
     dev.up()
-    (again,) = dev.get("v1/services")
+    again = service(dev, "model-server")
     assert again["status"]["loadBalancer"]["ingress"]
     assert len(dev.google.resources("ForwardingRule")) == 1
 

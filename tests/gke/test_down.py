@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.gke.checks import IN_THE_LAB, assert_nothing_left, assert_serving, assert_unchanged
-from tests.gke.lab import Lab
+from tests.gke.lab import PUBLIC, Lab
 from tests.processes import wait_until
 
 pytestmark = IN_THE_LAB
@@ -65,14 +65,14 @@ def test_a_protected_stack_is_not_taken_down(dev: Lab) -> None:
 
 
 def test_make_brings_it_up_and_takes_it_down_with_its_state(dev: Lab) -> None:
-    dev.set(exposeModelServer=False)
-    assert "kubectl port-forward" in dev.make("up")
+    assert "`make page STACK=dev`" in dev.make("up")
     dev.make("down")
     assert dev.google.left() == []
     assert "no stack named 'dev' found" in dev.pulumi("stack", "output", code=1)
 
 
 def test_a_stack_whose_cluster_was_deleted_by_hand_is_taken_down(dev: Lab) -> None:
+    dev.set(**PUBLIC)
     dev.up(step="first up")
     (cluster,) = dev.google.resources("Cluster")
     dev.google.delete(cluster, lambda _bucket: True)

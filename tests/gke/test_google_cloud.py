@@ -15,7 +15,7 @@ PROJECT = "p"
 NETWORK = "projects/p/global/networks/n"
 SUBNETWORK = "projects/p/regions/us-central1/subnetworks/s"
 ACCOUNT = "nodes@p.iam.gserviceaccount.com"
-APIS = ("compute", "container", "iam", "storage", "cloudresourcemanager")
+APIS = ("artifactregistry", "cloudresourcemanager", "compute", "container", "iam", "storage")
 MEMBER = "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p.svc"
 CREATED: list[tuple[str, dict[str, Any]]] = [
     ("Network", {"name": "n"}),
@@ -34,6 +34,16 @@ CREATED: list[tuple[str, dict[str, Any]]] = [
     ),
     ("Bucket", {"name": "b"}),
     ("Account", {"accountId": "nodes"}),
+    ("Repository", {"location": "us-central1", "repositoryId": "images"}),
+    (
+        "RepositoryIamMember",
+        {
+            "location": "us-central1",
+            "repository": "images",
+            "role": "r",
+            "member": f"serviceAccount:{ACCOUNT}",
+        },
+    ),
     (
         "Cluster",
         {
@@ -62,9 +72,10 @@ CREATED: list[tuple[str, dict[str, Any]]] = [
 NEEDING = {
     "Network": ("Subnetwork", "Cluster", "NodePool", "BucketIAMMember"),
     "Subnetwork": ("NodePool", "BucketIAMMember"),
-    "Account": ("NodePool", "BucketIAMMember"),
+    "Account": ("NodePool", "BucketIAMMember", "RepositoryIamMember"),
     "Cluster": ("NodePool", "BucketIAMMember"),
     "Bucket": (),
+    "Repository": (),
 }
 """What cannot be there without it."""
 
@@ -102,6 +113,7 @@ def test_a_whole_cluster_is_created_and_deleted_in_the_right_order(google: Googl
         SUBNETWORK,
         NETWORK,
         "b",
+        "projects/p/locations/us-central1/repositories/images",
         f"projects/p/serviceAccounts/{ACCOUNT}",
     ):
         delete(google, id_)
@@ -122,6 +134,7 @@ def test_nothing_is_created_while_its_api_is_disabled(google: GoogleCloud) -> No
         ("Cluster", "BucketIAMMember"),
         ("Cluster", "NodePool"),
         ("Bucket", "BucketIAMMember"),
+        ("Repository", "RepositoryIamMember"),
     ],
 )
 def test_what_needs_another_is_refused_before_it(

@@ -15,9 +15,11 @@ from tests.gke.checks import (
     assert_nothing_left,
     assert_serving,
     assert_unchanged,
+    keys_secret,
     only,
+    service,
 )
-from tests.gke.lab import PROJECT, Lab
+from tests.gke.lab import PROJECT, PUBLIC, Lab
 from tests.processes import wait_until
 
 pytestmark = IN_THE_LAB
@@ -29,10 +31,13 @@ EVERY_IMAGE = ""
 def uids(dev: Lab) -> dict[str, str]:
     """Of the objects that must exist once."""
     one_of_each = (
-        *("apps/v1/deployments", "v1/services", "policy/v1/poddisruptionbudgets"),
+        *("apps/v1/deployments", "policy/v1/poddisruptionbudgets"),
         *("autoscaling/v2/horizontalpodautoscalers", "networking.k8s.io/v1/networkpolicies"),
+        "monitoring.googleapis.com/v1/podmonitorings",
     )
-    return {path: only(dev.get(path))["metadata"]["uid"] for path in one_of_each}
+    found = {path: only(dev.get(path))["metadata"]["uid"] for path in one_of_each}
+    services = {name: service(dev, name)["metadata"]["uid"] for name in ("model-server", "web")}
+    return found | services | {"keys": keys_secret(dev)["metadata"]["uid"]}
 
 
 def forwarded_address(dev: Lab) -> str | None:
@@ -64,18 +69,9 @@ def test_it_comes_up_once_follows_its_settings_and_goes_without_a_trace(dev: Lab
     # The old model is deleted once the new one serves.
     assert not before & set(bucket)
 
-    service = only(dev.get("v1/services"))["metadata"]["uid"]
-    dev.set(internal=True)
-    dev.up(step="internal load balancer")
-    assert_serving(dev)
-    # A load balancer does not change its kind in place.
-    assert only(dev.get("v1/services"))["metadata"]["uid"] != service
-    (rule,) = dev.google.resources("ForwardingRule").values()
-    assert rule["scheme"] == "INTERNAL"
-
     dev.down()
     assert_nothing_left(dev)
-    dev.set(steps=30, internal=False)
+    dev.set(steps=30)
     dev.up(step="up after down")
     assert_serving(dev)
     dev.down(step="second down")
@@ -179,25 +175,35 @@ def test_another_location_is_refused_before_anything_changes(dev: Lab) -> None:
 
 
 def test_a_load_balancer_comes_and_goes_and_releases_its_static_address(dev: Lab) -> None:
-    dev.set(loadBalancerAddress="static")
+    dev.set(**PUBLIC, loadBalancerAddress="static")
     dev.up(step="static address")
-    assert_serving(dev)
-    service = only(dev.get("v1/services"))["metadata"]["uid"]
+    assert_serving(dev, is_public=True)
+    balanced = service(dev)["metadata"]["uid"]
     (address,) = dev.google.resources("Address")
     assert forwarded_address(dev) == address
 
-    dev.set(exposeModelServer=False)
-    dev.up(step="not exposed")
+    dev.set(allowPlainHttp=False)
+    dev.up(step="private")
     wait_until(lambda: not dev.google.resources("ForwardingRule"), "no load balancer")
-    dev.set(exposeModelServer=True)
-    dev.up(step="exposed again")
     assert_serving(dev)
-    assert only(dev.get("v1/services"))["metadata"]["uid"] == service
+    dev.set(allowPlainHttp=True)
+    dev.up(step="public again")
+    assert_serving(dev, is_public=True)
+    assert service(dev)["metadata"]["uid"] == balanced
 
     dev.set(loadBalancerAddress="ephemeral")
     dev.up(step="ephemeral address")
-    assert_serving(dev)
+    assert_serving(dev, is_public=True)
     assert forwarded_address(dev) is None and not dev.google.resources("Address")
+
+    balanced = service(dev)["metadata"]["uid"]
+    dev.set(internal=True)
+    dev.up(step="internal load balancer")
+    assert_serving(dev, is_public=True)
+    # A load balancer does not change its kind in place.
+    assert service(dev)["metadata"]["uid"] != balanced
+    (rule,) = dev.google.resources("ForwardingRule").values()
+    assert rule["scheme"] == "INTERNAL"
     dev.down()
     assert_nothing_left(dev)
 
@@ -206,9 +212,9 @@ def test_an_address_of_ones_own_is_used_and_stays(dev: Lab) -> None:
     address = f"projects/{PROJECT}/regions/us-central1/addresses/mine"
     with dev.google.changing() as resources:
         resources[address] = {"kind": "Address", "name": "mine", "address": "127.9.8.6"}
-    dev.set(loadBalancerAddress="mine")
+    dev.set(**PUBLIC, loadBalancerAddress="mine")
     dev.up(step="own address")
-    assert_serving(dev)
+    assert_serving(dev, is_public=True)
     assert forwarded_address(dev) == address
     dev.down()
     assert dev.google.left() == [address]

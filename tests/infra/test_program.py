@@ -110,7 +110,7 @@ def test_an_invalid_setting_ends_the_program_with_one_line() -> None:
         run_program("local", steps="99")
     assert str(error.value) == (
         "steps: must be a whole number from 1 to 50, not '99'. "
-        "In Pulumi.local.yaml, under `config:`, put `diffusion-serving:steps: 20`"
+        "In Pulumi.local.yaml, under `config:`, put `diffusion-serving:steps: auto`"
     )
 
 

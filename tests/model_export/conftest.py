@@ -1,4 +1,4 @@
-"""Shared by the exporter's tests: one tiny exported model, one tokenizer, a stand-in family."""
+"""Shared by the exporter's tests: one tiny exported model, one tokenizer, a stand-in for each."""
 
 from __future__ import annotations
 
@@ -162,3 +162,20 @@ def make_stand_in_family(folder: Path) -> StandInFamily:
     (folder / "sitecustomize.py").write_text(text)
     path = os.pathsep.join([str(folder), str(ROOT)])
     return StandInFamily({**os.environ, "PYTHONPATH": path}, gate)
+
+
+@pytest.fixture
+def no_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes longer than drawing with the tiny networks. Here a prompt is one known token."""
+    import tensorflow as tf
+
+    from model_export import pipeline
+    from model_export.tokenizer import Tokens
+
+    class OneToken(tf.Module):
+        def __call__(self, prompts: Any) -> Tokens:
+            rows = tf.shape(prompts)[0]
+            ids = tf.tile(tf.strings.length(prompts)[:, tf.newaxis], [1, 77])
+            return Tokens(ids, tf.fill([rows], 1), tf.fill([rows], False))
+
+    monkeypatch.setattr(pipeline, "ClipTokenizer", OneToken)

@@ -24,9 +24,12 @@ def narrow() -> Iterator[None]:
     import keras
     from keras_cv.src.models.stable_diffusion import decoder, diffusion_model, text_encoder
 
-    import model_export.sd14.layers  # which knows the classes by what they are before they change
+    # They know the classes by what they are before they change.
+    import model_export.sd14.layers
+    import model_export.sd14.variables
 
     assert diffusion_model.Upsample in model_export.sd14.layers.CALLS
+    assert diffusion_model.Upsample is model_export.sd14.variables.Upsample
 
     def narrowed(layer: Callable[..., Any], widths: dict[int, int], index: int = 0) -> Any:
         def build(*sizes: Any, **options: Any) -> Any:

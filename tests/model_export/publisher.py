@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from model_export import cli, gcs_lock, locks
+from model_export import cli, export_once, gcs_lock, locks
 from model_export.gcs_storage import GcsStorage
 from model_export.manifest import Manifest
 from model_export.storage import FileStorage
@@ -54,7 +54,7 @@ def main() -> int:
             delete(self, path)
 
         kind.put_all, kind.delete = slow_put_all, slow_delete
-    cli.export = export
+    export_once.export = export
     locks.EXPIRY_SECONDS, gcs_lock._REFRESH_SECONDS = EXPIRY_SECONDS, EXPIRY_SECONDS / 10
     return cli.main(sys.argv[3:])
 

@@ -29,13 +29,31 @@ def change_behind_its_back(path: Path, content: bytes) -> None:
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
-def test_an_unchanged_file_is_not_read_again(file: Path, tmp_path: Path) -> None:
+def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_arguments: object) -> str:
+        raise AssertionError("read again")
+
+    monkeypatch.setattr("model_export.checksums.sha256_of", read)
+
+
+def test_an_unchanged_file_is_not_read_again(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     memory = tmp_path / "memory" / "checksums.json"
     assert Checksums(memory).sha256(file) == digest(b"first")
-    change_behind_its_back(file, b"other")
+    forbid_reading(monkeypatch)
     heard: list[int] = []
     assert Checksums(memory).sha256(file, heard.append) == digest(b"first")
     assert heard == [5]
+
+
+def test_a_file_replaced_by_one_of_its_size_and_time_is_read_again(
+    file: Path, tmp_path: Path
+) -> None:
+    checksums = Checksums(tmp_path / "checksums.json")
+    checksums.sha256(file)
+    change_behind_its_back(file, b"other")
+    assert checksums.sha256(file) == digest(b"other")
 
 
 @pytest.mark.parametrize("content", [b"longer than before", b"other"])
@@ -60,11 +78,13 @@ def test_files_of_the_same_name_are_distinguished_by_folder(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"PATH": [5, 1]}', b'{"PATH": "no"}'])
-def test_a_damaged_cache_is_replaced(damage: bytes, file: Path, tmp_path: Path) -> None:
+def test_a_damaged_cache_is_replaced(
+    damage: bytes, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     memory = tmp_path / "checksums.json"
     memory.write_bytes(damage.replace(b"PATH", str(file.resolve()).encode()))
     assert Checksums(memory).sha256(file) == digest(b"first")
-    change_behind_its_back(file, b"other")
+    forbid_reading(monkeypatch)
     assert Checksums(memory).sha256(file) == digest(b"first")
 
 

@@ -381,7 +381,7 @@ def test_an_interruption_while_publishing_deletes_what_was_sent(
 
     put = FileStorage.put
     monkeypatch.setattr(FileStorage, "put", stop)
-    monkeypatch.setattr("model_export.cli.export", lambda *_args, **_options: manifest)
+    monkeypatch.setattr("model_export.export_once.export", lambda *_args, **_options: manifest)
     assert main(["export", "--spec", SPEC, "--to", f"file://{tmp_path}/models"]) == 130
     assert "nothing was left behind" in capsys.readouterr().err
     assert list((tmp_path / "models").iterdir()) == []
@@ -408,7 +408,7 @@ def test_an_interruption_reports_what_it_could_not_delete(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(FileStorage, "put", stop)
-    monkeypatch.setattr("model_export.cli.export", lambda *_args, **_options: manifest)
+    monkeypatch.setattr("model_export.export_once.export", lambda *_args, **_options: manifest)
     if what == "what was sent":
         monkeypatch.setattr(FileStorage, "delete", stop_again)
     else:
@@ -435,7 +435,7 @@ def test_an_interruption_in_the_middle_of_a_file_leaves_no_part_of_it(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("model_export.storage.os.fsync", stop)
-    monkeypatch.setattr("model_export.cli.export", lambda *_args, **_options: manifest)
+    monkeypatch.setattr("model_export.export_once.export", lambda *_args, **_options: manifest)
     assert main(["export", "--spec", SPEC, "--to", f"file://{tmp_path}/models"]) == 130
     assert capsys.readouterr().err == "model_export: interrupted: nothing was left behind\n"
     assert list((tmp_path / "models").iterdir()) == []
@@ -463,7 +463,7 @@ def test_an_interruption_after_the_manifest_says_that_the_model_is_published(
         return manifest
 
     monkeypatch.setattr(FileStorage, "remove_empty_folders", stop)
-    monkeypatch.setattr("model_export.cli.export", export)
+    monkeypatch.setattr("model_export.export_once.export", export)
     url = f"file://{tmp_path}/models/{FINGERPRINT}"
     assert main(["export", "--spec", SPEC, "--to", f"file://{tmp_path}/models"]) == 130
     line = f"interrupted: {url} was already published and is complete"
@@ -483,7 +483,7 @@ def test_an_interrupted_download_says_that_it_stays(
         raise KeyboardInterrupt
 
     monkeypatch.setenv("DIFFUSION_SERVING_CACHE", str(cache))
-    monkeypatch.setattr("model_export.cli.export", stop)
+    monkeypatch.setattr("model_export.export_once.export", stop)
     model = ["--family", "sd14", "--accept-licence", WEIGHTS_LICENCE]
     assert main(["export", *model, "--to", f"file://{tmp_path}/models"]) == 130
     line = f"interrupted: nothing was left behind but what was downloaded to {cache}"
@@ -591,6 +591,6 @@ def test_an_export_needs_no_home_folder(
 
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr("pwd.getpwuid", lambda _uid: {}[0])  # a user that the system does not know
-    monkeypatch.setattr("model_export.cli.export", export)
+    monkeypatch.setattr("model_export.export_once.export", export)
     assert main(["export", "--to", tmp_path.as_uri()]) == 1
     assert f"the home folder is {os.devnull}" in capsys.readouterr().err

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from model_export.description import description, limits
-from model_export.spec import EXPORTER_VERSION, SIGNATURES, ModelSpec, reported_fingerprint
+from model_export.reported import reported_fingerprint
+from model_export.spec import EXPORTER_VERSION, SIGNATURES, ModelSpec
 
 
 def test_a_description_has_everything_a_client_needs() -> None:

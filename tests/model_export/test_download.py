@@ -123,8 +123,8 @@ def test_a_busy_server_is_asked_again(server: FileServer, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("statuses", "message"),
     [
-        ([404], "the server responded 404 Not Found: download the files another way"),
-        ([401], "the server responded 401 Unauthorized: download the files another way"),
+        ([404], "the server responded 404 Not Found: download it another way, to /"),
+        ([401], "the server responded 401 Unauthorized: download it another way, to /"),
         ([500] * 9, "500 Server Error.*check the network and run again"),
     ],
 )
@@ -139,8 +139,11 @@ def test_a_server_that_refuses_is_one_line(
 
 def test_no_network_is_one_line(server: FileServer, tmp_path: Path) -> None:
     file = RemoteFile("weights", "http://127.0.0.1:9/weights", "0" * 64, 1)
-    with pytest.raises(WeightsError, match="Connection refused: check the network and run again"):
+    with pytest.raises(
+        WeightsError, match="Connection refused: check the network and run again"
+    ) as error:
         download(file, tmp_path)
+    assert str(error.value).endswith(f"or download it another way, to {tmp_path / 'weights'}")
 
 
 def test_two_downloads_of_one_file_wait_for_each_other(server: FileServer, tmp_path: Path) -> None:

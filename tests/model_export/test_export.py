@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from model_export import families
-from model_export.export import write_saved_model
+from model_export.export import ExportError, export, write_saved_model
 from model_export.manifest import Manifest, describe_files
 from model_export.spec import EXPORTER_VERSION, FAMILIES, SIGNATURES
 from model_export.warmup import WARMUP_PATH
@@ -152,10 +152,20 @@ def test_large_variables_are_saved_in_several_files(tmp_path: Path) -> None:
 def test_an_export_into_a_folder_with_a_model_is_refused(
     exported: ExportedModel, tiny_family: None
 ) -> None:
-    from model_export.export import export
-
     with pytest.raises(FileExistsError):
         export(TINY_SPEC, exported.folder)
+
+
+def test_weights_that_change_while_they_are_read_are_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checksums = iter(["before", "after"])
+    family = type(families.family("demo"))
+    monkeypatch.setattr(family, "weights_sha256", lambda *_: next(checksums))
+    monkeypatch.setattr(family, "load", lambda *_: None)
+    with pytest.raises(ExportError, match="the weights were changed while they were read"):
+        export(TINY_SPEC, tmp_path / "model")
+    assert not list(tmp_path.rglob("manifest.json"))
 
 
 def test_every_family_of_the_spec_is_known() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from infra.settings.machines import MACHINE_TYPES
 from model_export import precision
+from model_export.spec import ModelSpec
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,29 @@ def test_this_machine_gets_its_processors_faster_precision(
     one = f"processor\t: 0\nvendor_id\t: {vendor}\nflags\t\t: {flags}\nbogomips\t: 1\n\n"
     info.write_text(one + one.replace("processor\t: 0", "processor\t: 1"))
     assert precision.of_this_machine("sd14", info) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, "bfloat16"),
+        ({"steps": 1}, "bfloat16"),
+        ({"sampler": "lcm"}, "bfloat16"),
+        ({"sampler": "lcm", "steps": 1}, "float32"),
+        ({"sampler": "tcd", "steps": 1}, "float32"),
+        ({"sampler": "euler_trailing"}, "float32"),
+        ({"sampler": "euler_trailing", "steps": 2}, "bfloat16"),
+        ({"profile": "instant"}, "bfloat16"),
+        ({"profile": "instant", "steps": 1}, "float32"),
+        ({"profile": "instant", "max_steps": 1}, "float32"),
+    ],
+)
+def test_auto_keeps_bfloat16s_error_out_of_pictures_of_one_step(
+    values: dict[str, Any], expected: str
+) -> None:
+    spec = ModelSpec.for_family("sd14", weights="random", **values)
+    assert precision.chosen_for(spec, "bfloat16").precision == expected
+    assert precision.chosen_for(spec, "float32") == spec
 
 
 def test_an_unknown_processor_gets_float32(tmp_path: Path) -> None:

@@ -10,13 +10,8 @@ import pytest
 
 from model_export import samplers
 from model_export.profiles import EXACT, FAST, PROFILES, Shortcuts, StepWork, work
-from model_export.spec import (
-    RANDOM_WEIGHTS_MARK,
-    ModelSpec,
-    SpecError,
-    reported_fingerprint,
-    reported_profile,
-)
+from model_export.reported import RANDOM_WEIGHTS_MARK, reported_fingerprint, reported_profile
+from model_export.spec import ModelSpec, SpecError
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +67,9 @@ def test_a_profile_and_its_shortcuts_are_part_of_the_fingerprint(
 
 
 def test_an_unknown_profile_is_refused() -> None:
-    with pytest.raises(SpecError, match="profile: must be one of exact, fast, not 'turbo'"):
+    with pytest.raises(
+        SpecError, match="profile: must be one of exact, fast, instant, not 'turbo'"
+    ):
         ModelSpec(profile="turbo")
 
 
@@ -179,7 +176,7 @@ def test_fast_matches_a_loop_written_out(sampler: str, monkeypatch: pytest.Monke
     half = EMBEDDING_WIDTH // 2
     guided, whole = [0, 1, 2], [0, 1, 3, 5]
     for i, row in enumerate(samplers.coefficients(sampler, int(steps))):
-        timestep, _, _, a, b, c = map(float, row)
+        timestep, _, _, a, b, c, _ = map(float, row)
         angles = timestep * np.exp(-math.log(10000) * np.arange(half) / half)
         embedding = tf.constant([[*np.cos(angles), *np.sin(angles)]], tf.float32)
         eps: dict[str, Any] = {}

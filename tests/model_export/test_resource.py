@@ -17,9 +17,9 @@ import pytest
 from pulumi.dynamic.dynamic import serialize_provider
 
 from model_export import owners, publish
-from model_export.export import Stage
 from model_export.manifest import Manifest
 from model_export.resource import ModelExportProvider
+from model_export.stages import Stage
 from model_export.staging import staging_folder
 from model_export.storage import FileStorage
 from tests.model_export.conftest import (

@@ -20,7 +20,8 @@ from model_export.checksums import sha256_of
 from model_export.download import WeightsError
 from model_export.manifest import Manifest
 from model_export.profiles import FAST, PROFILES, Shortcuts
-from model_export.spec import RANDOM_WEIGHTS_MARK, WEIGHTS_LICENCE, ModelSpec
+from model_export.reported import RANDOM_WEIGHTS_MARK
+from model_export.spec import WEIGHTS_LICENCE, ModelSpec
 from model_export.vocabulary import END_OF_TEXT, START_OF_TEXT
 from model_export.warmup import WARMUP_PATH
 from tests.model_export.chunked import drawn_in_chunks
@@ -67,10 +68,10 @@ def exported(networks: Any, tmp_path_factory: pytest.TempPathFactory) -> Narrow:
     import tensorflow as tf
 
     from model_export.export import export
-    from model_export.sd14.networks import weights_sha256
+    from model_export.sd14.weights import checksum
 
     folder = tmp_path_factory.mktemp("narrow")
-    manifest = export(SPEC, folder, networks=networks, weights_sha256=weights_sha256(SPEC))
+    manifest = export(SPEC, folder, networks=networks, weights_sha256=checksum(SPEC))
     return Narrow(folder, manifest, tf.saved_model.load(str(folder / "1")))
 
 
@@ -129,6 +130,7 @@ def test_a_row_alone_equals_the_same_row_in_a_batch(exported: Narrow) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long  # test_samplers.py has its table
 def test_the_tutorials_sampler_matches_an_eager_loop_over_its_formula(networks: Any) -> None:
     """The guidance pair in one call, prompt first; its own grid of timesteps."""
     import tensorflow as tf
@@ -161,6 +163,7 @@ def test_the_tutorials_sampler_matches_an_eager_loop_over_its_formula(networks: 
 
 
 @pytest.mark.slow
+@pytest.mark.long  # test_the_cut_unet_is_the_unet runs bfloat16's networks
 def test_bfloat16_draws_nearly_the_same(exported: Narrow, rough_networks: Any) -> None:
     from model_export.pipeline import TextToImage
 
@@ -175,6 +178,7 @@ def test_bfloat16_draws_nearly_the_same(exported: Narrow, rough_networks: Any) -
 
 
 @pytest.mark.slow
+@pytest.mark.long  # test_profiles.py is its tiny twin
 def test_fast_without_shortcuts_is_exact_bit_for_bit(
     exported: Narrow, networks: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +192,7 @@ def test_fast_without_shortcuts_is_exact_bit_for_bit(
 
 
 @pytest.mark.slow
+@pytest.mark.long  # test_profiles.py is its tiny twin
 def test_in_fast_a_row_alone_equals_the_same_row_in_a_batch(
     exported: Narrow, networks: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +209,7 @@ def test_in_fast_a_row_alone_equals_the_same_row_in_a_batch(
 
 
 @pytest.mark.slow
+@pytest.mark.long  # test_chunks.py is its tiny twin
 def test_a_picture_in_chunks_equals_the_whole_one_bit_for_bit(exported: Narrow) -> None:
     signatures = exported.reloaded.signatures
     rows = texts({"steps": 3}, {"steps": 2, "seed": 5})

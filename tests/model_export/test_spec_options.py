@@ -81,6 +81,31 @@ def test_a_number_may_be_written_as_a_float(capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize(
+    ("arguments", "notes"),
+    [
+        (["--sampler", "lcm", "--steps", "1"], 1),
+        (["--profile", "instant", "--steps", "1"], 1),
+        (["--sampler", "lcm"], 0),
+        (["--steps", "1"], 0),
+    ],
+)
+def test_automatic_precision_says_in_one_line_why_it_is_not_the_fastest(
+    arguments: list[str],
+    notes: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("model_export.precision.of_this_machine", lambda _family: "bfloat16")
+    chosen = ["--family", "sd14", "--weights", "random", *arguments]
+    assert main(["fingerprint", *chosen, "--precision", "auto"]) == 0
+    automatic = capsys.readouterr()
+    says = "note: precision: auto is float32 here, because bfloat16's error grows 15 times in a "
+    assert [line.startswith(says) for line in automatic.err.splitlines()] == [True] * notes
+    assert main(["fingerprint", *chosen, "--precision", "float32" if notes else "bfloat16"]) == 0
+    assert capsys.readouterr().out == automatic.out
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         [b"fingerprint", b"--negative-prompt", b"caf\xe9"],

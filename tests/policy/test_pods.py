@@ -174,6 +174,52 @@ def test_a_pod_may_ask_for_a_token_of_its_own_service_account() -> None:
     assert rules.no_token_by_default([with_pod("core/v1:Pod", asked)]) == []
 
 
+SECRET = {"name": "keys", "secret": {"secretName": "s"}}
+PROJECTED = {"name": "keys", "projected": {"sources": [{"secret": {"name": "s"}}]}}
+
+
+@pytest.mark.parametrize(
+    ("container", "volume", "says"),
+    [
+        (
+            {"env": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]},
+            SECRET,
+            "has a Secret in its environment",
+        ),
+        ({"envFrom": [{"secretRef": {"name": "s"}}]}, SECRET, "has a Secret in its environment"),
+        (
+            {"volumeMounts": [{"name": "keys", "mountPath": "/k", "subPath": "k"}]},
+            SECRET,
+            "mounts a part of the Secret in volume keys",
+        ),
+        (
+            {"volumeMounts": [{"name": "keys", "mountPath": "/k", "subPathExpr": "$(A)"}]},
+            PROJECTED,
+            "mounts a part of the Secret in volume keys",
+        ),
+    ],
+)
+def test_a_secret_whose_change_would_not_reach_a_running_pod_is_reported(
+    container: dict[str, Any], volume: dict[str, Any], says: str
+) -> None:
+    pod = {**POD, "volumes": [volume], "containers": [{**CONTAINER, **container}]}
+    assert rules.secrets_are_files([with_pod("apps/v1:Deployment", pod)]) == [
+        f"Deployment w: container c {says}"
+    ]
+
+
+@pytest.mark.parametrize("volume", [SECRET, PROJECTED, {"name": "keys", "configMap": {}}])
+def test_a_secret_in_a_folder_and_other_values_are_not_remarked_on(volume: dict[str, Any]) -> None:
+    container = {
+        **CONTAINER,
+        "env": [{"name": "A", "value": "b"}, {"name": "C", "valueFrom": {"configMapKeyRef": {}}}],
+        "envFrom": [{"configMapRef": {"name": "c"}}],
+        "volumeMounts": [{"name": "keys", "mountPath": "/keys"}],
+    }
+    pod = {**POD, "volumes": [volume], "containers": [container]}
+    assert rules.secrets_are_files([with_pod("core/v1:Pod", pod)]) == []
+
+
 def test_a_python_name_in_a_custom_resource_is_reported() -> None:
     container = {**CONTAINER, "securityContext": {"run_as_non_root": True}}
     one = with_pod("serving.knative.dev/v1:Service", {"containers": [container], "time_out": 7})

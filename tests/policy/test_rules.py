@@ -28,6 +28,18 @@ def test_other_configurations_of_a_stack_also_comply(stack: str) -> None:
     assert rules.violations(resources_of(changed), must_be_protected=True) == []
 
 
+@pytest.mark.parametrize("stack", ["dev", "prod", "knative"])
+def test_a_stack_with_a_domain_complies_with_the_rules_already_at_its_first_preview(
+    stack: str,
+) -> None:
+    """Also with everybody let in, where that is written down."""
+    run = run_of(stack, domain="draw.example.com", allowedSourceRanges="0.0.0.0/0")
+    assert rules.violations(resources_of(run), must_be_protected=stack == "prod") == []
+    preview = run_program(stack, first_preview=True, domain="draw.example.com")
+    seen = [Resource(r.type, r.name, Previewed(r.inputs)) for r in preview.resources]
+    assert rules.public_gateways_are_guarded(seen) == []
+
+
 def test_dev_is_not_protected_and_the_rule_reports_it() -> None:
     found = rules.protected(resources_of(run_of("dev")))
     assert {line.partition(" ")[0] for line in found} == {"Cluster", "Bucket", "Namespace"}
@@ -83,7 +95,8 @@ def replaced(inputs: Mapping[str, Any], path: tuple[Any, ...], value: Any) -> di
 
 @pytest.mark.parametrize("value", [None, "", "text", 7, [], [None], {}, {"name": None}])
 def test_no_rule_raises_whatever_is_missing_or_of_another_type(value: Any) -> None:
-    resources = [*compliant(), *resources_of(run_of("dev", modelAccess="fuse"))]
+    run = run_of("dev", modelAccess="fuse", domain="draw.example.com")
+    resources = [*compliant(), *resources_of(run)]
     for one in resources:
         for path in paths(one.inputs):
             broken = Resource(
@@ -118,7 +131,7 @@ def _previewed(value: Any) -> Any:
     return tuple(_previewed(one) for one in value) if isinstance(value, list) else value
 
 
-def test_a_first_preview_knows_what_the_rules_read_but_for_who_gets_a_role() -> None:
+def test_a_first_preview_knows_what_the_rules_read_but_for_new_accounts_and_the_new_image() -> None:
     unknown: set[tuple[str, str]] = set()
     for r in run_program("prod", first_preview=True).resources:
         for rule in (*rules.EVERYWHERE, rules.protected):
@@ -129,6 +142,8 @@ def test_a_first_preview_knows_what_the_rules_read_but_for_who_gets_a_role() -> 
     assert unknown == {
         ("buckets_are_private", "IAMMember"),
         ("buckets_are_private", "BucketIAMMember"),
+        ("buckets_are_private", "RepositoryIamMember"),
+        ("no_floating_images", "Deployment"),  # by its digest, once it is made
     }
 
 

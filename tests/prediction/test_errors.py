@@ -8,9 +8,9 @@ from prediction.errors import MAX_QUOTED_CHARACTERS, one_line
 @pytest.mark.parametrize("unit", ["a", "\x01", "\n a", " "])
 def test_quoting_megabytes_takes_no_time(unit: str) -> None:
     text = unit * (16_000_000 // len(unit))
-    start = time.process_time()
+    start = time.thread_time()
     line = one_line(text)
-    assert time.process_time() - start < 0.05
+    assert time.thread_time() - start < 0.05
     assert len(line) <= MAX_QUOTED_CHARACTERS + 1
     assert line.endswith("…")
 

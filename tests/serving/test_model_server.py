@@ -1,4 +1,4 @@
-"""The Kubernetes objects of the GKE stacks: pods, their start and stop, and access to them."""
+"""The Kubernetes objects of the GKE stacks: pods, their start and stop."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ import pytest
 from google.protobuf import text_format
 
 from devserver import flags
-from infra.settings.access import PRIVATE_RANGES
 from model_export.spec import METRICS_PATH
-from render.placeholders import MODEL_BYTES, SOURCE_RANGES
+from render.placeholders import MODEL_BYTES
 from render.recorder import ROOT, Run
 from serving import timing
 from serving.tensorflow_serving.batching import batching_parameters
 from serving.tensorflow_serving.flags import QUEUES, SPARE_THREADS
 from serving.tensorflow_serving.monitoring import monitoring_config
-from tests.stacks import GKE_STACKS, container, kubernetes_objects, pod_spec, run_of, server_flags
+from tests.stacks import (
+    GKE_STACKS,
+    container,
+    kubernetes_objects,
+    pod_spec,
+    run_of,
+    server_flags,
+)
 from tfserving.config_files_pb2 import BatchingParameters, MonitoringConfig
 
 
@@ -24,6 +30,14 @@ from tfserving.config_files_pb2 import BatchingParameters, MonitoringConfig
 def run(request: pytest.FixtureRequest) -> Run:
     stack, _, fuse = request.param.partition(" over ")
     return run_of(stack, modelAccess="fuse") if fuse else run_of(stack)
+
+
+CONTAINERS = ("model-server", "web")
+
+
+def mib(text: str) -> int:
+    assert text.endswith("Mi")
+    return int(text[:-2])
 
 
 def seconds(text: str) -> int:
@@ -133,7 +147,9 @@ def test_memory_is_limited_to_the_request(run: Run) -> None:
 
 
 def test_dev_requests_what_the_tutorial_does() -> None:
-    assert container(run_of("dev"))["resources"]["requests"] == {"cpu": "3", "memory": "12Gi"}
+    server, web = (container(run_of("dev"), name)["resources"]["requests"] for name in CONTAINERS)
+    assert (server["cpu"], web["cpu"]) == ("3", "50m")
+    assert mib(server["memory"]) + mib(web["memory"]) == 12 * 1024
 
 
 def test_a_full_queue_cannot_starve_the_probes(run: Run) -> None:
@@ -196,12 +212,15 @@ def test_pods_spread_over_zones_and_nodes(run: Run) -> None:
 
 
 def test_a_pod_has_no_privileges(run: Run) -> None:
-    pod, own = pod_spec(run)["securityContext"], container(run)["securityContext"]
+    pod = pod_spec(run)["securityContext"]
     assert pod["runAsNonRoot"] is True and pod["runAsUser"] > 0
     assert pod["seccompProfile"]["type"] == "RuntimeDefault"
-    assert own["readOnlyRootFilesystem"] is True
-    assert own["allowPrivilegeEscalation"] is False
-    assert own["capabilities"]["drop"] == ["ALL"]
+    assert [one["name"] for one in pod_spec(run)["containers"]] == list(CONTAINERS)
+    for name in CONTAINERS:
+        own = container(run, name)["securityContext"]
+        assert own["readOnlyRootFilesystem"] is True
+        assert own["allowPrivilegeEscalation"] is False
+        assert own["capabilities"]["drop"] == ["ALL"]
     assert pod_spec(run)["automountServiceAccountToken"] is False
     assert server_flags(run)["enable_profiler"] == "false"
 
@@ -226,76 +245,15 @@ def test_scaling_down_is_slower_than_any_request(run: Run) -> None:
     assert down["policies"][0]["value"] == 1
 
 
-def test_the_load_balancer_lets_in_only_the_given_ranges(run: Run) -> None:
-    spec = run.one("kubernetes:core/v1:Service").inputs["spec"]
-    assert spec["type"] == "LoadBalancer"
-    assert spec["loadBalancerSourceRanges"] == [SOURCE_RANGES]
-    assert spec["externalTrafficPolicy"] == "Local"
-    assert [p["port"] for p in spec["ports"]] == [8500, 8501]
-    ports = {p["name"] for p in container(run)["ports"]}
-    assert {p["targetPort"] for p in spec["ports"]} == ports
-    labels = run.one("Deployment").inputs["spec"]["template"]["metadata"]["labels"]
-    assert spec["selector"] == labels
-
-
-def test_an_internal_service_has_an_address_of_the_vpc() -> None:
-    service = run_of("dev", internal="true").one("kubernetes:core/v1:Service").inputs
-    annotations = service["metadata"]["annotations"]
-    assert annotations == {"networking.gke.io/load-balancer-type": "Internal"}
-    assert service["spec"]["loadBalancerSourceRanges"] == list(PRIVATE_RANGES)
-
-
-def exposed(**changes: str) -> tuple[list[str], list[list[int]]]:
-    """The ports of the Service, and those of the network policy's rules for addresses."""
-    run = run_of("dev", **changes)
-    ports = [p["name"] for p in run.one("kubernetes:core/v1:Service").inputs["spec"]["ports"]]
-    rules = run.one("NetworkPolicy").inputs["spec"]["ingress"]
-    outside = [r for r in rules if any("ipBlock" in peer for peer in r["from"])]
-    return ports, [[port["port"] for port in rule["ports"]] for rule in outside]
-
-
-def test_rest_can_be_exposed_without_grpc() -> None:
-    assert exposed() == (["grpc", "rest"], [[8500, 8501]])
-    assert exposed(exposeModelServer="rest") == (["rest"], [[8501]])
-    run = run_of("dev", exposeModelServer="rest")
-    assert "endpoint" in run.outputs and "grpcEndpoint" not in run.outputs
-
-
-def test_a_model_server_that_is_not_exposed_has_no_load_balancer() -> None:
-    run = run_of("dev", exposeModelServer="false")
-    assert exposed(exposeModelServer="false") == (["grpc", "rest"], [])
-    assert run.one("kubernetes:core/v1:Service").inputs["spec"]["type"] == "ClusterIP"
-    assert not {"endpoint", "grpcEndpoint", "curl"} & run.outputs.keys()
-
-
-@pytest.mark.parametrize("internal", ["true", "false"])
-def test_a_load_balancer_comes_and_goes_without_replacing_the_service(internal: str) -> None:
-    """A preview of a replacement is refused: it is applied to the existing Service."""
-    exposed, hidden = (
-        run_of("dev", internal=internal, exposeModelServer=way).one("kubernetes:core/v1:Service")
-        for way in ("true", "false")
-    )
-    assert exposed.inputs["metadata"] == hidden.inputs["metadata"]
-    assert "spec.type" not in exposed.replace_on_changes
-
-
-def test_a_load_balancer_that_comes_later_has_as_long_as_the_first(run: Run) -> None:
-    timeouts = run.one("kubernetes:core/v1:Service").custom_timeouts
-    assert timeouts["update"] == timeouts["create"]
-
-
-def test_changing_internal_replaces_the_service(run: Run) -> None:
-    service = run.one("kubernetes:core/v1:Service")
-    assert 'metadata.annotations["networking.gke.io/load-balancer-type"]' in (
-        service.replace_on_changes
-    )
-    assert service.delete_before_replace
-
-
 def test_what_exists_once_has_a_fixed_name_so_that_leftovers_are_adopted(run: Run) -> None:
-    for kind in ("Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"):
+    for kind in (
+        *("Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"),
+        "PodMonitoring",
+    ):
         assert run.one(kind).inputs["metadata"]["name"] == "model-server"
-    assert run.one("kubernetes:core/v1:Service").inputs["metadata"]["name"] == "model-server"
+    services = run.of("kubernetes:core/v1:Service")
+    assert {one.inputs["metadata"]["name"] for one in services} == {"model-server", "web"}
+    assert run.one("Secret").inputs["metadata"]["name"] == "web-keys"
     provider = run.one("pulumi:providers:kubernetes").inputs
     assert provider["upsertExistingObjects"] == "true"
 
@@ -325,27 +283,6 @@ def test_pods_run_on_the_pool_for_serving_even_if_it_is_reserved(run: Run) -> No
     assert pod_spec(run)["nodeSelector"] == label
     (toleration,) = pod_spec(run)["tolerations"]
     assert {toleration["key"]: toleration["value"]} == label
-
-
-def test_pods_reach_only_clients_dns_tokens_and_storage(run: Run) -> None:
-    spec = run.one("NetworkPolicy").inputs["spec"]
-    assert spec["policyTypes"] == ["Ingress", "Egress"]
-    ingress, from_pods, from_collectors = spec["ingress"]
-    assert [peer["ipBlock"]["cidr"] for peer in ingress["from"]] == [SOURCE_RANGES]
-    assert [port["port"] for port in ingress["ports"]] == [8500, 8501]
-    # Dataplane V2 never matches pods by their addresses.
-    assert not any("ipBlock" in peer for peer in from_pods["from"] + from_collectors["from"])
-    assert {} in [peer.get("podSelector") for peer in from_pods["from"]]
-    (collectors,) = from_collectors["from"]
-    assert "gmp-system" in str(collectors["namespaceSelector"])
-    assert [port["port"] for port in from_collectors["ports"]] == [8501]
-    out = {
-        (to["ipBlock"]["cidr"], rule["ports"][0]["port"])
-        for rule in spec["egress"]
-        for to in rule.get("to", [])
-    }
-    # Without the metadata server there is no workload identity.
-    assert {("169.254.169.254/32", 80), ("169.254.169.252/32", 988), ("0.0.0.0/0", 443)} == out
 
 
 def test_everything_is_in_the_namespace_of_the_iam_binding(run: Run) -> None:

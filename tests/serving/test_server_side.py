@@ -19,10 +19,17 @@ import pytest
 import requests
 
 from render.manifests import manifest, to_yaml
-from tests.processes import free_ports
+from tests.processes import free_ports, wait_until
+from tests.serving import gateway_kinds, pod_monitoring_kind
 from tests.stacks import GKE_STACKS, kubernetes_objects, run_of
 
 START_SECONDS = 120.0
+WAYS = {
+    "as committed": {},
+    "fuse": {"modelAccess": "fuse"},
+    "domain": {"domain": "draw.example.com"},
+    "plain HTTP": {"allowPlainHttp": "true"},
+}
 MISSING = [name for name in ("kube-apiserver", "etcd") if shutil.which(name) is None]
 
 pytestmark = [
@@ -48,6 +55,12 @@ class ApiServer:
         answer.raise_for_status()
         return answer.json()
 
+    def has(self, path: str) -> bool:
+        try:
+            return bool(self.get(path))
+        except requests.HTTPError:
+            return False
+
     def create(self, document: dict[str, Any], *, dry_run: bool) -> requests.Response:
         """The server's response to a new object; unknown fields are errors."""
         version, kind = document["apiVersion"], document["kind"]
@@ -70,6 +83,18 @@ class ApiServer:
             verify=False,
             timeout=30,
         )
+
+
+def know_custom_kinds(server: ApiServer) -> None:
+    """Make the kinds that GKE adds to a cluster."""
+    kinds = {kind: gateway_kinds.definition(kind) for kind in gateway_kinds.SPECS}
+    kinds["PodMonitoring"] = pod_monitoring_kind.CUSTOM_RESOURCE_DEFINITION
+    for kind in kinds.values():
+        answer = server.create(kind, dry_run=False)
+        assert answer.status_code == 201, answer.text
+    collections = [gateway_kinds.collection(kind) for kind in gateway_kinds.SPECS]
+    for collection in (*collections, pod_monitoring_kind.COLLECTION):
+        wait_until(lambda path=collection: server.has(path), collection)
 
 
 @pytest.fixture
@@ -129,14 +154,14 @@ def wait_until_ready(
 
 
 @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
-@pytest.mark.parametrize("access", ["gs", "fuse"])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("stack", GKE_STACKS)
-def test_an_api_server_accepts_every_manifest(
-    stack: str, access: str, api_server: ApiServer
-) -> None:
-    documents = [manifest(r) for r in kubernetes_objects(run_of(stack, modelAccess=access))]
+def test_an_api_server_accepts_every_manifest(stack: str, way: str, api_server: ApiServer) -> None:
+    know_custom_kinds(api_server)
+    documents = [manifest(r) for r in kubernetes_objects(run_of(stack, **WAYS[way]))]
     kinds = {document["kind"] for document in documents}
     assert {"Deployment", "Service", "HorizontalPodAutoscaler", "NetworkPolicy"} < kinds
+    assert (set(gateway_kinds.SPECS) < kinds) == (way == "domain")
     for document in sorted(documents, key=lambda d: d["kind"] != "Namespace"):
         is_namespace = document["kind"] == "Namespace"
         answer = api_server.create(document, dry_run=not is_namespace)

@@ -64,7 +64,7 @@ def check_in_process(
     """Run `check` while the service runs. waits: first for the model. options: of `Options`."""
 
     async def main(stub: StubModelServer) -> None:
-        async with _running(stub, **options) as run:
+        async with running(stub, **options) as run:
             if waits:
                 await run.until_ready()
             await check(run)
@@ -74,7 +74,7 @@ def check_in_process(
 
 
 @asynccontextmanager
-async def _running(stub: StubModelServer, **options: Any) -> AsyncIterator[InProcess]:
+async def running(stub: StubModelServer, **options: Any) -> AsyncIterator[InProcess]:
     service = Service(Options(**{"model_servers": (stub.endpoint,), **options}))
     service.metrics.register(Gauges(service))
     await service.start()

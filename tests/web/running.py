@@ -28,11 +28,12 @@ _START_LINE = re.compile(r"start: (?P<web>http://\S+), metrics (?P<metrics>http:
 class WebProcess:
     """`with WebProcess(["127.0.0.1:8500"]) as web:` runs until the end of the block.
 
-    options: more of the command line, such as `--queue=2`.
+    options: more of the command line, such as `--queue=2`; command: what starts it otherwise.
     """
 
     model_servers: Sequence[str]
     options: Sequence[str] = ()
+    command: Sequence[str] = (sys.executable, "-m", "web")
     log_lines: list[str] = field(default_factory=list[str])
 
     def __post_init__(self) -> None:
@@ -43,7 +44,7 @@ class WebProcess:
     def start(self) -> Self:
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "web"),
+                *self.command,
                 *(f"--model-server={address}" for address in self.model_servers),
                 *("--port=0", "--metrics-port=0", "--stop-unless-kept"),
                 *self.options,

@@ -73,6 +73,7 @@ class Behaviour:
     in_chunks: bool = True
     is_loading: bool = False
     fingerprint: str = "stub-1"
+    licence: str = "none"
     image_size: int = 64
     default_steps: int = 4
     max_steps: int = 50
@@ -264,7 +265,7 @@ def description_of(behaviour: Behaviour) -> dict[str, Any]:
         "profile": "exact",
         "precision": "float32",
         "samplers": ["ddim"],
-        "licence": "none",
+        "licence": behaviour.licence,
         "limits": {
             "maxSteps": behaviour.max_steps,
             "maxPromptBytes": 8192,

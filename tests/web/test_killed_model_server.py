@@ -68,7 +68,7 @@ def test_what_was_asked_ends_in_time_with_a_reason_if_the_model_server_stays_awa
         assert answers["/api/v1/jobs"].result().status_code == 202
         for path in ("/v1/images/generations", "/sdapi/v1/txt2img"):
             answer = answers[path].result()
-            assert answer.status_code == 503
+            assert answer.status_code == 504
             assert 1 <= int(answer.headers["retry-after"]) <= 60
             assert "the model server does not answer" in answer.text
             assert "within its 4 s" in answer.text

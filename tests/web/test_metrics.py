@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
+import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.web.front.pair import Pair, check_pair
 from tests.web.in_process import InProcess, check_in_process
+from tests.web.keys import ALICE, BOB, bearer, write
 from tests.web.stub_model_server import Behaviour
 from web.metrics import BUCKETS, OUTCOMES
+from web.metrics_page import create_metrics_app
 
 TXT2IMG = "/sdapi/v1/txt2img"
 
@@ -25,6 +30,7 @@ def test_a_drawn_job_moves_its_histograms_and_counters() -> None:
         assert run.value("web_pictures_total", api="a1111") == 2
         assert run.value("web_steps_total") == 6
         assert run.value("web_requests_total", api="a1111", code="2xx") == 1
+        assert run.value("web_picture_requests_total", api="a1111", code="2xx") == 1
 
     check_in_process(check)
 
@@ -39,6 +45,16 @@ def test_waiting_drawing_and_the_whole_are_told_apart() -> None:
         assert run.value("web_job_seconds_sum", api="a1111") == pytest.approx(waiting + drawing)
 
     check_in_process(check, Behaviour(seconds_per_step=0.3))
+
+
+def test_a_front_counts_how_long_a_job_waited_for_its_worker() -> None:
+    async def check(pair: Pair) -> None:
+        assert pair.value("web_worker_wait_seconds_count") == 0
+        await pair.post(TXT2IMG, prompt="a")
+        assert pair.value("web_worker_wait_seconds_count") == 1
+        assert 0 < pair.value("web_worker_wait_seconds_sum") < 60
+
+    check_pair(check)
 
 
 def test_the_buckets_reach_from_half_a_second_to_a_quarter_of_an_hour() -> None:
@@ -61,10 +77,42 @@ def test_the_series_are_there_before_the_first_event() -> None:
                 assert run.value("web_jobs_total", api=api, outcome=outcome) == 0
             for code in ("2xx", "4xx", "5xx"):
                 assert run.value("web_requests_total", api=api, code=code) == 0
+                assert run.value("web_picture_requests_total", api=api, code=code) == 0
         for reason in ("queue_full", "body_too_large", "forbidden", "shutting_down"):
             assert run.value("web_rejected_total", reason=reason) == 0
 
     check_in_process(check)
+
+
+def test_the_page_of_metrics_answers_while_a_picture_is_drawn() -> None:
+    async def check(run: InProcess) -> None:
+        transport = httpx.ASGITransport(create_metrics_app(run.service.metrics))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            drawing = asyncio.create_task(run.post(TXT2IMG, prompt="a", steps=20))
+            await run.until(lambda: run.stub.in_flight > 0)
+            answer = await client.get("/metrics")
+            assert answer.status_code == 200
+            assert "web_drawing_jobs 1.0" in answer.text
+            await drawing
+
+    check_in_process(check, Behaviour(seconds_per_step=0.02))
+
+
+def test_requests_for_pictures_are_counted_while_they_are_answered() -> None:
+    async def check(run: InProcess) -> None:
+        for _ in range(2):
+            await run.post(TXT2IMG, prompt="a", steps=1)
+        assert run.value("web_in_flight_highest") == 1
+        first = asyncio.create_task(run.post(TXT2IMG, prompt="a", steps=10))
+        await run.until(lambda: run.stub.in_flight > 0)
+        await run.get("/api/v1/status")
+        await run.post(TXT2IMG, prompt="a", steps=-1)
+        assert run.value("web_in_flight") >= 1
+        await first
+        assert run.value("web_in_flight") == 0
+        assert run.value("web_in_flight_highest") == 2
+
+    check_in_process(check, Behaviour(seconds_per_step=0.02))
 
 
 def test_queue_and_flight_are_those_of_the_moment() -> None:
@@ -104,6 +152,57 @@ def test_seconds_per_step_are_those_of_the_model_server() -> None:
         assert 0.09 < step < 1
 
     check_in_process(check, Behaviour(seconds_per_step=0.1))
+
+
+def test_jobs_are_counted_by_the_name_of_their_key(tmp_path: Path) -> None:
+    keys_file = str(write(tmp_path / "keys.json", ("alice", ALICE), ("bob", BOB)))
+
+    async def check(run: InProcess) -> None:
+        assert run.value("web_jobs_by_key_total", key="bob", outcome="ok") == 0
+        await run.client.post(TXT2IMG, json={"prompt": "a"}, headers=bearer(ALICE))
+        assert run.value("web_jobs_by_key_total", key="alice", outcome="ok") == 1
+        assert run.value("web_jobs_by_key_total", key="bob", outcome="ok") == 0
+        # Bounded by the file: who is gone from it has no series.
+        run.service.metrics.set_keys(frozenset({"alice"}))
+        keys = {dict(labels).get("key") for name, labels in run.samples() if "by_key" in name}
+        assert keys == {"alice"}
+        assert run.value("web_jobs_by_key_total", key="alice", outcome="ok") == 1
+
+    check_in_process(check, keys_file=keys_file)
+
+
+def test_without_keys_nothing_is_counted_by_key() -> None:
+    async def check(run: InProcess) -> None:
+        await run.client.post(TXT2IMG, json={"prompt": "a"}, headers=bearer(ALICE))
+        assert not [name for name, _ in run.samples() if "by_key" in name]
+
+    check_in_process(check)
+
+
+def test_those_who_only_look_are_not_among_the_requests_for_pictures() -> None:
+    async def check(run: InProcess) -> None:
+        await run.post("/api/v1/jobs", prompt="a", id="1")
+        for path in ("/api/v1/jobs/1", "/api/v1/jobs", "/api/v1/status"):
+            await run.get(path)
+        assert run.value("web_requests_total", api="native", code="2xx") == 4
+        assert run.value("web_picture_requests_total", api="native", code="2xx") == 1
+
+    check_in_process(check)
+
+
+def test_the_time_until_the_model_was_first_ready_stays_what_it_was() -> None:
+    async def check(run: InProcess) -> None:
+        assert "web_model_start_seconds" not in {name for name, _ in run.samples()}
+        await asyncio.sleep(0.3)
+        run.stub.behaviour.is_loading = False
+        await run.until_ready()
+        await run.until(lambda: run.service.models.start_seconds is not None)
+        first = run.value("web_model_start_seconds")
+        assert 0.3 <= first < 60
+        await asyncio.sleep(0.05)
+        assert run.value("web_model_start_seconds") == first
+
+    check_in_process(check, Behaviour(is_loading=True), waits=False)
 
 
 def test_a_full_queue_is_counted_by_its_reason() -> None:

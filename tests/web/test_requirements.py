@@ -21,9 +21,9 @@ from grpc import aio
 print(*{name.partition(".")[0] for name in sys.modules})
 """
 LIST = "web/requirements.txt"
-OPTIONAL = {"_distutils_hack", "grpc_reflection", "grpc_tools"}
-"""What Python and grpc import wherever it is installed."""
-ON_DEMAND = {"h11", "idna", "click"}
+OPTIONAL = {"_distutils_hack", "grpc_reflection", "grpc_tools", "pygments", "rich"}
+"""What Python, grpc and httpx import wherever it is installed."""
+ON_DEMAND = {"h11", "httpcore", "idna", "click"}
 """What others of the list need, whether or not it is imported by this service."""
 
 

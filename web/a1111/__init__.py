@@ -1,6 +1,6 @@
 """AUTOMATIC1111's web API, as its clients use it: `/sdapi/v1` and what goes with it."""
 
 from web.a1111.errors import body as error_body
-from web.a1111.routes import router
+from web.a1111.routes import drawing, router
 
-__all__ = ["error_body", "router"]
+__all__ = ["drawing", "error_body", "router"]

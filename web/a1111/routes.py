@@ -54,7 +54,7 @@ class _Calls:
 
     async def txt2img(self, request: Request) -> Response:
         asked = await _body(request, TextToImage)
-        job = ask(self._service, asked.wish(self.checkpoint, owner_of(request.headers)))
+        job = ask(self._service, asked.wish(self.checkpoint, owner_of(request)))
         await drawn(self._service, job, request)
         if job.problem is not None and job.state is not JobState.CANCELLED:
             raise RefusedError(job.problem)
@@ -66,7 +66,7 @@ class _Calls:
         return JSONResponse(document, headers=notes.headers(noted))
 
     async def progress(self, request: Request) -> Response:
-        queue, owner = self._service.queue, owner_of(request.headers)
+        queue, owner = self._service.queue, owner_of(request)
         document = await progress.progress(
             progress.current(queue, owner),
             queue,
@@ -77,13 +77,13 @@ class _Calls:
 
     async def interrupt(self, request: Request) -> Response:
         queue = self._service.queue
-        for job in progress.stoppable(queue, owner_of(request.headers)):
+        for job in progress.stoppable(queue, owner_of(request)):
             queue.cancel(job)
         return JSONResponse({})
 
     async def skip(self, request: Request) -> Response:
         queue = self._service.queue
-        for job in progress.jobs_of(queue, owner_of(request.headers), JobState.DRAWING):
+        for job in progress.jobs_of(queue, owner_of(request), JobState.DRAWING):
             queue.skip(job)
         return JSONResponse(None)
 
@@ -91,7 +91,7 @@ class _Calls:
         asked = await _body(request, TaskProgress)
         queue = self._service.queue
         document = await progress.task_progress(
-            queue.find(owner_of(request.headers), asked.id_task),
+            queue.find(owner_of(request), asked.id_task),
             queue,
             self._service.models.served,
             known_preview=asked.id_live_preview,
@@ -100,7 +100,7 @@ class _Calls:
         return JSONResponse(document)
 
     async def pending_tasks(self, request: Request) -> Response:
-        waiting = progress.jobs_of(self._service.queue, owner_of(request.headers), JobState.QUEUED)
+        waiting = progress.jobs_of(self._service.queue, owner_of(request), JobState.QUEUED)
         return JSONResponse({"size": len(waiting), "tasks": [job.id for job in waiting]})
 
     async def options(self, request: Request) -> Response:
@@ -135,7 +135,6 @@ def router(service: Service) -> APIRouter:
     """Errors are raised; the application answers them by `errors.body`."""
     calls = _Calls(service)
     routes: Sequence[tuple[str, str, Handler]] = (
-        ("POST", f"{PREFIX}/txt2img", calls.txt2img),
         ("GET", f"{PREFIX}/progress", calls.progress),
         ("POST", f"{PREFIX}/interrupt", calls.interrupt),
         ("POST", f"{PREFIX}/skip", calls.skip),
@@ -164,6 +163,13 @@ def router(service: Service) -> APIRouter:
     made = APIRouter(include_in_schema=False)
     for method, path, handler in routes:
         made.add_api_route(path, handler, methods=[method])
+    return made
+
+
+def drawing(service: Service) -> APIRouter:
+    """The path that draws; `router` has all others."""
+    made = APIRouter(include_in_schema=False)
+    made.add_api_route(f"{PREFIX}/txt2img", _Calls(service).txt2img, methods=["POST"])
     return made
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from model_export.spec import reported_profile
+from model_export.reported import reported_profile
 from prediction import png
 from prediction.description import Served
 from prediction.limits import PictureRequest

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from urllib.parse import quote
 
 from web import VERSION, notes
@@ -17,6 +19,7 @@ from web.api.documents import (
     RequestDocument,
     StatusDocument,
 )
+from web.api.licences import duties
 from web.jobs.job import Api, Drawn, Job, JobState
 from web.pictures.formats import Format
 from web.service import Service
@@ -43,6 +46,9 @@ def job_document(service: Service, job: Job) -> JobDocument:
         steps=job.total_steps,
         progress=progress,
         seconds_left=service.queue.seconds_left(job),
+        waking_seconds=None
+        if job.waking_until is None
+        else math.ceil(max(job.waking_until - time.monotonic(), 0.0)),
         created=job.created,
         request=RequestDocument(
             prompt=first.prompt,
@@ -100,11 +106,14 @@ def capabilities(service: Service) -> CapabilitiesDocument:
             precision=model.precision,
             samplers=list(model.samplers),
             licence=model.licence,
+            licence_url=duties(model.licence).url,
+            licence_text=duties(model.licence).text,
             signatures=list(model.signatures),
         )
         if model
         else None,
         limits=LimitsDocument(
+            min_steps=limits.min_steps,
             max_steps=limits.max_steps,
             max_prompt_bytes=limits.max_prompt_bytes,
             max_prompt_tokens=limits.max_prompt_tokens,

@@ -15,11 +15,11 @@ FORMAT = 1
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,100}$"
 
 
-class _Document(BaseModel):
+class Document(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
-class JobRequest(_Document):
+class JobRequest(Document):
     """Pictures to draw. What is left out, the model's defaults say; see `capabilities`."""
 
     model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=False)
@@ -30,7 +30,7 @@ class JobRequest(_Document):
         Field(
             pattern=ID_PATTERN,
             description="The job's id, to be chosen by the caller. The same id again is the same "
-            "job: a request whose answer was lost can be sent once more.",
+            "job: a request whose answer was lost can be sent once more, with or without the seed.",
         ),
     ] = None
     negative_prompt: Annotated[str | None, Field(description="What should not be in it")] = None
@@ -60,7 +60,7 @@ class JobRequest(_Document):
     ] = None
 
 
-class RequestDocument(_Document):
+class RequestDocument(Document):
     """The job's request with every value that counts. width, height: what is drawn."""
 
     prompt: str
@@ -73,7 +73,7 @@ class RequestDocument(_Document):
     height: int
 
 
-class PictureDocument(_Document):
+class PictureDocument(Document):
     """A finished picture. truncated: the model reads only the prompt's first tokens."""
 
     url: str
@@ -87,14 +87,14 @@ class PictureDocument(_Document):
     seconds: float
 
 
-class PreviewDocument(_Document):
+class PreviewDocument(Document):
     """What the picture that is being drawn looks like. version: grows with each new one."""
 
     url: str
     version: int
 
 
-class Error(_Document):
+class Error(Document):
     """code: for programs. message: one line for people."""
 
     code: str
@@ -102,13 +102,13 @@ class Error(_Document):
     retry_after_seconds: int | None = None
 
 
-class ErrorDocument(_Document):
+class ErrorDocument(Document):
     """Why a request was refused, or failed."""
 
     error: Error
 
 
-class JobDocument(_Document):
+class JobDocument(Document):
     """A job at one moment."""
 
     id: str
@@ -119,6 +119,10 @@ class JobDocument(_Document):
     steps: Annotated[int, Field(description="All steps, over all pictures")]
     progress: Annotated[float, Field(ge=0, le=1, description="1 only once the job is done")]
     seconds_left: Annotated[float | None, Field(description="An estimate, if there is one")]
+    waking_seconds: Annotated[
+        int | None,
+        Field(description="Until a machine is there that draws it, if none runs: an estimate"),
+    ]
     created: datetime
     request: RequestDocument
     notes: Annotated[list[str], Field(description="What was mapped, ignored or cut off")]
@@ -135,14 +139,15 @@ class JobEvent(BaseModel):
     data: Annotated[str, Field(json_schema_extra={"contentMediaType": "application/json"})]
 
 
-class JobsDocument(_Document):
+class JobsDocument(Document):
     """The caller's jobs, newest first."""
 
     jobs: list[JobDocument]
 
 
-class ModelDocument(_Document):
-    """The served model."""
+class ModelDocument(Document):
+    """The served model. licence_text: what its licence asks of those who draw with it; this and
+    licence_url are empty where it asks nothing of them."""
 
     family: str
     fingerprint: str
@@ -150,12 +155,15 @@ class ModelDocument(_Document):
     precision: str
     samplers: list[str]
     licence: str
+    licence_url: str
+    licence_text: str
     signatures: list[str]
 
 
-class LimitsDocument(_Document):
+class LimitsDocument(Document):
     """The model's limits and defaults, and the service's. max_cost: pixels × steps × pictures."""
 
+    min_steps: int
     max_steps: int
     max_prompt_bytes: int
     max_prompt_tokens: int
@@ -170,7 +178,7 @@ class LimitsDocument(_Document):
     deadline_seconds: float
 
 
-class CapabilitiesDocument(_Document):
+class CapabilitiesDocument(Document):
     """What the service can do. model: null until it has said what it is."""
 
     format: Literal[1] = FORMAT
@@ -183,7 +191,7 @@ class CapabilitiesDocument(_Document):
     apis: list[str]
 
 
-class ModelServerDocument(_Document):
+class ModelServerDocument(Document):
     endpoint: str
     state: Literal["ready", "loading", "unreachable"]
     fingerprint: str
@@ -191,7 +199,7 @@ class ModelServerDocument(_Document):
     busy: bool
 
 
-class StatusDocument(_Document):
+class StatusDocument(Document):
     """How the service is."""
 
     state: Literal["ready", "loading", "unreachable", "draining"]
@@ -201,5 +209,9 @@ class StatusDocument(_Document):
     uptime_seconds: float
 
 
-class HealthDocument(_Document):
+class HealthDocument(Document):
     status: Literal["ok", "draining"]
+
+
+class ReadyDocument(Document):
+    status: Literal["ready", "not_ready"]

@@ -1,4 +1,4 @@
-"""The paths of the own API, and /health."""
+"""The paths of the own API, and /health and /ready."""
 
 # The decorators use the functions: pyright: reportUnusedFunction=false
 
@@ -12,19 +12,20 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from web.api import describing, events
+from web.api import describing, events, figures, tokens
 from web.api.documents import (
     CapabilitiesDocument,
     HealthDocument,
     JobDocument,
     JobRequest,
     JobsDocument,
+    ReadyDocument,
     StatusDocument,
 )
-from web.api.openapi import EVENT_STREAM, PICTURE, PREVIEW, errors
+from web.api.openapi import EVENT_STREAM, PICTURE, PREVIEW, errors, open_to_all
+from web.api.wishes import wish_of
 from web.faults import FaultError
-from web.jobs.job import Api, Job
-from web.jobs.wishes import Wish
+from web.jobs.job import Job
 from web.pictures.formats import Format, file_in_background
 from web.safety.owner import owner_of
 from web.service import Service, ask
@@ -46,6 +47,8 @@ def router(service: Service) -> APIRouter:
     """Errors are raised; the application answers them."""
     routes = APIRouter()
     routes.include_router(_jobs(service))
+    routes.include_router(figures.router(service))
+    routes.include_router(tokens.router(service))
     started = time.monotonic()
 
     @routes.get(f"{PREFIX}/capabilities", responses=errors(), tags=["service"])
@@ -58,18 +61,33 @@ def router(service: Service) -> APIRouter:
         """Whether pictures can be drawn, and how busy the service is."""
         return describing.status(service, time.monotonic() - started)
 
-    @routes.get("/health", responses={**errors(), 503: {"model": HealthDocument}}, tags=["service"])
+    return routes
+
+
+def probes(service: Service) -> APIRouter:
+    """For whoever watches the process."""
+    routes = APIRouter()
+
+    @routes.get("/health", **open_to_all(HealthDocument))
     async def get_health(response: Response) -> HealthDocument:
         """Whether the process takes requests. 503 once it stops."""
         response.status_code = 503 if service.queue.is_draining else 200
         return HealthDocument(status="draining" if service.queue.is_draining else "ok")
+
+    @routes.get("/ready", **open_to_all(ReadyDocument))
+    async def get_ready(response: Response) -> ReadyDocument:
+        """Whether pictures can be drawn at present. 503 while no model server is ready, and once
+        the process stops."""
+        is_ready = bool(service.models.ready) and not service.queue.is_draining
+        response.status_code = 200 if is_ready else 503
+        return ReadyDocument(status="ready" if is_ready else "not_ready")
 
     return routes
 
 
 def _find(service: Service, request: Request, job_id: str) -> Job:
     """The caller's job. Raises FaultError."""
-    owner = owner_of(request.headers)
+    owner = owner_of(request)
     job = service.queue.find(owner, job_id)
     if job is not None:
         return job
@@ -84,22 +102,22 @@ def _jobs(service: Service) -> APIRouter:
     @routes.post(
         "",
         status_code=202,
-        responses=errors(408, 413, 415, 503) | {200: {"model": JobDocument}},
+        responses=errors(408, 409, 413, 415, 429, 503, 504) | {200: {"model": JobDocument}},
     )
     async def submit_job(asked: JobRequest, request: Request, response: Response) -> JobDocument:
         """Submit a job. 202: it waits, or is being drawn. 200: there is one with this id already,
-        which is answered as it is."""
-        owner = owner_of(request.headers)
-        job = service.queue.find(owner, asked.id) if asked.id else None
-        response.status_code = 200 if job else 202
-        job = job or ask(service, _wish(asked, owner))
+        for the same pictures, which is answered as it is."""
+        owner = owner_of(request)
+        known = service.queue.find(owner, asked.id) if asked.id else None
+        job = ask(service, wish_of(asked, owner))
+        response.status_code = 200 if job is known else 202
         response.headers["location"] = describing.path_of(job)
         return describing.job_document(service, job)
 
     @routes.get("", responses=errors())
     async def list_jobs(request: Request) -> JobsDocument:
         """The caller's jobs, newest first: the last hundred."""
-        jobs = service.queue.jobs(owner_of(request.headers))[:MAX_LISTED]
+        jobs = service.queue.jobs(owner_of(request))[:MAX_LISTED]
         return JobsDocument(jobs=[describing.job_document(service, job) for job in jobs])
 
     @routes.get("/{job_id}", responses=errors(404, 410))
@@ -158,26 +176,9 @@ def _jobs(service: Service) -> APIRouter:
     async def get_preview(request: Request, job_id: str) -> Response:
         """What the picture that is being drawn looks like, as a small PNG."""
         job = _find(service, request, job_id)
+        # Whoever asks for one cannot know that its picture is done meanwhile: that is no mistake.
         if job.preview is None:
-            raise FaultError(404, "there is no preview: they come while a picture is drawn")
+            return Response(status_code=204)
         return Response(job.preview.png, media_type=Format.PNG.media_type)
 
     return routes
-
-
-def _wish(asked: JobRequest, owner: str) -> Wish:
-    return Wish(
-        prompt=asked.prompt,
-        api=Api.NATIVE,
-        owner=owner,
-        job_id=asked.id or "",
-        negative_prompt=asked.negative_prompt,
-        steps=asked.steps,
-        guidance_scale=asked.guidance_scale,
-        seed=asked.seed,
-        count=asked.count,
-        width=asked.width,
-        height=asked.height,
-        strict_size=asked.strict_size,
-        deadline_seconds=asked.deadline_seconds,
-    )

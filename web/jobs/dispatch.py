@@ -16,9 +16,9 @@ from web.jobs.drawing import Drawing, ModelChangedError
 from web.jobs.estimates import Estimate, ends_of
 from web.jobs.job import Job, JobState
 from web.jobs.patience import Patience
-from web.jobs.refusals import Problem
-from web.model.server import ModelServer
-from web.model.servers import ModelServers
+from web.jobs.refusals import Problem, RefusedError
+from web.jobs.server import Server
+from web.jobs.servers import Servers
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        models: ModelServers,
+        models: Servers,
         patience: Patience,
         ended: Callable[[Job], None],
     ) -> None:
@@ -135,7 +135,7 @@ class Dispatcher:
             return drawing
         return None
 
-    async def _run(self, drawing: Drawing, server: ModelServer) -> None:
+    async def _run(self, drawing: Drawing, server: Server) -> None:
         try:
             await drawing.draw_on(server)
             is_cancelled = drawing.job.is_cancelled
@@ -146,6 +146,8 @@ class Dispatcher:
             )
         except ClientError as error:
             await self._failed(drawing, server, error)
+        except RefusedError as error:
+            self.end(drawing, JobState.FAILED, error.problem)
         except ModelChangedError as error:
             self.end(drawing, JobState.FAILED, problems.model_changed(str(error)))
         except Exception:
@@ -156,7 +158,7 @@ class Dispatcher:
             server.release()
             self.go_on()
 
-    async def _failed(self, drawing: Drawing, server: ModelServer, error: ClientError) -> None:
+    async def _failed(self, drawing: Drawing, server: Server, error: ClientError) -> None:
         # Not its message: a model server may quote what it was asked.
         kind = type(error).__name__
         log.warning("model server %s: %s %s", server.endpoint, kind, error.status)
@@ -189,7 +191,7 @@ class Dispatcher:
         if not drawing.job.state.is_final:
             self.lost.append(drawing)
 
-    def _set_aside(self, server: ModelServer, rest_seconds: float = 0.0) -> None:
+    def _set_aside(self, server: Server, rest_seconds: float = 0.0) -> None:
         server.set_aside(rest_seconds)
         self._models_changed()
 

@@ -1,188 +1,96 @@
-"""A job's pictures, drawn on a model server: in chunks where the model can, else whole."""
+"""A job on its way: which picture it is at, and what that has taken."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TypeVar
+from abc import ABC, abstractmethod
+from typing import Any
 
-from prediction.answer import Answer, Begun
-from prediction.errors import InputRefusedError, UnexpectedAnswerError
+from prediction.answer import Answer
 from prediction.limits import PictureRequest
 from web.jobs.estimates import Estimate, Estimates
 from web.jobs.job import Drawn, Job, Preview
-from web.jobs.patience import Patience
+from web.jobs.server import Server
 from web.metrics import Metrics
-from web.model.chunks import steps_of_a_chunk
-from web.model.server import ModelServer
-
-T = TypeVar("T")
 
 
 class ModelChangedError(Exception):
     """The model that came back does not take what the job asks for; the message says why."""
 
 
-class Drawing:
-    """A job on its way. It outlives its model server: `draw_on` goes on where it was.
+class Drawing(ABC):
+    """A job that waits or is drawn. It outlives its server: `draw_on` goes on where it was.
 
-    losses: how often it has lost its model server.
+    losses: how often it has lost its server.
     """
 
-    def __init__(
-        self, job: Job, estimates: Estimates, patience: Patience, metrics: Metrics
-    ) -> None:
+    def __init__(self, job: Job, estimates: Estimates, metrics: Metrics) -> None:
         self.job = job
         self.losses = 0
-        self.server: ModelServer | None = None
+        self.server: Server | None = None
         """The one that draws it."""
         self._estimates = estimates
-        self._patience = patience
         self._metrics = metrics
-        self._begun: Begun | None = None
-        self._state = b""
         self._number = 0
-        self._seconds = 0.0
-        """What the picture has taken so far."""
-        self._begin_seconds = 0.0
-        self._called = 0.0
 
-    async def draw_on(self, server: ModelServer) -> None:
-        """Until the last picture, or until the job is stopped. Raises ClientError, and
-        ModelChangedError."""
+    async def draw_on(self, server: Server) -> None:
+        """Until the last picture, or until the job is stopped. Raises ClientError, RefusedError
+        and ModelChangedError."""
         self.server = server
         try:
             while self._number < len(self.job.asked.requests) and not self._is_stopped:
-                await self._draw_picture(server, self.job.asked.requests[self._number])
+                await self._go_on(server)
         finally:
             self.server = None
 
+    @abstractmethod
+    async def _go_on(self, server: Any) -> None:
+        """Draw the next picture, or several."""
+
+    @abstractmethod
+    def _spent_seconds(self, now: float) -> float:
+        """What has been done of the picture since its last step that is counted."""
+
+    @abstractmethod
+    def _unstoppable_steps(self) -> int:
+        """Of the picture that is being drawn, when the job is stopped."""
+
     def seconds_left(self, estimate: Estimate, now: float) -> float:
-        """Until its model server is free, by the estimate; not below 0 when that was too low."""
+        """Until its server is free, by the estimate; not below 0 when that was too low."""
         job = self.job
         steps = job.total_steps - job.done_steps
         pictures = len(job.asked.requests) - self._number
         if self._is_stopped and pictures:
-            # Only what cannot be stopped is left: a whole picture, or a chunk.
-            is_whole = self.server is not None and not self.server.draws_in_chunks
-            steps = job.asked.requests[self._number].num_steps if is_whole else 0
-            pictures = 1
-        spent = now - self._called if self.server else 0.0
-        if self._begun is not None:
-            spent += self._begin_seconds
-        return max(estimate.seconds(steps, pictures) - spent, 0.0)
+            steps, pictures = self._unstoppable_steps(), 1
+        return max(estimate.seconds(steps, pictures) - self._spent_seconds(now), 0.0)
 
     @property
     def _is_stopped(self) -> bool:
         return self.job.is_cancelled or self.job.state.is_final
 
-    async def _draw_picture(self, server: ModelServer, request: PictureRequest) -> None:
-        try:
-            server.limits.check(request)
-        except InputRefusedError as error:
-            raise ModelChangedError(str(error)) from None
-        if server.draws_in_chunks:
-            answer, is_complete = await self._draw_in_chunks(server, request)
-        else:
-            answer, is_complete = await self._draw_whole(server, request), True
+    def _end_picture(
+        self, answer: Answer | None, request: PictureRequest, seconds: float, *, is_complete: bool
+    ) -> None:
+        """Go on to the next one. answer: None if there is no picture."""
         if self.job.state.is_final:
             return
         if answer is not None:
-            self.job.pictures.append(Drawn(answer, request, self._seconds, is_complete))
+            self.job.pictures.append(Drawn(answer, request, seconds, is_complete))
             self._metrics.picture_drawn(self.job.asked.api)
         self._number += 1
-        self._begun, self._seconds = None, 0.0
         self.job.step, self.job.is_skipped = 0, False
         self.job.touch()
 
-    async def _draw_in_chunks(
-        self, server: ModelServer, request: PictureRequest
-    ) -> tuple[Answer | None, bool]:
-        """The picture, and whether it is complete; None if it was stopped and is not wanted."""
-        begun = await self._begin(server, request)
+    def _show_step(self, step: int, preview: bytes | None) -> None:
         job = self.job
-        while job.step < request.num_steps and not (self._is_stopped or job.is_skipped):
-            await self._advance(server, begun, request.num_steps)
-        is_complete = job.step == request.num_steps
-        is_wanted = is_complete or (job.asked.keeps_unfinished and job.step > 0)
-        if job.state.is_final or not is_wanted:
-            return None, False
-        finish = server.transport.finish(self._state, self._fixed_limit(server))
-        png, seconds = await self._timed(finish)
-        self._estimates.add_fixed(server.fingerprint, self._begin_seconds + seconds)
-        return begun.answer(png, server.endpoint), is_complete
-
-    async def _begin(self, server: ModelServer, request: PictureRequest) -> Begun:
-        """From the state that the picture has reached, if it is this model's."""
-        if self._begun is not None and self._begun.fingerprint == server.fingerprint:
-            return self._begun
-        self.job.step, self._seconds = 0, 0.0
-        begin = server.transport.begin(request, self._fixed_limit(server))
-        begun, self._begin_seconds = await self._timed(begin)
-        if begun.fingerprint != server.fingerprint:
-            await server.read_description()
-        self._begun, self._state = begun, begun.state
-        return begun
-
-    async def _advance(self, server: ModelServer, begun: Begun, num_steps: int) -> None:
-        job = self.job
-        per_step = server.seconds_per_step
-        steps = steps_of_a_chunk(per_step, num_steps - job.step)
-        limit = self._patience.call_seconds(per_step and per_step * steps)
-        advance = server.transport.advance(self._state, begun.context, steps, limit)
-        advanced, seconds = await self._timed(advance)
-        done = advanced.step - job.step
-        if done < 1 or advanced.step > num_steps:
-            raise UnexpectedAnswerError(
-                f"{server.endpoint} answered a request for {steps} steps after step {job.step} "
-                f"with step {advanced.step}: check that this project's model is served there"
-            )
-        self._state = advanced.state
-        self._learn(server, done, seconds)
-        if not job.state.is_final:
-            number = job.preview.number + 1 if job.preview else 1
-            job.step, job.preview = advanced.step, Preview(advanced.preview, number)
-            job.touch()
-
-    async def _draw_whole(self, server: ModelServer, request: PictureRequest) -> Answer:
-        """A model server stops at a call's time limit, so that this is the job's deadline."""
-        loop, per_step = asyncio.get_running_loop(), server.seconds_per_step
-        limit = max(self.job.deadline - loop.time(), 0.001)
-        if per_step is not None:
-            limit = min(limit, self._patience.call_seconds(per_step * request.num_steps))
-        self.job.step, self._seconds, self._begun = 0, 0.0, None
-        guess = asyncio.create_task(self._guess_steps(per_step, request.num_steps))
-        try:
-            answer, seconds = await self._timed(server.transport.predict(request, limit))
-        finally:
-            guess.cancel()
-        self._learn(server, request.num_steps, seconds)
-        return answer
-
-    async def _guess_steps(self, seconds_per_step: float | None, num_steps: int) -> None:
-        """Progress by the clock. It stays before the last step: only the picture ends that."""
-        if seconds_per_step is None:
+        if job.state.is_final:
             return
-        for step in range(1, num_steps):
-            await asyncio.sleep(seconds_per_step)
-            if self.job.state.is_final:
-                return
-            self.job.step = step
-            self.job.touch()
+        job.step = step
+        if preview is not None:
+            job.preview = Preview(preview, job.preview.number + 1 if job.preview else 1)
+        job.touch()
 
-    def _fixed_limit(self, server: ModelServer) -> float:
-        estimate = self._estimates.of(server.fingerprint)
-        return self._patience.call_seconds((estimate and estimate.fixed_seconds) or None)
-
-    async def _timed(self, call: Awaitable[T]) -> tuple[T, float]:
-        loop = asyncio.get_running_loop()
-        self._called = loop.time()
-        answer = await call
-        seconds = loop.time() - self._called
-        self._seconds += seconds
-        return answer, seconds
-
-    def _learn(self, server: ModelServer, steps: int, seconds: float) -> None:
+    def _learn(self, server: Server, steps: int, seconds: float) -> None:
         now = asyncio.get_running_loop().time()
         self._estimates.add_steps(server.fingerprint, steps, seconds, now)
         self._metrics.steps_drawn(steps)

@@ -13,7 +13,8 @@ from prediction.limits import PictureRequest
 from web.jobs.refusals import Problem
 
 Owner = str
-"""Whose a job is: "" for callers without a credential, else a hash of theirs."""
+"""Whose a job is: the name of a key. Where no keys are asked for, a hash of the credential, or ""
+for callers without one."""
 
 
 class Api(StrEnum):
@@ -98,6 +99,8 @@ class Job:
     pictures: list[Drawn] = field(default_factory=list[Drawn])
     preview: Preview | None = None
     problem: Problem | None = None
+    waking_until: float | None = None
+    """When a machine is expected to be there that draws it; None if none is waited for."""
     is_cancelled: bool = False
     """Somebody asked for its end; it takes effect at the next chunk."""
     is_skipped: bool = False

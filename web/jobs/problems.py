@@ -95,9 +95,25 @@ def draining() -> Problem:
 
 def full(waiting: int, seconds: float | None) -> Problem:
     """seconds: until there is room."""
+    if not waiting:
+        return problem(
+            Reason.BUSY,
+            f"this worker draws one job at a time, and is at one: {TRY_AGAIN}",
+            _whole(seconds, RETRY_SECONDS),
+        )
     jobs = "1 job waits" if waiting == 1 else f"{waiting} jobs wait"
     return problem(
         Reason.FULL, f"the queue is full ({jobs}): {TRY_AGAIN}", _whole(seconds, RETRY_SECONDS)
+    )
+
+
+def too_many(jobs: int, seconds: float | None) -> Problem:
+    """seconds: until one of the caller's is done."""
+    yours = "1 job of yours waits or is" if jobs == 1 else f"{jobs} jobs of yours wait or are"
+    return problem(
+        Reason.TOO_MANY,
+        f"{yours} being drawn, and one key may have no more at a time: wait for one, or end one",
+        _whole(seconds, RETRY_SECONDS),
     )
 
 

@@ -14,29 +14,33 @@ from web.jobs.job import Asked, Job, JobState, Owner
 from web.jobs.patience import Patience
 from web.jobs.refusals import Reason, RefusedError, refused
 from web.jobs.results import Results
+from web.jobs.servers import Servers
 from web.metrics import Metrics
-from web.model.servers import ModelServers
 
 
 class JobQueue:
     """Used in the models' event loop only.
 
-    size: how many jobs may wait. deadline_seconds: the longest that any job may take.
+    size: how many jobs may wait; with 0 one job is taken at a time. deadline_seconds: the longest
+    that any job may take. size_by_owner: how many jobs of one owner may wait or be drawn; None for
+    no limit.
     """
 
     def __init__(
         self,
-        models: ModelServers,
+        models: Servers,
         *,
         size: int,
         deadline_seconds: float,
         keep_results_seconds: float,
         metrics: Metrics,
+        size_by_owner: int | None = None,
         patience: Patience | None = None,
     ) -> None:
         self.is_draining = False
         self._models = models
         self._size = size
+        self._size_by_owner = size_by_owner
         self._deadline_seconds = deadline_seconds
         self._metrics = metrics
         self._patience = patience or Patience()
@@ -46,25 +50,30 @@ class JobQueue:
         self._results = Results(keep_results_seconds)
         self._expiry: asyncio.TimerHandle | None = None
 
-    def submit(self, asked: Asked, instead_of: Job | None = None) -> Job:
+    def submit(
+        self, asked: Asked, instead_of: Job | None = None, longest_seconds: float | None = None
+    ) -> Job:
         """The job, or the one with the same owner and id that is there already. Raises
         RefusedError.
 
         instead_of: one that has ended, whose id the job takes over if there is room for it.
+        longest_seconds: instead of the queue's own limit to a job's deadline.
         """
         known = self.find(asked.owner, asked.job_id) if asked.job_id else None
         if known is not instead_of and known is not None:
             return known
         self.check_open()
         now = asyncio.get_running_loop().time()
-        seconds = min(asked.deadline_seconds or math.inf, self._deadline_seconds)
+        longest = longest_seconds or self._deadline_seconds
+        seconds = min(asked.deadline_seconds or math.inf, longest)
         job = Job(asked.job_id or secrets.token_hex(16), asked, now + seconds, submitted=now)
-        drawing = Drawing(job, self._models.estimates, self._patience, self._metrics)
+        drawing = self._models.drawing(job, self._patience, self._metrics)
         self._check_room(drawing, now)
         if instead_of is not None:
             self._results.remove(instead_of)
         self._jobs[job.owner, job.id] = drawing
         self._dispatcher.add(drawing)
+        self._metrics.figures.load_seen(self.queued, self.drawing)
         return job
 
     def check_open(self) -> None:
@@ -124,10 +133,16 @@ class JobQueue:
         job.is_cancelled = True
         drawing = self._jobs[job.owner, job.id]
         server = drawing.server
-        if keep and job.asked.keeps_unfinished and server is not None and server.draws_in_chunks:
+        if keep and job.asked.keeps_unfinished and server is not None and server.keeps_unfinished:
             job.touch()
         else:
             self._dispatcher.end(drawing, JobState.CANCELLED, problems.cancelled())
+
+    def forget(self, owner: Owner) -> None:
+        """End the owner's jobs, and keep no results of theirs."""
+        for job in self.jobs(owner):
+            self.cancel(job, keep=False)
+            self._results.remove(job)
 
     def skip(self, job: Job) -> None:
         """End the picture that is being drawn, and go on with the next."""
@@ -158,8 +173,10 @@ class JobQueue:
     def _check_room(self, drawing: Drawing, now: float) -> None:
         """Whether it would be drawn in time. Raises RefusedError."""
         dispatcher = self._dispatcher
+        self._check_share(drawing.job.owner)
         estimate = dispatcher.estimate() if self._models.ready else None
-        if len(dispatcher.waiting) >= self._size:
+        # Whoever is alone waits at most for the chunk of a job that was cancelled.
+        if self._jobs and len(dispatcher.waiting) >= self._size:
             free = min(dispatcher.free_in_seconds(estimate)) if estimate else None
             raise RefusedError(problems.full(len(dispatcher.waiting), free))
         if estimate is None or not estimate.is_sound(now):
@@ -175,6 +192,13 @@ class JobQueue:
         done = dispatcher.ends_in_seconds(estimate, ahead)[-1]
         if done > limit:
             raise RefusedError(problems.would_be_late(done, limit))
+
+    def _check_share(self, owner: Owner) -> None:
+        """Raises RefusedError if the owner has as many jobs as one may have."""
+        theirs = [each.job for each in self._jobs.values() if each.job.owner == owner]
+        if self._size_by_owner is not None and len(theirs) >= self._size_by_owner:
+            ends = [seconds for job in theirs if (seconds := self.seconds_left(job)) is not None]
+            raise RefusedError(problems.too_many(len(theirs), min(ends, default=None)))
 
     def _ended(self, job: Job) -> None:
         del self._jobs[job.owner, job.id]

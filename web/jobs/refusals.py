@@ -16,6 +16,10 @@ class Reason(StrEnum):
     """A value that the model or the service does not take."""
     TOO_COSTLY = "too_costly"
     FULL = "queue_full"
+    BUSY = "busy"
+    """A worker, which draws one job at a time, has one."""
+    TOO_MANY = "too_many_jobs"
+    """The caller has as many as one may have at a time."""
     DRAINING = "shutting_down"
     LOADING = "model_loading"
     UNREACHABLE = "model_server_unreachable"
@@ -29,11 +33,12 @@ class Reason(StrEnum):
 
 RETRYABLE = frozenset(
     {
-        *(Reason.FULL, Reason.DRAINING, Reason.LOADING, Reason.UNREACHABLE, Reason.LOST),
-        Reason.TOO_LATE,
+        *(Reason.FULL, Reason.BUSY, Reason.DRAINING, Reason.LOADING, Reason.UNREACHABLE),
+        *(Reason.LOST, Reason.TOO_LATE, Reason.TOO_MANY),
     }
 )
-"""The same request may succeed later: HTTP 503 with Retry-After."""
+"""The same request may succeed later: HTTP 503, 429 for `TOO_MANY` or 504 for `TOO_LATE`, with
+Retry-After."""
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from model_export.spec import SEED_LIMIT
 from prediction.description import Served
 from prediction.errors import InputRefusedError
-from prediction.limits import PictureRequest, check_seed
+from prediction.limits import MIN_GUIDANCE_SCALE, Limits, PictureRequest, check_seed
 from web.jobs.costs import Costs
 from web.jobs.job import Api, Asked, Owner
 from web.jobs.refusals import Reason, refused
@@ -59,6 +59,8 @@ def asked_for(wish: Wish, served: Served, costs: Costs) -> Asked:
         raise refused(Reason.INVALID, f"the deadline must be above 0 seconds, not {seconds:g}")
     costs.check_count(wish.count)
     asked_size = _asked_size(wish, limits.image_size, notes)
+    if served.is_distilled:
+        wish = _within_its_range(wish, limits, notes)
     try:
         seeds = _seeds(wish, notes)
         requests = tuple(
@@ -89,6 +91,29 @@ def asked_for(wish: Wish, served: Served, costs: Costs) -> Asked:
 
 def _given(value: T | None, default: T) -> T:
     return default if value is None else value
+
+
+def _within_its_range(wish: Wish, limits: Limits, notes: list[str]) -> Wish:
+    """A distilled model's range of steps and guidance: callers who do not know it ask for more.
+
+    Some turn guidance off by 0, which is 1 here.
+    """
+    steps, guidance_scale = wish.steps, wish.guidance_scale
+    changes: list[str] = []
+    if steps is not None and steps > limits.max_steps:
+        changes.append(f"{limits.max_steps} steps instead of {steps}")
+        steps = limits.max_steps
+    if steps is not None and 1 <= steps < limits.min_steps:
+        notes.append(f"{limits.min_steps} steps instead of {steps}: the model needs that many")
+        steps = limits.min_steps
+    if guidance_scale is not None and 0 <= guidance_scale < math.inf:
+        within = min(max(guidance_scale, MIN_GUIDANCE_SCALE), limits.max_guidance_scale)
+        if within != guidance_scale:
+            changes.append(f"guidance scale {within:g} instead of {guidance_scale:g}")
+        guidance_scale = within
+    if changes:
+        notes.append(f"{', '.join(changes)}: the model is made for few steps")
+    return replace(wish, steps=steps, guidance_scale=guidance_scale)
 
 
 def _asked_size(wish: Wish, image_size: int, notes: list[str]) -> tuple[int, int] | None:

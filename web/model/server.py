@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Protocol
 
 from prediction.answer import Advanced, Answer, Begun
@@ -15,14 +14,9 @@ from prediction.errors import ClientError, QueueFullError, RequestTimeoutError
 from prediction.limits import Limits, PictureRequest
 from prediction.model_status import STATUS_TIMEOUT_SECONDS, ModelState, ModelStatus
 from web.jobs.estimates import Estimates
+from web.jobs.server import Server, ServerState
 
 log = logging.getLogger(__name__)
-
-
-class ServerState(StrEnum):
-    READY = "ready"
-    LOADING = "loading"
-    UNREACHABLE = "unreachable"
 
 
 class Transport(Protocol):
@@ -54,19 +48,14 @@ class Checks:
     ready_seconds: float = 60.0
 
 
-class ModelServer:
-    """One model server, which draws one job at a time."""
+class ModelServer(Server):
+    """One model server."""
 
     def __init__(self, endpoint: str, transport: Transport, estimates: Estimates) -> None:
-        self.endpoint = endpoint
+        super().__init__(endpoint, estimates)
         self.transport = transport
-        self.state = ServerState.UNREACHABLE
         self.served: Served | None = None
         """What it served last."""
-        self.is_busy = False
-        self.last_used = 0.0
-        self._estimates = estimates
-        self._busy_seconds = 0.0
         self._version = ""
         self._rests_until = 0.0
         self._times_set_aside = 0
@@ -77,7 +66,6 @@ class ModelServer:
 
     @property
     def fingerprint(self) -> str:
-        """Empty if the model does not say what it is."""
         described = self.served and self.served.description
         return described.fingerprint if described else ""
 
@@ -87,29 +75,14 @@ class ModelServer:
         return described is not None and described.draws_in_chunks
 
     @property
+    def keeps_unfinished(self) -> bool:
+        return self.draws_in_chunks
+
+    @property
     def limits(self) -> Limits:
         return self.served.limits if self.served else Limits()
 
-    @property
-    def seconds_per_step(self) -> float | None:
-        estimate = self._estimates.of(self.fingerprint)
-        return estimate and estimate.seconds_per_step
-
-    @property
-    def busy_seconds(self) -> float:
-        """How long it has been drawing, since the service started."""
-        running = asyncio.get_running_loop().time() - self.last_used if self.is_busy else 0.0
-        return self._busy_seconds + running
-
-    def take(self) -> None:
-        self.is_busy, self.last_used = True, asyncio.get_running_loop().time()
-
-    def release(self) -> None:
-        self._busy_seconds = self.busy_seconds
-        self.is_busy, self.last_used = False, asyncio.get_running_loop().time()
-
     def set_aside(self, rest_seconds: float = 0.0) -> None:
-        """It gets no job until it says again that it is ready, and is not asked before the rest."""
         self.state = ServerState.UNREACHABLE
         self._times_set_aside += 1
         self._rests_until = asyncio.get_running_loop().time() + rest_seconds
@@ -161,7 +134,6 @@ class ModelServer:
                 raise
 
     async def has_changed(self) -> bool:
-        """Whether it serves another model than it said before."""
         before = self.served
         try:
             await self.read_description()

@@ -8,8 +8,15 @@ from collections.abc import Callable, Sequence
 from prediction.description import Served
 from prediction.limits import Limits
 from prediction.rpc_async import AsyncGrpcTransport
+from web.jobs.drawing import Drawing
 from web.jobs.estimates import Estimates
-from web.model.server import ModelServer, ServerState, Transport
+from web.jobs.job import Job
+from web.jobs.patience import Patience
+from web.jobs.server import ServerState
+from web.jobs.servers import longest_idle
+from web.metrics import Metrics
+from web.model.drawing import ModelDrawing
+from web.model.server import ModelServer, Transport
 
 
 class ModelServers:
@@ -26,6 +33,8 @@ class ModelServers:
     ) -> None:
         self.estimates = Estimates()
         self.servers: list[ModelServer] = []
+        self.start_seconds: float | None = None
+        self._started = 0.0
         self._endpoints = endpoints
         self._model_name = model_name
         self._connect = connect
@@ -39,11 +48,18 @@ class ModelServers:
         self._is_wanted, self._changed = is_wanted, changed
 
     def start(self) -> None:
+        self._started = asyncio.get_running_loop().time()
         for endpoint in self._endpoints:
             transport = self._connect(endpoint, self._model_name)
             server = ModelServer(endpoint, transport, self.estimates)
             self.servers.append(server)
-            self._watches.append(asyncio.create_task(server.watch(self._is_wanted, self._changed)))
+            watch = server.watch(self._is_wanted, self._see_change)
+            self._watches.append(asyncio.create_task(watch))
+        self._changed()
+
+    def _see_change(self) -> None:
+        if self.start_seconds is None and self.ready:
+            self.start_seconds = asyncio.get_running_loop().time() - self._started
         self._changed()
 
     async def first_checks(self, limit_seconds: float) -> None:
@@ -93,10 +109,13 @@ class ModelServers:
         description = self.served.description
         return description.fingerprint if description else ""
 
+    def drawing(self, job: Job, patience: Patience, metrics: Metrics) -> Drawing:
+        """The job on its way, for any of these servers."""
+        return ModelDrawing(job, self.estimates, patience, metrics)
+
     def idle(self) -> ModelServer | None:
         """The ready server that draws nothing, and has not for longest."""
-        idle = [server for server in self.ready if not server.is_busy]
-        return min(idle, key=lambda server: server.last_used, default=None)
+        return longest_idle(self.ready)
 
     def wake(self) -> None:
         """Have those checked at once that are not ready."""

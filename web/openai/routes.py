@@ -51,6 +51,24 @@ def router(service: Service) -> APIRouter:
             raise model_not_found(wanted, name)
         return JSONResponse(answers.model(name, created))
 
+    @routes.post("/images/edits")
+    @routes.post("/images/variations")
+    async def refuse_edits(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        await _discard(request)
+        raise FaultError(
+            400,
+            f"{request.url.path} is not offered: the model draws from a prompt alone; "
+            "use /v1/images/generations",
+            code="unsupported_endpoint",
+        )
+
+    return routes
+
+
+def drawing(service: Service) -> APIRouter:
+    """The path that draws; `router` has all others."""
+    routes = APIRouter(prefix="/v1", include_in_schema=False)
+
     @routes.post("/images/generations")
     async def generate(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         try:
@@ -59,7 +77,7 @@ def router(service: Service) -> APIRouter:
             raise invalid(error) from None
         # An open stream is kept alive, however long it takes.
         deadline_seconds = None if asked.stream else timeout_of(request.headers)
-        owner = owner_of(request.headers)
+        owner = owner_of(request)
         job = ask(service, asked.wish(service.options, owner, deadline_seconds))
         if asked.stream:
             return _stream(service, job, asked, request)
@@ -72,17 +90,6 @@ def router(service: Service) -> APIRouter:
         noted = notes.of(job, served.limits)
         answer = await answers.images(job.pictures, asked, served, noted)
         return JSONResponse(answer, headers=notes.headers(noted))
-
-    @routes.post("/images/edits")
-    @routes.post("/images/variations")
-    async def refuse_edits(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
-        await _discard(request)
-        raise FaultError(
-            400,
-            f"{request.url.path} is not offered: the model draws from a prompt alone; "
-            "use /v1/images/generations",
-            code="unsupported_endpoint",
-        )
 
     return routes
 

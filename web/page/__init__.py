@@ -1,4 +1,4 @@
-"""The page at `/`: what runs here, and how to use it."""
+"""The page at `/`: draws, keeps and shows pictures in a browser, by the service's own API."""
 
 from web.page.routes import router
 

@@ -2,45 +2,51 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
-from html import escape
-from pathlib import Path
-from string import Template
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header, Response
 from fastapi.responses import HTMLResponse
 
+from web.page.assemble import the_page
 from web.service import Service
 
-_TEXT = Path(__file__).with_name("index.html").read_text(encoding="utf-8")
-_STYLE = re.search(r"<style>(.*)</style>", _TEXT, re.DOTALL)
-_STYLE_HASH = base64.b64encode(hashlib.sha256((_STYLE[1] if _STYLE else "").encode()).digest())
-POLICY = (
-    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH.decode()}'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'"
-)
-"""Nothing is loaded, nothing runs, and the page's own style is the only one."""
+_NOT_MODIFIED = 304
 
 
-def router(service: Service) -> APIRouter:
+def router(_service: Service) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
+    page = the_page()
+    # All of them come with a 304, too: browsers replace the headers that they have kept by these.
+    headers = {
+        "content-security-policy": page.policy,
+        "etag": page.etag,
+        "cache-control": "no-cache",
+        "vary": "accept-encoding",
+    }
+    packed_headers = {**headers, "content-encoding": "gzip"}
 
     @routes.get("/")
-    async def show(request: Request) -> HTMLResponse:  # pyright: ignore[reportUnusedFunction]
-        base = str(request.base_url).rstrip("/")
-        text = Template(_TEXT).substitute(base=escape(base), state=escape(_state(service)))
-        return HTMLResponse(text, headers={"content-security-policy": POLICY})
+    async def show(  # pyright: ignore[reportUnusedFunction]
+        if_none_match: Annotated[str, Header()] = "",
+        accept_encoding: Annotated[str, Header()] = "",
+    ) -> Response:
+        if _names(if_none_match, page.etag):
+            return Response(status_code=_NOT_MODIFIED, headers=headers)
+        if _takes_gzip(accept_encoding):
+            return HTMLResponse(page.packed, headers=packed_headers)
+        return HTMLResponse(page.html, headers=headers)
 
     return routes
 
 
-def _state(service: Service) -> str:
-    model = service.models.served.description
-    if model is None:
-        return f"Its model server is {service.models.state.value}."
-    return (
-        f"The model is {model.family} ({model.fingerprint}), its pictures have "
-        f"{model.limits.image_size} × {model.limits.image_size} pixels."
+def _names(if_none_match: str, etag: str) -> bool:
+    known = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return etag in known or "*" in known
+
+
+def _takes_gzip(accept_encoding: str) -> bool:
+    offers = [offer.replace(" ", "").lower() for offer in accept_encoding.split(",")]
+    return any(
+        name == "gzip" and weight.rstrip("0.") != "q="
+        for name, _, weight in (offer.partition(";") for offer in offers)
     )

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from model_export.spec import reported_profile
+from model_export.reported import reported_profile
 from prediction import png
 from prediction.description import Served
 from prediction.recipe import KEYWORD, Recipe

@@ -12,6 +12,9 @@ NAMES: dict[str, tuple[str, str]] = {
     "ddim_trailing": ("DDIM", "SGM Uniform"),
     "ddim_leading": ("DDIM", "Automatic"),
     "ddim_tutorial": ("DDIM", "Automatic"),
+    "lcm": ("LCM", "Automatic"),
+    "tcd": ("TCD", "Automatic"),
+    "euler_trailing": ("Euler", "SGM Uniform"),
 }
 """For each sampler A1111's sampler and the schedule type nearest to its timesteps."""
 

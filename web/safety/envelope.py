@@ -8,6 +8,7 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,7 +16,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from prediction.errors import one_line
 from web.answers import FaultAnswers
 from web.faults import fault
+from web.figures import DRAWING_PATHS
 from web.metrics import Metrics
+from web.safety.key_guard import KEY_NAME
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +37,7 @@ PROTECTION: Mapping[str, str] = {
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CLOSED_EARLY = 499
 """What the log says of a caller who went away before the answer, as nginx does."""
-_UNLOGGED = ("/health",)
+_UNLOGGED = ("/health", "/ready")
 """Asked every second by whoever watches the service."""
 
 
@@ -67,8 +70,10 @@ class Envelope:
         path: str = scope["path"]
         # The server leaves out the body of an answer to HEAD.
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        asks_for_pictures = method == "POST" and path in DRAWING_PATHS
         try:
-            await self._app({**scope, "method": method}, receive, send_protected)
+            with self._metrics.in_flight() if asks_for_pictures else nullcontext():
+                await self._app({**scope, "method": method}, receive, send_protected)
         except Exception:
             logger.exception("request %s failed", request_id)
             # An answer that has begun ends here: the server closes the connection.
@@ -79,17 +84,22 @@ class Envelope:
                 await self._answers.answer(path, failure)(scope, receive, send_protected)
         finally:
             if status != _CLOSED_EARLY:
-                self._metrics.request_answered(self._answers.surface(path).api, status)
+                self._metrics.request_answered(
+                    self._answers.surface(path).api,
+                    status,
+                    asks_for_pictures=asks_for_pictures,
+                )
             if path not in _UNLOGGED:
                 seconds = time.monotonic() - started
                 # Without the query: what people write may stand in it.
                 logger.info(
-                    "%s %s %d %.3f s %s",
+                    "%s %s %d %.3f s %s%s",
                     scope["method"],
                     one_line(path),
                     status,
                     seconds,
                     request_id,
+                    f" key {name}" if (name := scope["state"].get(KEY_NAME)) else "",
                 )
 
 

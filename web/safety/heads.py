@@ -2,7 +2,8 @@
 may ask.
 
 A browser lets every web page send requests to loopback. Host tells a page whose name somebody has
-pointed at this machine (DNS rebinding), Origin any other foreign page.
+pointed at this machine (DNS rebinding), Origin any other foreign page. A service that asks for keys
+may have any name: no page knows the key.
 """
 
 from __future__ import annotations
@@ -30,9 +31,15 @@ class HeadGuard:
     """Answers requests whose head is refused; passes on the others."""
 
     def __init__(
-        self, app: ASGIApp, answers: FaultAnswers, allowed_origins: Collection[str]
+        self,
+        app: ASGIApp,
+        answers: FaultAnswers,
+        allowed_origins: Collection[str],
+        *,
+        any_host: bool = False,
     ) -> None:
         self._app = app
+        self._any_host = any_host
         self._answers = answers
         self._allowed_origins = frozenset(allowed_origins)
 
@@ -55,7 +62,7 @@ class HeadGuard:
             )
         headers = Headers(raw=raw)
         host = headers.get("host", "")
-        if not is_loopback_host(host):
+        if not self._any_host and not is_loopback_host(host):
             return fault(
                 403,
                 f"Host is {one_line(repr(host))}, but this service answers to this machine's own "
@@ -75,7 +82,10 @@ class HeadGuard:
         origin = headers.get("origin")
         if origin is None:
             return headers.get("sec-fetch-site") not in _FOREIGN_SITES
-        return origin in self._allowed_origins or origin.lower() == f"http://{host.lower()}"
+        # With keys there may be a load balancer in front, which speaks TLS.
+        schemes = ("http", "https") if self._any_host else ("http",)
+        own = [f"{scheme}://{host.lower()}" for scheme in schemes]
+        return origin in self._allowed_origins or origin.lower() in own
 
 
 def is_loopback_host(host: str) -> bool:

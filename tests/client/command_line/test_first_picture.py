@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from client.command_line import first_answer
-from model_export.spec import RANDOM_WEIGHTS_MARK
+from client.stacks import domain
+from model_export.reported import RANDOM_WEIGHTS_MARK
 from tests.client import stub_tools
 from tests.client.commands import CommandLine
 from tests.client.fake_serving import FakeServing
+from tests.client.fake_web import FakeWeb
 from tests.client.stub_tools import StubTools
 
 
@@ -155,21 +157,82 @@ def test_the_local_stack_waits_for_no_load_balancer(
     assert "load balancer" not in ran.err
 
 
-def test_a_server_that_is_not_exposed_is_said_with_the_way_to_it(
+def test_a_public_page_without_a_key_is_shown_and_no_picture_is_drawn(
+    run: CommandLine, tools: StubTools, web: FakeWeb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = {**stub_tools.outputs(web.endpoint), "page": web.endpoint}
+    tools.answer("pulumi", "stack output --json --stack dev", outputs)
+    ran = run("first-picture", "--stack", "dev")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines() == [
+        f"page     {web.endpoint}",
+        "next     draw with a key: in DIFFUSION_API_KEY, or on the page",
+    ]
+    monkeypatch.setenv("DIFFUSION_API_KEY", "a-key-of-the-stack-s")
+    ran = run("first-picture", "--stack", "dev")
+    assert ran.out.splitlines()[1].startswith("picture  out/")
+
+
+def with_domain(tools: StubTools, endpoint: str, address: str = "203.0.113.7") -> None:
+    """Gives the stack `dev` a domain, at which this endpoint is."""
+    outputs = {**stub_tools.outputs(endpoint), "page": endpoint, "address": address}
+    tools.answer("pulumi", "stack output --json --stack dev", outputs)
+
+
+def test_a_domain_that_does_not_lead_anywhere_yet_is_said_with_its_record_and_not_waited_for(
+    run: CommandLine, tools: StubTools, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domain, "_addresses", lambda _name: set())
+    with_domain(tools, f"http://localhost:{free_port}")
+    ran = run("first-picture", "--stack", "dev")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines() == [
+        f"page     http://localhost:{free_port}",
+        "next     localhost has no address: in your DNS, give localhost an A record with "
+        "203.0.113.7; then Google makes the certificate, within 60 minutes; `make doctor "
+        "STACK=dev` says how far it is",
+    ]
+
+
+def test_a_domain_without_a_certificate_yet_is_said(
+    run: CommandLine, tools: StubTools, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domain, "_addresses", lambda _name: {"203.0.113.7"})
+    with_domain(tools, f"http://localhost:{free_port}")
+    ran = run("first-picture", "--stack", "dev")
+    assert (ran.code, ran.out.splitlines()[1:]) == (
+        0,
+        [
+            "next     Google makes the certificate, within 60 minutes; `make doctor STACK=dev` "
+            "says how far it is"
+        ],
+    )
+
+
+def test_at_a_domain_that_answers_a_picture_is_drawn(
+    run: CommandLine, tools: StubTools, web: FakeWeb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIFFUSION_API_KEY", "a-key-of-the-stack-s")
+    with_domain(tools, web.endpoint)
+    ran = run("first-picture", "--stack", "dev")
+    assert ran.out.splitlines()[1].startswith("picture  out/")
+
+
+def test_a_private_web_service_is_said_with_the_way_to_it(
     run: CommandLine, tools: StubTools
 ) -> None:
     outputs = stub_tools.outputs("")
     del outputs["grpcEndpoint"]
     tools.answer("pulumi", "stack output --json --stack dev", outputs)
-    way = "`kubectl port-forward -n diffusion-serving service/model-server 8501`"
+    way = "type `make page STACK=dev`, and in another terminal give --endpoint"
     ran = run("first-picture", "--stack", "dev")
     assert (ran.code, ran.err) == (0, "")
     (line,) = ran.out.splitlines()
-    assert line.startswith("service  the stack exposes no model server (exposeModelServer)")
-    assert way in line and str(outputs["kubeconfigCommand"]) in line
+    assert line.startswith("service  the stack's web service is private")
+    assert line.endswith(f"{way} http://127.0.0.1:8080")
     del outputs["endpoint"]
     tools.answer("pulumi", "stack output --json --stack dev", outputs)
-    for command in (["status"], ["generate", "x"], ["first-picture"]):
+    for command in (["status"], ["generate", "x"], ["load", "-n", "1"], ["first-picture"]):
         ran = run(*command, "--stack", "dev")
         assert ran.code == (0 if command == ["first-picture"] else 4)
         assert way in (ran.out + ran.err)

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from client.stacks.discovery import PROJECT_ROOT
-from model_export.spec import RANDOM_WEIGHTS_MARK, SEED_LIMIT, ModelSpec
+from model_export.reported import RANDOM_WEIGHTS_MARK
+from model_export.spec import SEED_LIMIT, ModelSpec
 from tests.client.commands import CommandLine
 from tests.client.fake_serving import FINGERPRINT, FakeServing, picture_png
 
@@ -120,6 +121,12 @@ def test_a_prompt_cut_by_the_model_is_drawn_with_a_warning(
     assert "77" in ran.error_line
 
 
+def test_a_lora_in_a_prompt_is_warned_about(run: CommandLine, server: FakeServing) -> None:
+    ran = run("generate", "a star <lora:style:0.8>", "--endpoint", server.endpoint)
+    assert ran.code == 0
+    assert "<lora:…> is read as text: LoRAs are a part of the model" in ran.error_line
+
+
 def test_clamped_steps_are_warned_about_and_recorded(run: CommandLine, server: FakeServing) -> None:
     server.max_steps = 10
     ran = run("generate", "a star", "--seed", "1", "--steps", "20", "--endpoint", server.endpoint)
@@ -135,6 +142,18 @@ def test_an_empty_prompt_is_allowed(run: CommandLine, server: FakeServing) -> No
     assert ran.code == 0
     assert server.rows[0]["prompt"] == ""
     assert Path("out/picture-1.png").exists()
+
+
+def test_an_option_that_is_none_is_named_and_not_its_value(
+    run: CommandLine, server: FakeServing
+) -> None:
+    for given in (["--prompt", "a star", "--guidance", "7"], ["a star", "--guidance=7"]):
+        ran = run("generate", *given, "--endpoint", server.endpoint)
+        assert ran.code == 2
+        assert ran.err.startswith("error: unrecognized arguments: --guidance; see ")
+    for prompt in (["--wide angle"], ["--", "--wide"]):
+        assert run("generate", "--endpoint", server.endpoint, *prompt).code == 0
+    assert [row["prompt"] for row in server.rows] == ["--wide angle", "--wide"]
 
 
 def test_a_prompt_may_start_with_a_dash(run: CommandLine, server: FakeServing) -> None:

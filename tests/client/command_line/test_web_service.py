@@ -186,7 +186,7 @@ def test_web_services_and_model_servers_share_a_load(
         ("model_server_failed", 502, 4),
         ("model_loading", 503, 5),
         ("queue_full", 503, 6),
-        ("deadline_exceeded", 503, 7),
+        ("deadline_exceeded", 504, 7),
     ],
 )
 def test_a_refusal_has_its_exit_code(

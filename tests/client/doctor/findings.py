@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from tests.client.commands import Ran
 
+ENDED: dict[str, object] = {"terminated": {"exitCode": 2, "reason": "Error"}}
+BACK_OFF: dict[str, object] = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m"}}
+"""States of a container, as Kubernetes tells them."""
+
 
 def findings(ran: Ran, check: str) -> list[tuple[str, str]]:
     """State and message of every line for that check."""

@@ -7,20 +7,23 @@ import re
 import pytest
 
 from client.doctor import cluster as doctor_cluster
-from client.doctor import last_update, pods
+from client.doctor import keys, last_update, pods
+from client.doctor.deployed import KEYS_SECRET
 from client.stacks import cluster, discovery, state
 from client.stacks.cluster import ClusterName, cluster_of
 from client.stacks.discovery import PROJECT_ROOT
 from infra.gke.identity import READER_ROLE
 from infra.gke.kubeconfig import kubeconfig_command
 from infra.settings.gke import NAMESPACE, SERVICE_ACCOUNT
-from serving.names import NAME, REST_PORT
+from serving.names import FRONT, NAME, WEB, WORKER
 from tests.client import stub_tools
 from tests.client.commands import CommandLine
-from tests.client.doctor.findings import findings, one
+from tests.client.doctor.findings import BACK_OFF, ENDED, findings, one
 from tests.client.fake_serving import FakeServing
 from tests.client.stub_tools import POD, WORKLOAD, StubTools
 from tests.stacks import container, pod_spec, run_of
+
+OUT_OF_MEMORY: dict[str, object] = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
 
 
 def test_a_healthy_stack_is_0_and_every_check_is_ok(run: CommandLine, tools: StubTools) -> None:
@@ -30,7 +33,7 @@ def test_a_healthy_stack_is_0_and_every_check_is_ok(run: CommandLine, tools: Stu
     assert {line.split()[0] for line in lines} == {"ok"}
     checks = [line.split()[1] for line in lines]
     assert list(dict.fromkeys(checks)) == [
-        *("stack", "tools", "bucket", "files", "cluster", "pods", "log", "quota", "service")
+        *("stack", "tools", "bucket", "files", "cluster", "keys", "pods", "log", "quota", "service")
     ]
     assert "                  | Running gRPC ModelServer" in ran.out
 
@@ -105,7 +108,6 @@ def test_an_unschedulable_pod_is_reported_with_the_schedulers_message(
 
 
 CRASHED: dict[str, object] = {"terminated": {"exitCode": 255, "reason": "Error"}}
-BACK_OFF: dict[str, object] = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m"}}
 
 
 @pytest.mark.parametrize(
@@ -129,6 +131,26 @@ BACK_OFF: dict[str, object] = {"waiting": {"reason": "CrashLoopBackOff", "messag
             "does not start (CreateContainerConfigError: no key): `kubectl describe pod",
         ),
         ({"state": {"waiting": {"reason": "ContainerCreating"}}}, "wait", "is starting"),
+        (
+            {"ready": True, "web": {"ready": False}},
+            "wait",
+            "has loaded the model, its web service is not ready",
+        ),
+        (
+            {"ready": True, "web": {"ready": False, "lastState": ENDED, "state": BACK_OFF}},
+            "wrong",
+            "'s web service ended with exit code 2 and is restarting: see the check `log`",
+        ),
+        (
+            {"web": {"state": {"waiting": {"reason": "ErrImagePull", "message": "denied"}}}},
+            "wrong",
+            "'s web service cannot pull its image (denied): check webImage; if that is empty",
+        ),
+        (
+            {"ready": True, "web": {"ready": False, "lastState": OUT_OF_MEMORY}},
+            "wrong",
+            "'s web service ran out of memory: send fewer requests at once",
+        ),
         ({"ready": True, "restarts": 2}, "ok", "has loaded the model after 2 restarts"),
     ],
 )
@@ -140,7 +162,7 @@ def test_the_state_of_a_pod_is_reported(
     ran = run("doctor", "--stack", "dev")
     found, message = one(ran, "pods")
     assert (found, ran.code) == (state, {"ok": 0, "wait": 5, "wrong": 4}[state])
-    assert message.startswith(f"{POD} ")
+    assert message.startswith((f"{POD} ", f"{POD}'s web service "))
     assert says in message
 
 
@@ -328,15 +350,19 @@ def test_its_names_are_those_of_the_program() -> None:
     assert discovery.NAMESPACE == NAMESPACE
     assert doctor_cluster.SERVICE_ACCOUNT == SERVICE_ACCOUNT
     assert doctor_cluster.READER_ROLE == READER_ROLE
-    assert f"service/{NAME} {REST_PORT}" in discovery.PORT_FORWARD
     run = run_of("dev")
     assert container(run)["name"] == pods.SERVER
+    assert container(run, WEB)["name"] == pods.WEB
+    (secret,) = run.of("kubernetes:core/v1:Secret")
+    assert secret.inputs["metadata"]["name"] == KEYS_SECRET
+    assert list(secret.inputs["data"]) == [keys.FILE]
     assert [one["name"] for one in pod_spec(run)["initContainers"]] == [pods.WAIT_FOR_MODEL]
     assert "MODEL_PATH" in {variable["name"] for variable in container(run)["env"]}
-    name, _, value = cluster.POD_LABEL.partition("=")
+    name, _, values = cluster.PODS.partition(" in ")
+    assert values == f"({NAME}, {FRONT}, {WORKER})"
     template = run.one("Deployment").inputs["spec"]["template"]
     listed = (run.one("Deployment").inputs, run.one("ConfigMap").inputs, template)
-    assert {one["metadata"]["labels"][name] for one in listed} == {value}
+    assert {one["metadata"]["labels"][name] for one in listed} == {NAME}
 
 
 def test_its_types_are_those_of_the_program() -> None:
@@ -354,7 +380,7 @@ def test_the_docs_have_a_row_for_each_check() -> None:
     sources = "".join(path.read_text() for path in (PROJECT_ROOT / "client/doctor").glob("*.py"))
     of_this_machine = {"server", "port"}
     checks = set(re.findall(r'Finding\(\s*"(\w+)"', sources)) - of_this_machine
-    assert set(documented) >= checks and len(checks) == 10
+    assert set(documented) >= checks and len(checks) == 13
 
 
 def test_the_help_has_an_example(run: CommandLine) -> None:

@@ -33,6 +33,7 @@ def test_every_check_runs_on_what_the_state_tells(run: CommandLine, tools: StubT
     lines = [line.split()[:2] for line in ran.out.splitlines() if "  | " not in line]
     assert lines[1:] == [
         *(["ok", "tools"], ["ok", "bucket"], ["ok", "files"], ["ok", "cluster"]),
+        ["ok", "keys"],
         *(["wait", "pods"], ["ok", "log"], ["ok", "quota"], ["ok", "quota"], ["ok", "quota"]),
         ["wrong", "service"],
     ]

@@ -16,8 +16,9 @@ from client.load.plan import (
     staggered,
 )
 from client.load.plot import steps_in_flight
+from client.load.report import as_document, as_text
 from client.load.run import Outcome, Result
-from client.load.summary import PERCENTAGES, as_document, as_text, histogram, percentile, summarize
+from client.load.summary import PERCENTAGES, histogram, percentile, summarize
 from prediction.limits import PictureRequest
 
 

@@ -129,7 +129,7 @@ def test_pods_are_measured_by_kubectl_top(
     run: CommandLine, server: FakeServing, tools: StubTools
 ) -> None:
     tools.answer(
-        *("kubectl", "top pods -n diffusion-serving -l app.kubernetes.io/name=model-server"),
+        *("kubectl", "top pods -n diffusion-serving -l app.kubernetes.io/name in (model-server,"),
         f"{POD}   3890m   2048Mi\nother-pod   1   1Gi\n",
     )
     ran = run("load", "--stack", "dev", "-n", "2", "--json")
@@ -140,6 +140,7 @@ def test_pods_are_measured_by_kubectl_top(
     }
     assert measured == {(POD, 3.89, 2.0 * 2**30), ("other-pod", 1.0, 2.0**30)}
     asked = [line for line in tools.asked if " kubectl " in line or " get-credentials " in line]
+    assert "-l app.kubernetes.io/name in (model-server, front, worker) --no-headers" in asked[-1]
     assert " get-credentials " in asked[0]
     assert len({line.partition(" ")[0] for line in asked}) == 1
     assert asked[0].partition(" ")[0] != os.environ.get("KUBECONFIG", "")

@@ -7,14 +7,16 @@ from collections.abc import Callable
 
 import pytest
 
-from client import Client, ClientError
+from client import Client, ClientError, NotExposedError
 from client.stacks.discovery import PROJECT_ROOT, for_stack
 from tests.client import stub_tools
 from tests.client.commands import CommandLine
 from tests.client.fake_serving import FakeServing
 from tests.client.stub_tools import StubTools
 
-MAKE = re.compile(r"make (?:up|down|status|doctor|generate|load|logs|preview|refresh)\b[^`]*")
+MAKE = re.compile(
+    r"make (?:up|down|status|doctor|generate|load|logs|preview|refresh|page|key)\b[^`]*"
+)
 
 Break = Callable[[FakeServing], object]
 
@@ -74,6 +76,14 @@ def test_the_librarys_errors_name_the_stack(tools: StubTools, server: FakeServin
         for ask in (lambda: client.generate("x"), client.describe):
             with pytest.raises(ClientError, match="`make status STACK=dev` shows when"):
                 ask()
+
+
+def test_a_private_stack_is_named_in_the_librarys_errors_too(tools: StubTools) -> None:
+    outputs = stub_tools.outputs("")
+    del outputs["grpcEndpoint"]
+    tools.answer("pulumi", "stack output --json --stack dev", outputs)
+    with pytest.raises(NotExposedError, match="type `make page STACK=dev`, and in another"):
+        Client.from_stack("dev")
 
 
 def test_no_advice_is_written_in_a_form_that_is_not_made_the_stacks() -> None:

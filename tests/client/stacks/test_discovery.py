@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from client import Client, InputRefusedError, Limits, Protocol, StackOutputError, read_stack
+from client.errors import NotExposedError
 from client.stacks.discovery import PROJECT_ROOT, for_stack
 from client.stacks.engine import engine_command, stack_environment
 from prediction.failures import Failures
@@ -140,6 +141,31 @@ def test_a_stack_with_a_web_service_names_it_and_its_model_server(engine: FakeEn
     assert outputs.endpoint_for(Protocol.WEB) == outputs.page == page
     assert outputs.endpoint_for(Protocol.REST) == model_server
     assert outputs.endpoint_for(Protocol.GRPC) == "grpc://127.0.0.1:8500"
+
+
+def test_a_stack_whose_web_service_is_private_names_its_exposed_model_server(
+    engine: FakeEngine,
+) -> None:
+    model_server = "http://203.0.113.1:8501"
+    private = {"kubeconfigCommand": "gcloud x", "modelUri": "gs://b/m"}
+    engine.answers(private | {"modelEndpoint": model_server})
+    outputs = read_stack("dev", engine.root)
+    assert outputs.endpoint_for(Protocol.REST) == model_server
+    engine.answers(private)
+    with pytest.raises(NotExposedError, match="web service is private: type `make page"):
+        read_stack("dev", engine.root).endpoint_for(Protocol.REST)
+
+
+def test_a_stack_with_a_public_page_alone_has_no_model_server_to_name(engine: FakeEngine) -> None:
+    page = "http://203.0.113.1"
+    outputs = OUTPUTS | {"page": page, "endpoint": page, "kubeconfigCommand": "gcloud x"}
+    del outputs["grpcEndpoint"]
+    engine.answers(outputs)
+    stack = read_stack("dev", engine.root)
+    assert stack.asks_for_keys and stack.endpoint_for(Protocol.WEB) == page
+    for protocol in (Protocol.REST, Protocol.GRPC):
+        with pytest.raises(StackOutputError, match="leave out --transport"):
+            stack.endpoint_for(protocol)
 
 
 def test_a_stack_without_a_web_service_names_its_model_server_only(engine: FakeEngine) -> None:

@@ -186,6 +186,7 @@ def test_closing_a_client_cancels_the_jobs_it_waits_for(web: FakeWeb) -> None:
     [
         (400, "invalid_request", InputRefusedError, Repeat.NEVER),
         (400, "too_costly", InputRefusedError, Repeat.NEVER),
+        (409, "conflict", InputRefusedError, Repeat.NEVER),
         (413, "body_too_large", InputRefusedError, Repeat.NEVER),
         (503, "queue_full", QueueFullError, Repeat.FREELY),
         (503, "shutting_down", UnreachableError, Repeat.FREELY),
@@ -212,7 +213,7 @@ def test_a_refusal_is_an_error_with_the_services_message(
     [
         ("model_server_lost", UnreachableError, Repeat.SPARINGLY, "503"),
         ("model_server_failed", UnexpectedAnswerError, Repeat.NEVER, "502"),
-        ("deadline_exceeded", RequestTimeoutError, Repeat.NEVER, "503"),
+        ("deadline_exceeded", RequestTimeoutError, Repeat.NEVER, "504"),
         ("shutting_down", UnreachableError, Repeat.FREELY, "503"),
         ("cancelled", UnexpectedAnswerError, Repeat.NEVER, "400"),
         ("some_new_reason", UnexpectedAnswerError, Repeat.NEVER, "502"),

@@ -99,6 +99,11 @@ def test_no_credentials_name_the_login_and_who_needs_it(
     assert PATHS in line and LOGIN in line
 
 
+def test_a_token_is_the_one_that_the_credentials_get(machine: Machine, google: TokenServer) -> None:
+    token = credentials.access_token(machine(google.key()))
+    assert (token, len(google.asked)) == ("t", 1)
+
+
 def test_expired_credentials_of_a_user_ask_for_a_new_login(
     machine: Machine, google: TokenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,10 @@ PASSING = {
     "googleapi: Error 400: Identity Pool does not exist (my-project.svc.id.goog). Please check "
     "that you specified a valid resource name as returned in the `name` attribute in the "
     "configuration API., badRequest": "the project's workload identity pool",
+    "Error when reading or editing ManagedSslCertificate: googleapi: Error 400: The "
+    "ssl_certificate resource 'projects/my-project/global/sslCertificates/diffusion-web-1a2b3c4' "
+    "is already being used by 'projects/my-project/global/targetHttpsProxies/gkegw1-web', "
+    "resourceInUseByAnotherResource": "the load balancer, which still uses its old certificate",
 }
 
 LASTING = {

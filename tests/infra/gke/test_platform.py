@@ -8,18 +8,31 @@ from typing import Any
 import pulumi
 import pytest
 from pulumi.output import Unknown
+from pulumi.runtime.mocks import MockResourceArgs
 
 from infra.gke.identity import principal
 from infra.gke.kubeconfig import kubeconfig
+from render import recorder
 from render.placeholders import PROJECT_ID, PROJECT_NUMBER
 from render.recorder import Run, run_program
 from serving import timing
-from tests.stacks import GKE_STACKS, STACKS, goes_before, kubernetes_objects, needs, run_of
+from tests.stacks import (
+    CLUSTER_STACKS,
+    GKE_STACKS,
+    KNATIVE_STACKS,
+    STACKS,
+    goes_before,
+    kubernetes_objects,
+    needs,
+    run_of,
+    service,
+)
 
-OUTPUTS = {"endpoint", "grpcEndpoint", "modelName", "modelUri", "fingerprint", "limits"}
+OUTPUTS = {"modelName", "modelUri", "fingerprint", "limits"}
 EXPOSED = ("true", "rest", "false")
-LOCAL_OUTPUTS = OUTPUTS | {"page", "modelEndpoint"}
-GKE_OUTPUTS = OUTPUTS | {"bucket", "kubeconfigCommand", "curl"}
+LOCAL_OUTPUTS = OUTPUTS | {"page", "endpoint", "modelEndpoint", "grpcEndpoint"}
+GKE_OUTPUTS = OUTPUTS | {"bucket", "kubeconfigCommand"}
+EXPOSED_OUTPUTS = GKE_OUTPUTS | {"modelEndpoint", "grpcEndpoint", "curl"}
 
 
 @pytest.fixture(params=GKE_STACKS)
@@ -30,9 +43,51 @@ def run(request: pytest.FixtureRequest) -> Run:
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_committed_stack_runs_and_exports_its_outputs(stack: str) -> None:
     ran = run_of(stack)
-    assert set(ran.outputs) == (GKE_OUTPUTS if stack in GKE_STACKS else LOCAL_OUTPUTS)
+    expected = GKE_OUTPUTS if stack in CLUSTER_STACKS else LOCAL_OUTPUTS
+    assert set(ran.outputs) == expected | ({"revision"} if stack in KNATIVE_STACKS else set())
     assert all(ran.outputs.values())
     assert not ran.secret_outputs
+
+
+def test_an_exposed_model_server_is_among_the_outputs() -> None:
+    assert set(run_of("dev", exposeModelServer="true").outputs) == EXPOSED_OUTPUTS
+    assert set(run_of("dev", exposeModelServer="rest").outputs) == EXPOSED_OUTPUTS - {
+        "grpcEndpoint"
+    }
+
+
+def test_a_page_with_plain_http_is_among_the_outputs() -> None:
+    run = run_of("dev", allowPlainHttp="true")
+    assert set(run.outputs) == GKE_OUTPUTS | {"page", "endpoint"}
+
+
+def test_a_page_at_a_domain_is_among_the_outputs_with_the_address_for_dns() -> None:
+    run = run_of("dev", domain="draw.example.com")
+    assert set(run.outputs) == GKE_OUTPUTS | {"page", "endpoint", "address"}
+
+
+@pytest.mark.parametrize(
+    ("stack", "domain"), [("dev", "draw.example.com"), (KNATIVE_STACKS[0], "")]
+)
+def test_outputs_are_stored_only_if_the_pods_serve(
+    stack: str, domain: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, stored = recorder._Mocks.new_resource, list[str]()
+
+    def new_resource(mocked: recorder._Mocks, args: MockResourceArgs) -> tuple[str | None, Any]:
+        if args.typ == "kubernetes:core/v1:Service":
+            raise RuntimeError("the rollout before it has failed")
+        return made(mocked, args)
+
+    monkeypatch.setattr(recorder._Mocks, "new_resource", new_resource)
+    monkeypatch.setattr(
+        recorder._Monitor,
+        "RegisterResourceOutputs",
+        lambda _monitor, request: stored.append(request.urn.split("::")[2]),
+    )
+    with pytest.raises(RuntimeError, match="the rollout before it has failed"):
+        run_program(stack, domain=domain)
+    assert "pulumi:pulumi:Stack" not in stored
 
 
 def test_the_local_stack_makes_no_cloud_calls() -> None:
@@ -65,10 +120,11 @@ def test_kubernetes_objects_are_deleted_before_nodes_cluster_and_network(run: Ru
 def test_the_load_balancer_is_deleted_before_the_pods_and_the_pods_before_their_permissions(
     run: Run,
 ) -> None:
-    service = run.one("kubernetes:core/v1:Service")
-    assert goes_before(run, service, "Deployment")
+    for one in run.of("kubernetes:core/v1:Service"):
+        assert goes_before(run, one, "Deployment")
     assert goes_before(run, "Deployment", "BucketIAMMember")
     assert goes_before(run, "Deployment", "ConfigMap")
+    assert goes_before(run, "Deployment", "Secret")
     assert goes_before(run, "Deployment", run.one("kubernetes:core/v1:Namespace"))
 
 
@@ -235,9 +291,9 @@ def test_a_subnetwork_is_deleted_before_its_replacement_takes_the_same_ranges(ru
 
 def test_the_address_of_the_load_balancer_is_ephemeral_reserved_or_the_users_own() -> None:
     def shown(**changes: str) -> tuple[object, list[Any]]:
-        run = run_of("dev", **changes)
-        service = run.one("kubernetes:core/v1:Service").inputs["spec"]
-        return service.get("loadBalancerIP"), [r.inputs for r in run.of("Address")]
+        run = run_of("dev", exposeModelServer="true", **changes)
+        spec = service(run).inputs["spec"]
+        return spec.get("loadBalancerIP"), [r.inputs for r in run.of("Address")]
 
     assert shown() == (None, [])
     ip, (reserved,) = shown(loadBalancerAddress="static")
@@ -246,6 +302,8 @@ def test_the_address_of_the_load_balancer_is_ephemeral_reserved_or_the_users_own
     _, (inside,) = shown(loadBalancerAddress="static", internal="true")
     assert inside["addressType"] == "INTERNAL" and inside["subnetwork"]
     assert shown(loadBalancerAddress="my-address") == ("203.0.113.1", [])
+    web = service(run_of("dev", allowPlainHttp="true", loadBalancerAddress="my-address"), "web")
+    assert web.inputs["spec"]["loadBalancerIP"] == "203.0.113.1"
     assert (
         "gcp:compute/getAddress:getAddress"
         in run_of("dev", loadBalancerAddress="my-address").invoked
@@ -255,13 +313,13 @@ def test_the_address_of_the_load_balancer_is_ephemeral_reserved_or_the_users_own
 def test_a_reserved_address_stays_while_nothing_is_exposed() -> None:
     """Released in the same update, it would still be in use by the load balancer."""
     hidden = run_of("dev", loadBalancerAddress="static", exposeModelServer="false")
-    exposed = run_of("dev", loadBalancerAddress="static")
+    exposed = run_of("dev", loadBalancerAddress="static", exposeModelServer="true")
     assert hidden.one("Address").inputs == exposed.one("Address").inputs
 
 
 def test_another_address_replaces_the_load_balancer_which_would_keep_the_old_one() -> None:
     runs = [run_of("dev", exposeModelServer=way, loadBalancerAddress="static") for way in EXPOSED]
-    services = [run.one("kubernetes:core/v1:Service") for run in runs]
+    services = [service(run) for run in runs]
     assert all("spec.loadBalancerIP" in one.replace_on_changes for one in services)
     # So that a load balancer can come and go without that.
     assert {one.inputs["spec"]["loadBalancerIP"] for one in services} == {"203.0.113.1"}
@@ -309,5 +367,5 @@ def test_a_first_preview_in_which_nothing_is_known_has_the_same_graph(stack: str
     assert edges(preview) == edges(run_of(stack))
     # Values of the program are known, those that a provider would add are not.
     unknown = {key for key, value in preview.outputs.items() if isinstance(value, Unknown)}
-    assert {"endpoint", "bucket", "modelUri", "kubeconfigCommand"} <= unknown
+    assert {"bucket", "modelUri", "kubeconfigCommand"} <= unknown
     assert preview.outputs["limits"] == run_of(stack).outputs["limits"]

@@ -189,6 +189,32 @@ def test_a_server_that_nobody_waits_for_ends_too(monkeypatch: pytest.MonkeyPatch
             parent.kill()
 
 
+_FIRST_THREAD_ENDS = """
+import ctypes, signal, socket, sys, threading
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+listening = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+threading.Thread(target=listening.accept).start()
+print("listening", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process ends with all its threads")
+def test_a_server_has_ended_only_when_its_last_thread_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then its port is taken, and whoever restarts it is told so."""
+    monkeypatch.setattr("infra.local.server_stop.STOP_TIMEOUT_SECONDS", 0.5)
+    (port,) = free_ports(1)
+    command = [sys.executable, "-c", _FIRST_THREAD_ENDS, str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None and server.stdout.readline() == "listening\n"
+        process = psutil.Process(server.pid)
+        wait_until(lambda: process.status() == psutil.STATUS_ZOMBIE, "the first thread to end")
+        assert not ports.is_free("127.0.0.1", port)
+        terminate(process)
+        assert ports.is_free("127.0.0.1", port)
+        server.kill()
+
+
 def test_a_busy_server_is_alive_without_an_answer(
     folder: Path, options: ModelServerProgram
 ) -> None:

@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 
 from infra.settings import stack as settings
 from infra.settings.access import PRIVATE_RANGES
-from infra.settings.gke import FUSE_SIDECAR, GkeSettings
+from infra.settings.gke import GkeSettings
+from infra.settings.keys import PLACEHOLDER
 from infra.settings.machines import MACHINE_TYPES
+from infra.settings.pod import FUSE_SIDECAR
 from infra.settings.values import SettingsError
-from model_export.spec import FAMILY_DEFAULTS, PRECISIONS, WEIGHTS_LICENCE
+from infra.settings.web import WEB_CONTAINER
+from model_export.sd14.family import SD14
+from model_export.spec import PRECISIONS, WEIGHTS_LICENCE
 from render.recorder import PROJECT, ROOT, stack_config
 
 PROJECT_ID = "my-project-1"
@@ -24,7 +28,11 @@ DIGEST = "sha256:" + "0a" * 32
 
 def values(stack: str = "dev", **changes: str) -> dict[str, str]:
     config = {k.removeprefix(f"{PROJECT}:"): v for k, v in stack_config(stack).items()}
-    by_hand = {"allowedSourceRanges": "203.0.113.0/24", "acceptLicence": WEIGHTS_LICENCE}
+    by_hand = {
+        "allowedSourceRanges": "203.0.113.0/24",
+        "acceptLicence": WEIGHTS_LICENCE,
+        "apiKeys": PLACEHOLDER,
+    }
     return config | by_hand | changes
 
 
@@ -94,13 +102,13 @@ def test_the_documented_memory_peaks_are_the_required_ones() -> None:
     documented = {(precision, int(size)): float(gb) for size, precision, gb in rows}
     assert documented == {
         (precision, size): peak / 1e9
-        for precision, peaks in FAMILY_DEFAULTS["sd14"].peak_memory_bytes.items()
+        for precision, peaks in SD14.peak_memory_bytes.items()
         for size, peak in peaks.items()
     }
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("size", FAMILY_DEFAULTS["sd14"].image_sizes)
+@pytest.mark.parametrize("size", SD14.image_sizes)
 def test_every_size_fits_into_the_tutorials_12_gib(size: int, precision: str) -> None:
     assert parsed(imageSize=str(size), precision=precision).pod.memory_gib == 12
 
@@ -111,18 +119,43 @@ def test_smaller_pods_share_a_node() -> None:
     assert not gke.has_surge_room
 
 
+def test_the_web_container_takes_its_share_of_the_pods_memory() -> None:
+    pod = parsed().pod
+    assert pod.model_server_mib + WEB_CONTAINER.memory_mib == pod.memory_gib * 1024
+
+
+@pytest.mark.parametrize("machine", MACHINE_TYPES)
+def test_the_web_container_costs_no_machine_type_a_whole_cpu(machine: str) -> None:
+    room = MACHINE_TYPES[machine].room()
+    assert (room.millicpu - WEB_CONTAINER.millicpu) // 1000 == room.millicpu // 1000
+
+
+@pytest.mark.parametrize(
+    "image", ["web:1.0", f"registry.example:5000/a/web@{DIGEST}", f"r.example/w:latest@{DIGEST}"]
+)
+def test_a_ready_image_of_the_web_service_has_a_version_or_a_digest(image: str) -> None:
+    assert parsed(webImage=image).web.image == image
+
+
+@pytest.mark.parametrize("base", ["python:3.13-slim", f"r.example/base@{DIGEST}", "a.b/c:nonroot"])
+def test_the_web_services_image_is_made_on_any_tag(base: str) -> None:
+    assert parsed(webImageBase=base, webPython="3.12").web.image_base == base
+
+
 def test_a_digest_pins_the_image() -> None:
     assert parsed(imageDigest=DIGEST).image_digest == DIGEST
 
 
 def test_ranges_are_separated_by_commas_or_spaces_and_deduplicated() -> None:
-    ranges = parsed(allowedSourceRanges="203.0.113.7, 10.1.0.0/16 10.1.0.0/16").access
-    assert ranges.source_ranges == ("203.0.113.7/32", "10.1.0.0/16")
+    ranges = "203.0.113.7, 10.1.0.0/16 10.1.0.0/16"
+    given = parsed(exposeModelServer="true", allowedSourceRanges=ranges).access
+    assert given.source_ranges == ("203.0.113.7/32", "10.1.0.0/16")
 
 
 def test_an_internal_service_lets_in_private_ranges_unless_told_otherwise() -> None:
-    assert parsed(internal="true", allowedSourceRanges="").access.source_ranges == PRIVATE_RANGES
-    assert parsed(internal="true").access.source_ranges == ("203.0.113.0/24",)
+    inside = {"exposeModelServer": "true", "internal": "true"}
+    assert parsed(**inside, allowedSourceRanges="").access.source_ranges == PRIVATE_RANGES
+    assert parsed(**inside).access.source_ranges == ("203.0.113.0/24",)
 
 
 @pytest.mark.parametrize(
@@ -146,10 +179,72 @@ def test_the_least_nodes_are_the_same_in_each_zone_from_the_first_minute() -> No
 
 
 def test_who_reaches_the_model_server_is_a_setting() -> None:
-    assert parsed().access.exposed == ("grpc", "rest")
+    assert parsed(exposeModelServer="true").access.exposed == ("grpc", "rest")
     assert parsed(exposeModelServer="rest").access.exposed == ("rest",)
-    nobody = parsed(exposeModelServer="false", allowedSourceRanges="").access
-    assert nobody.exposed == () and nobody.source_ranges == ()
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_nobody_reaches_any_server_unless_told_so_and_no_ranges_are_needed(stack: str) -> None:
+    nobody = parsed(stack, allowedSourceRanges="").access
+    assert (nobody.exposed, nobody.plain_http, nobody.source_ranges) == ((), False, ())
+
+
+@pytest.mark.parametrize("opening", ["allowPlainHttp", "exposeModelServer"])
+def test_whatever_is_open_needs_ranges_of_who_may_connect(opening: str) -> None:
+    assert parsed(**{opening: "true"}).access.source_ranges == ("203.0.113.0/24",)
+    with pytest.raises(
+        SettingsError, match=r"^allowedSourceRanges: is empty: list who may connect"
+    ):
+        parsed(**{opening: "true", "allowedSourceRanges": ""})
+
+
+@pytest.mark.parametrize(
+    "domain", ["example.com", "draw.example.com", "a-1.b2.example.co.uk", "draw.xn--p1ai"]
+)
+def test_a_domain_opens_the_web_service(domain: str) -> None:
+    opened = parsed(domain=domain).access
+    assert (opened.domain, opened.plain_http, opened.exposed) == (domain, False, ())
+    assert opened.source_ranges == ("203.0.113.0/24",)
+
+
+def test_a_domain_needs_ranges_and_everybody_is_one_that_must_be_written_down() -> None:
+    with pytest.raises(SettingsError, match=r"^allowedSourceRanges: is empty") as error:
+        parsed(domain="draw.example.com", allowedSourceRanges="")
+    assert "internal" not in str(error.value)
+    everybody = parsed(domain="draw.example.com", allowedSourceRanges="0.0.0.0/0").access
+    assert everybody.source_ranges == ("0.0.0.0/0",)
+    with pytest.raises(SettingsError, match=r"^allowedSourceRanges: 0\.0\.0\.0/0 is too wide"):
+        parsed(domain="draw.example.com", allowedSourceRanges="0.0.0.0/0", exposeModelServer="rest")
+
+
+@pytest.mark.parametrize("other", ["allowPlainHttp", "internal"])
+def test_a_domain_beside_what_contradicts_it_is_refused_in_one_line(other: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^domain: .*{other}.*: set one\. In Pulumi") as error:
+        parsed(domain="draw.example.com", **{other: "true"})
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        *("localhost", "https://draw.example.com", "draw.example.com.", "draw.example.com:443"),
+        *("*.example.com", "Draw.example.com", "203.0.113.7", "draw_1.example.com", "-a.example"),
+        *("a..example.com", "draw.example.com/x", "draw.пример", f"{'a' * 64}.com", "a.b.c-"),
+        f"{'a.' * 126}com",
+    ],
+)
+def test_what_is_no_domain_is_refused_with_an_example(domain: str) -> None:
+    with pytest.raises(SettingsError, match=r"^domain: must be the full name of a host") as error:
+        parsed(domain=domain)
+    assert str(error.value).endswith(":domain: draw.example.com`")
+
+
+def test_one_address_is_not_for_two_load_balancers() -> None:
+    both = {"allowPlainHttp": "true", "exposeModelServer": "rest"}
+    assert parsed(**both).access.plain_http
+    assert parsed(allowPlainHttp="true", loadBalancerAddress="static").access.address == "static"
+    with pytest.raises(SettingsError, match=r"^loadBalancerAddress: is one address, but "):
+        parsed(**both, loadBalancerAddress="static")
 
 
 def test_the_local_stack_needs_no_cloud_settings() -> None:
@@ -192,8 +287,16 @@ def test_a_missing_project_is_reported_in_one_line_with_the_line_to_add() -> Non
         ("allowedSourceRanges", "0.0.0.0/1,128.0.0.0/1", "0.0.0.0/1 is too wide"),
         ("allowedSourceRanges", "2001:db8::/64", "2001:db8::/64 is not IPv4"),
         ("allowedSourceRanges", "203.0.113.7/24", "'203.0.113.7/24' is not an address range"),
+        ("allowPlainHttp", "yes", "must be true or false, not 'yes'"),
         ("internal", "True", "must be true or false, not 'True'"),
         ("imageDigest", "sha256:12", "must be empty or sha256: and 64 hex digits, not 'sha256:12'"),
+        ("webImage", "web", "must be empty or an image with a version or a digest, not 'web'"),
+        ("webImage", "registry.example/web:latest", "must be empty or an image with a version"),
+        ("webImage", "registry.example/web:1.0 ", "must be empty or an image with a version"),
+        ("webImage", "https://registry.example/web:1.0", "must be empty or an image with"),
+        ("webImageBase", "", "must be an image with a tag or a digest, not ''"),
+        ("webImageBase", "python", "must be an image with a tag or a digest, not 'python'"),
+        ("webPython", "3.14", "must be one of 3.13, 3.12, 3.11, not '3.14'"),
         ("modelAccess", "nfs", "must be one of gs, fuse, not 'nfs'"),
         ("deletionProtection", "1", "must be true or false, not '1'"),
     ],
@@ -202,7 +305,7 @@ def test_an_invalid_value_is_reported_with_its_key_and_the_remedy(
     key: str, value: str, says: str
 ) -> None:
     with pytest.raises(SettingsError) as error:
-        parsed(**{key: value})
+        parsed(**{"exposeModelServer": "true", key: value})
     text = str(error.value)
     named, _, _ = text.partition(": ")
     assert text.removeprefix(f"{key}: ").startswith(says)
@@ -229,7 +332,7 @@ def test_the_remedy_for_capital_letters_is_the_value_that_is_meant(
 def test_an_address_inside_of_a_range_is_answered_with_the_range_and_the_address() -> None:
     meant = "(the range is 203.0.113.0/24, the address alone 203.0.113.7/32)"
     with pytest.raises(SettingsError, match=re.escape(meant)):
-        parsed(allowedSourceRanges="203.0.113.7/24")
+        parsed(exposeModelServer="true", allowedSourceRanges="203.0.113.7/24")
 
 
 @pytest.mark.parametrize("project", ["", "My Project", "x", "-abcdef", "a" * 31])
@@ -267,6 +370,7 @@ CONFIGS = st.fixed_dictionaries(
         "location": st.sampled_from(["us-central1-c", "europe-west4", "nowhere"]),
         "zones": st.sampled_from(["", "europe-west4-a", "europe-west4-a,europe-west4-b", "x"]),
         "exposeModelServer": st.sampled_from(["true", "rest", "false", "yes"]),
+        "allowPlainHttp": _switch(),
         "loadBalancerAddress": st.sampled_from(["ephemeral", "static", "mine", "MINE"]),
         "machineType": st.sampled_from([*MACHINE_TYPES, "n1-standard-4"]),
         "nodeDiskGib": _text(st.integers(20, 2100)),
@@ -320,7 +424,7 @@ def assert_consistent(gke: GkeSettings) -> None:
     pod, nodes, room = gke.pod, gke.nodes, gke.nodes.machine.room()
     sidecar = FUSE_SIDECAR if gke.model_access == "fuse" else None
     assert pod.per_node >= 1
-    cpu = 1000 * pod.cpu + (sidecar.millicpu if sidecar else 0)
+    cpu = 1000 * pod.cpu + WEB_CONTAINER.millicpu + (sidecar.millicpu if sidecar else 0)
     memory = 1024 * pod.memory_gib + (sidecar.memory_mib if sidecar else 0)
     assert pod.per_node * cpu <= room.millicpu
     assert pod.per_node * memory <= room.memory_mib
@@ -329,7 +433,7 @@ def assert_consistent(gke: GkeSettings) -> None:
     assert nodes.min_nodes % max(1, len(nodes.zones)) == 0
     assert bool(nodes.zones) == (gke.location == gke.region)
     ranges = gke.access.source_ranges
-    assert bool(ranges) == bool(gke.access.exposed)
+    assert bool(ranges) == (bool(gke.access.exposed) or gke.access.plain_http)
     assert all(ipaddress.ip_network(text).prefixlen >= 8 for text in ranges)
 
 

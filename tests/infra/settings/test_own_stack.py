@@ -55,7 +55,7 @@ def test_the_command_says_what_comes_next(folder: Path, capsys: pytest.CaptureFi
     assert own_stack.main(["--stack", "ada/mine", "--from", "dev", *NEEDED]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "wrote Pulumi.mine.yaml: edit it whenever you like; git ignores it",
-        "next  make preview STACK=ada/mine",
+        "next  make key STACK=ada/mine NAME=alice",
     ]
     assert (folder / "Pulumi.mine.yaml").is_file()
 
@@ -80,10 +80,14 @@ def test_a_file_is_never_overwritten(folder: Path, name: str) -> None:
         ("mine", "moon", NEEDED, "there is no Pulumi.moon.yaml to copy (FROM=moon)"),
         ("mine", "dev", NEEDED[1:], "gcp:project: is missing; give make PROJECT="),
         ("mine", "dev", ("gcp:project=My Project", *NEEDED[1:]), "gcp:project: 'My Project' is"),
-        ("mine", "dev", NEEDED[::2], "allowedSourceRanges: is empty: "),
+        (
+            *("mine", "dev", (*NEEDED[::2], "exposeModelServer=true")),
+            "allowedSourceRanges: is empty: ",
+        ),
         ("mine", "dev", NEEDED[:2], "acceptLicence: "),
         ("mine", "dev", (*NEEDED, "maxNodes=many"), "maxNodes: must be a whole number"),
         ("mine", "dev", (*NEEDED, "maxNode=2"), "maxNode is not a setting; did you mean maxNodes?"),
+        ("mine", "dev", (*NEEDED, "apiKeys={}"), "keys are not written as text: `make key` draws"),
         ("mine", "dev", (*NEEDED, "hello=2"), "hello is not a setting; Pulumi.yaml lists them"),
         ("mine", "dev", (*NEEDED, "spot"), "'spot' must be KEY=VALUE, such as maxNodes=1"),
     ],
@@ -113,6 +117,18 @@ def test_a_file_that_cannot_be_copied_is_named_in_one_line(
     assert line.startswith("error: Pulumi.other.yaml cannot be read: ")
 
 
+@pytest.mark.parametrize("page", ["gke", "serverless", "monitoring", "own-model"])
+def test_the_documented_commands_make_a_stack(folder: Path, page: str) -> None:
+    text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    (typed,) = re.findall(r"^make stack (.*)$", text, re.MULTILINE)
+    given = dict(word.split("=", 1) for word in shlex.split(typed))
+    assert given.pop("PROJECT") == "YOUR_PROJECT_ID"
+    settings = ["gcp:project=my-project-1", f"acceptLicence={given.pop('LICENCE')}"]
+    settings += given.pop("ARGS", "").split()
+    assert own_stack.write(given.pop("STACK"), given.pop("FROM"), settings) == "Pulumi.mine.yaml"
+    assert not given
+
+
 def test_what_a_setting_misses_is_named_as_make_takes_it(folder: Path) -> None:
     for left, variable in ((1, "PROJECT="), (0, 'LICENCE="CreativeML Open RAIL-M"')):
         settings = NEEDED[1:] if left else NEEDED[:2]
@@ -131,8 +147,8 @@ def test_a_committed_stack_without_ones_own_settings_says_how_to_make_ones_own(
     assert "\n" not in said
     name, source, *variables = shlex.split(command)
     assert (name, source) == ("STACK=mine", f"FROM={stack}")
-    values = [variable.partition("=")[2] for variable in variables]
-    given = [f"{k}={v}" for k, v in zip(project_file.MAKE_VARIABLES, values, strict=True)]
+    keys = {text.partition("=")[0]: key for key, text in project_file.MAKE_VARIABLES.items()}
+    given = [f"{keys[name]}={value}" for name, _, value in (v.partition("=") for v in variables)]
     assert own_stack.write("mine", stack, given) == "Pulumi.mine.yaml"
     monkeypatch.setattr("pulumi.get_stack", lambda: "mine")
     assert "In Pulumi.mine.yaml, under" in str(SettingsError(key, "is missing", "x"))

@@ -10,11 +10,13 @@ import yaml
 
 from infra.settings import gke, local
 from infra.settings import stack as settings
+from infra.settings.keys import PLACEHOLDER
 from infra.settings.values import SettingsError
+from model_export import families
+from model_export.prediction_types import PREDICTION_TYPES
 from model_export.profiles import PROFILES
 from model_export.spec import (
     FAMILIES,
-    FAMILY_DEFAULTS,
     PRECISIONS,
     SAMPLERS,
     WEIGHTS_LICENCE,
@@ -28,6 +30,7 @@ UNITS = {
     "imageSize": "in pixels",
     "guidanceScale": "a factor",
     "maxSteps": "steps",
+    "maxGuidanceScale": "a factor",
     "steps": "steps",
     "queue": "requests",
     "requestTimeoutSeconds": "seconds",
@@ -41,8 +44,11 @@ UNITS = {
     "minReplicas": "pods",
     "maxReplicas": "pods",
     "cpuTargetPercent": "percent",
+    "canaryPercent": "percent",
     "cpuRequest": "in CPUs",
     "memoryRequestGib": "in GiB",
+    "latencyBudgetSeconds": "seconds",
+    "nodePricePerHour": "in any currency",
 }
 """Of every setting that is a number."""
 
@@ -50,14 +56,23 @@ CHOICES = {
     "target": ("local", "gke"),
     "modelFamily": FAMILIES,
     "acceptLicence": (WEIGHTS_LICENCE,),
-    "imageSize": tuple(str(s) for one in FAMILY_DEFAULTS.values() for s in one.image_sizes),
+    "imageSize": tuple(str(s) for one in families.BY_NAME.values() for s in one.image_sizes),
     "precision": ("auto", *PRECISIONS),
+    "predictionType": ("auto", *PREDICTION_TYPES),
     "profile": tuple(PROFILES),
-    "sampler": SAMPLERS,
+    "decoder": ("auto", "full", "tiny", "tiny:/"),
+    "sampler": ("auto", *SAMPLERS),
+    "steps": ("auto",),
+    "maxSteps": ("auto",),
+    "maxGuidanceScale": ("auto",),
     "guidanceScale": ("auto",),
+    "latencyBudgetSeconds": ("auto",),
+    "mode": ("deployment", "knative"),
+    "sessionAffinity": ("client", "cookie"),
     "machineType": ("n2-standard-4", "n2-highmem-4", "c3-standard-4", "c3-highmem-4"),
     "imageDigest": ("sha256:",),
     "modelAccess": ("gs", "fuse"),
+    "webPython": ("3.11", "3.12", "3.13"),
     "exposeModelServer": ("true", "rest", "false"),
 }
 """What the description of a text names; every other one gives an example."""
@@ -120,7 +135,7 @@ def test_the_bounds_in_a_description_are_those_that_are_checked(
     key: str, lowest: int, highest: int
 ) -> None:
     config = stack_config("dev") | {f"{PROJECT}:acceptLicence": WEIGHTS_LICENCE}
-    config |= {f"{PROJECT}:allowedSourceRanges": "203.0.113.0/24"}
+    config |= {f"{PROJECT}:apiKeys": PLACEHOLDER}
     values = {k.removeprefix(f"{PROJECT}:"): v for k, v in config.items()}
     for refused in (lowest - 1, highest + 1):
         with pytest.raises(SettingsError, match=rf"^{key}: .* from {lowest} to {highest}\b"):

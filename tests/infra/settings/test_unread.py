@@ -60,7 +60,7 @@ def values(stack: str, **changes: str) -> dict[str, str]:
 
 def test_every_key_of_another_target_is_without_effect() -> None:
     local = unread.without_effect(KEYS, values("local"))
-    gke = unread.without_effect(KEYS, values("dev"))
+    gke = unread.without_effect(unread.local.KEYS, values("dev"))
     assert len(gke) == 4
     assert {line.partition(":")[0] for line in local} == {
         key for key in KEYS if key in values("dev") and key in unread.gke.KEYS
@@ -74,7 +74,22 @@ def test_without_a_load_balancer_its_settings_have_no_effect() -> None:
     # A static address stays reserved.
     still_read = {"exposeModelServer", "loadBalancerAddress"}
     assert [line.partition(":")[0] for line in lines] == sorted(given - still_read)
-    assert unread.without_effect(given, values("prod")) == []
+    assert lines[0].endswith(
+        "has no effect while exposeModelServer, allowPlainHttp and domain open nothing"
+    )
+    assert unread.without_effect(given, values("prod", exposeModelServer="rest")) == []
+    assert unread.without_effect(given, values("prod", allowPlainHttp="true")) == []
+    assert unread.without_effect(given, values("prod", domain="draw.example.com")) == []
+
+
+def test_beside_a_ready_image_what_one_would_be_made_of_has_no_effect() -> None:
+    given = {"webImage", "webImageBase", "webPython"}
+    lines = unread.without_effect(given, values("dev", webImage="registry.example/web:1.0"))
+    assert lines == [
+        "webImageBase: has no effect while webImage names an image",
+        "webPython: has no effect while webImage names an image",
+    ]
+    assert unread.without_effect(given, values("dev")) == []
 
 
 def test_a_key_in_the_stacks_file_is_set_even_to_its_default(

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from model_export.demo import networks
+from model_export.demo import architecture, layers, networks, noise_schedule
 from model_export.profiles import FAST
 from model_export.spec import ModelSpec
 
@@ -16,28 +16,28 @@ from model_export.spec import ModelSpec
 def test_the_noise_schedule_is_kerascvs() -> None:
     from keras_cv.src.models.stable_diffusion.constants import _ALPHAS_CUMPROD
 
-    assert np.abs(networks.alphas_cumprod() - np.array(_ALPHAS_CUMPROD)).max() < 1e-6
+    assert np.abs(noise_schedule.alphas_cumprod() - np.array(_ALPHAS_CUMPROD)).max() < 1e-6
 
 
 def test_preconditioning_recovers_the_noise_from_the_velocity() -> None:
     rng = np.random.default_rng(0)
-    cumulative = networks.alphas_cumprod()
+    cumulative = noise_schedule.alphas_cumprod()
     z, eps = rng.standard_normal((2, 1000))
     a, b = np.sqrt(cumulative), np.sqrt(1 - cumulative)
-    s = networks.LATENT_SCALE
+    s = noise_schedule.LATENT_SCALE
     x = a * s * z + b * eps
     n = np.sqrt(cumulative * s * s + 1 - cumulative)
     velocity = a * s / n * eps - b / n * z
-    _, skip, out = networks.preconditioning().T
+    _, skip, out = noise_schedule.preconditioning().T
     assert np.allclose(skip * x + out * velocity, eps)
 
 
 @pytest.mark.slow
 def test_every_timestep_is_recovered_from_its_embedding() -> None:
-    layer = networks._precondition_layer()  # pyright: ignore[reportPrivateUsage]
-    rows = layer(networks.timestep_embedding(np.arange(1000)))
+    layer = layers.precondition_layer()
+    rows = layer(noise_schedule.timestep_embedding(np.arange(1000)))
     found = np.concatenate([np.asarray(r) for r in rows], -1)[:, 0, 0]
-    assert np.allclose(found, networks.preconditioning(), atol=1e-6)
+    assert np.allclose(found, noise_schedule.preconditioning(), atol=1e-6)
 
 
 def test_the_weights_are_at_most_20_megabytes() -> None:
@@ -60,8 +60,8 @@ def test_the_loaded_networks_have_the_expected_shapes() -> None:
     n = 2
     context = loaded.text_encoder(tf.zeros([n, 77], tf.int32))
     latent = tf.zeros([n, *loaded.latent_shape])
-    embedding = tf.constant(networks.timestep_embedding(np.array([0, 999])))
-    assert context.shape == (n, 77, networks.TEXT_WIDTH)
+    embedding = tf.constant(noise_schedule.timestep_embedding(np.array([0, 999])))
+    assert context.shape == (n, 77, architecture.TEXT_WIDTH)
     conditioning = loaded.condition(context)
     assert loaded.unet(latent, embedding, conditioning).shape == latent.shape
     assert loaded.decoder(latent).shape == (n, 64, 64, 3)

@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model_export.demo import captions, clip_tokens, evaluate, networks, scenes, scoring
+from model_export.demo import (
+    captions,
+    clip_tokens,
+    evaluate,
+    networks,
+    noise_schedule,
+    scenes,
+    scoring,
+)
 from model_export.demo.evaluate import Request, SavedModel
 from model_export.spec import ModelSpec
 
@@ -80,11 +88,11 @@ def test_the_served_model_draws_what_the_networks_in_memory_draw(ask: Ask) -> No
     conditioning = loaded.condition(loaded.text_encoder(tf.constant(rows)))
     x = tf.random.stateless_normal((1, *loaded.latent_shape), [seed, 0], alg="philox")
     previous = tf.zeros_like(x)
-    for t, inverse_alpha, ratio, a, b, c in coefficients("dpmpp_2m_trailing", steps):
-        embedding = tf.constant(networks.timestep_embedding(np.array([int(t)] * 2)))
+    for t, p, q, a, b, c, _ in coefficients("dpmpp_2m_trailing", steps):
+        embedding = tf.constant(noise_schedule.timestep_embedding(np.array([int(t)] * 2)))
         eps = loaded.unet(tf.concat([x, x], 0), embedding, conditioning)
         guided = eps[:1] + guidance * (eps[1:] - eps[:1])
-        predicted = x * inverse_alpha - guided * ratio
+        predicted = x * p - guided * q
         x, previous = a * x + b * predicted + c * previous, predicted
     expected = np.clip((loaded.decoder(x).numpy()[0] + 1) * 127.5, 0, 255)
     answer = ask([prompt], num_steps=[steps], seed=[seed])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model_export.demo import networks
+from model_export.demo import architecture, networks
 from model_export.demo.stage import Report, Stage, read_average
 
 pytestmark = pytest.mark.slow
@@ -61,7 +61,7 @@ def test_a_run_from_scratch_makes_weights_that_load(tmp_path: Path) -> None:
         cwd=Path(networks.__file__).parents[2],
         env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
     )
-    models = networks.build(networks.read_vocabulary())
+    models = architecture.build(networks.read_vocabulary())
     networks.read_weights(models, tmp_path / "weights.npz")
     assert (tmp_path / "vocabulary.txt").read_text() == networks.VOCABULARY_PATH.read_text()
 

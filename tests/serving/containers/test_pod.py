@@ -13,7 +13,6 @@ from serving.tensorflow_serving.model_wait import wait_command
 from serving.tensorflow_serving.probes import ANSWER_SECONDS, alive_command, ready_command
 from serving.tensorflow_serving.scripts import script_files
 from serving.tensorflow_serving.starting import start_command
-from serving.tensorflow_serving.stopping import drain_command
 from tests.stacks import GKE_STACKS, container, pod_spec, run_of
 
 
@@ -27,7 +26,7 @@ def test_every_script_that_a_pod_runs_is_in_its_configuration(run: Run) -> None:
     data = run.one("ConfigMap").inputs["data"]
     own, (waiting,) = container(run), pod_spec(run)["initContainers"]
     probes = [own[name] for name in ("startupProbe", "readinessProbe", "livenessProbe")]
-    commands = [probe["exec"]["command"] for probe in (*probes, own["lifecycle"]["preStop"])]
+    commands = [probe["exec"]["command"] for probe in probes]
     for command in (waiting["command"], own["command"], *commands):
         (script,) = (Path(part) for part in command if part.endswith(".sh"))
         assert data[script.name] == script_files()[script.name]
@@ -37,9 +36,16 @@ def test_every_script_that_a_pod_runs_is_in_its_configuration(run: Run) -> None:
     assert script_files().items() <= data.items()
 
 
-def test_a_stopping_pod_drains(run: Run) -> None:
-    command = container(run)["lifecycle"]["preStop"]["exec"]["command"]
-    assert command == drain_command(lag_seconds=timing.ENDPOINT_REMOVAL_SECONDS)
+def test_a_stopping_pod_waits_for_its_web_service_alone(run: Run) -> None:
+    assert container(run)["command"] == start_command(raw_seconds=0)
+    (port,) = (p for p in container(run, "web")["ports"] if p["name"] == "web")
+    assert f"{port['containerPort']:.0f}" in container(run)["command"]
+
+
+@pytest.mark.parametrize("exposed", ["true", "rest"])
+def test_a_stopping_pod_waits_for_others_too_if_the_model_server_is_exposed(exposed: str) -> None:
+    command = container(run_of("dev", exposeModelServer=exposed))["command"]
+    assert command == start_command(raw_seconds=timing.ENDPOINT_REMOVAL_SECONDS)
 
 
 def test_a_pod_waits_until_it_can_read_the_model(run: Run) -> None:
@@ -62,7 +68,7 @@ def test_a_pod_waits_until_it_can_read_the_model(run: Run) -> None:
 
 
 def test_a_container_that_failed_leaves_the_end_of_its_log_in_the_pods_status(run: Run) -> None:
-    for one in (*pod_spec(run)["initContainers"], container(run)):
+    for one in (*pod_spec(run)["initContainers"], *pod_spec(run)["containers"]):
         assert one["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
 
@@ -71,10 +77,6 @@ def test_a_start_has_time_to_wait_for_the_model(run: Run) -> None:
     timeout = int(run.outputs["limits"]["requestTimeoutSeconds"])
     start = timing.MODEL_WAIT_SECONDS + timing.startup_seconds(MODEL_BYTES, timeout)
     assert progress > start + timing.grace_period_seconds(timeout)
-
-
-def test_the_start_script_gets_the_servers_flags(run: Run) -> None:
-    assert container(run)["command"] == start_command()
 
 
 def test_a_pod_is_ready_only_while_its_model_is_available(run: Run) -> None:

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-
-import pytest
 
 from serving.tensorflow_serving.starting import start_command
 from tests.serving.tensorflow_serving.mounted import mounted
@@ -32,20 +25,6 @@ def start(script: str, *arguments: str) -> list[str]:
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(start(script, *arguments), check=False, capture_output=True, timeout=60)
-
-
-@contextmanager
-def running(script: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """A start script, and the process ID of its server, which prints it first."""
-    with subprocess.Popen(start(script), stderr=subprocess.PIPE, bufsize=0) as process:
-        assert process.stderr
-        server = int(process.stderr.readline())
-        try:
-            yield process, server
-        finally:
-            process.kill()
-            with suppress(ProcessLookupError):
-                os.kill(server, signal.SIGKILL)
 
 
 def test_the_servers_output_and_arguments_are_passed_on_unchanged() -> None:
@@ -79,24 +58,3 @@ def test_a_server_that_finds_no_model_is_ended() -> None:
 def test_the_same_words_elsewhere_in_the_log_end_nothing() -> None:
     line = f"request: {NO_VERSION.partition('] ')[2]}"
     assert run(f"echo '{line}' >&2; exit 7").returncode == 7
-
-
-@pytest.mark.parametrize("log", ["open", "closed"])
-def test_sigterm_does_not_end_a_server_that_draws(log: str, tmp_path: Path) -> None:
-    drawn = tmp_path / "drawn"
-    close = "exec 2>&-; " if log == "closed" else ""
-    script = f"echo $$ >&2; {close}until [[ -e {drawn} ]]; do sleep 0.05; done; exit 3"
-    with running(script) as (process, server):
-        for _ in range(2):
-            process.send_signal(signal.SIGTERM)
-            time.sleep(0.1)
-        assert process.poll() is None
-        os.kill(server, 0)
-        drawn.touch()
-        assert process.wait(30) == 3
-
-
-def test_the_drain_ends_the_container_by_ending_the_server() -> None:
-    with running("echo $$ >&2; exec sleep 600") as (process, server):
-        os.kill(server, signal.SIGTERM)
-        assert process.wait(30) == 128 + signal.SIGTERM

@@ -170,7 +170,7 @@ def test_the_deployment_is_not_waited_for_twice(run: Run) -> None:
 
 def test_clients_and_the_autoscaler_come_after_pods_that_serve(run: Run) -> None:
     for kind in ("kubernetes:core/v1:Service", "HorizontalPodAutoscaler"):
-        assert goes_before(run, run.one(kind), ROLLOUT)
+        assert all(goes_before(run, one, ROLLOUT) for one in run.of(kind))
     assert goes_before(run, ROLLOUT, "Deployment")
 
 

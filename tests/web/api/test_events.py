@@ -13,7 +13,9 @@ import pytest
 from tests.web.jobs.fake_server import FakeServer, asked, ended, queue_before
 from tests.web.jobs.virtual_time import now, run
 from tests.web.running import WebProcess
-from web.api.events import KEEP_ALIVE_SECONDS, job_events
+from web.api import events
+from web.api.describing import job_document
+from web.api.events import FRESH_SECONDS, KEEP_ALIVE_SECONDS, job_events
 from web.jobs.job import Job
 from web.jobs.queue import JobQueue
 
@@ -92,16 +94,56 @@ def test_comments_keep_a_silent_stream_alive() -> None:
     in_virtual_time(check, seconds_per_step=40.0)
 
 
-def test_nobody_gets_more_than_about_four_events_a_second() -> None:
+def test_nobody_gets_more_than_about_ten_events_a_second() -> None:
     async def check(service: Any, queue: JobQueue, fake: FakeServer) -> None:
         job = queue.submit(asked(steps=50, count=4))
         started = now()
         touching = asyncio.create_task(_touch_often(job))
         events = await all_of(job_events(service, job))
         await touching
-        assert len(events) <= (now() - started) * 4 + 3
+        assert len(events) <= (now() - started) * 10 + 3
 
     in_virtual_time(check, seconds_per_step=0.02)
+
+
+def test_each_version_is_put_in_words_once_for_all_who_watch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[int] = []
+
+    def counted(service: Any, job: Job) -> Any:
+        made.append(job.version)
+        return job_document(service, job)
+
+    monkeypatch.setattr(events, "job_document", counted)
+
+    async def check(service: Any, queue: JobQueue, fake: FakeServer) -> None:
+        job = queue.submit(asked(steps=10))
+        streams = await asyncio.gather(*(all_of(job_events(service, job)) for _ in range(500)))
+        assert {read(stream[-1])["state"] for stream in streams} == {"done"}
+        assert len(made) == len(set(made)) < 20
+
+    in_virtual_time(check, seconds_per_step=0.5)
+
+
+def test_who_comes_later_is_told_the_seconds_that_are_left() -> None:
+    async def check(service: Any, queue: JobQueue, fake: FakeServer) -> None:
+        await ended(queue.submit(asked(steps=20)))
+        job = queue.submit(asked(steps=20))
+        await first_chunk_of(job)
+        first = read(await anext(job_events(service, job)))
+        await asyncio.sleep(5 * FRESH_SECONDS)
+        later = read(await anext(job_events(service, job)))
+        assert later["version"] == first["version"]
+        assert later["secondsLeft"] <= first["secondsLeft"] - 4 * FRESH_SECONDS
+
+    in_virtual_time(check, seconds_per_step=10.0)
+
+
+async def first_chunk_of(job: Job) -> None:
+    """Until its first chunk is drawn."""
+    while not job.step:
+        await job.wait_for_change(job.version, 1e6)
 
 
 async def _touch_often(job: Job) -> None:

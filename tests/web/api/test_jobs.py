@@ -182,6 +182,49 @@ def test_the_same_id_is_the_same_job(shared_web: WebProcess, shared_stub: StubMo
     assert len(done(shared_web, job_id)["pictures"]) == 1
 
 
+@pytest.mark.parametrize("seed", [None, 5])
+def test_the_same_request_is_the_same_job_with_and_without_its_seed(
+    seed: int | None, shared_web: WebProcess
+) -> None:
+    job_id = uuid.uuid4().hex
+    first = submit(shared_web, id=job_id, count=2, seed=seed)
+    drawn = first.json()["request"]["seed"]
+    for again in (None, drawn):
+        answer = submit(shared_web, id=job_id, count=2, seed=again)
+        assert (answer.status_code, answer.json()["request"]["seed"]) == (200, drawn)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"prompt": "another"},
+        {"negativePrompt": "blue"},
+        {"steps": 3},
+        {"guidanceScale": 2.5},
+        {"seed": 6},
+        {"count": 2},
+    ],
+    ids=str,
+)
+def test_another_request_under_the_same_id_is_a_conflict(
+    other: dict[str, Any], shared_web: WebProcess
+) -> None:
+    job_id = uuid.uuid4().hex
+    first = submit(shared_web, id=job_id, seed=5).json()
+    answer = submit(shared_web, **{"id": job_id, "seed": 5, **other})
+    assert answer.status_code == 409
+    error = answer.json()["error"]
+    assert error["code"] == "conflict"
+    assert error["message"] == (f"the job {job_id} is for another request: choose another id")
+    assert done(shared_web, job_id)["created"] == first["created"]
+
+
+def test_a_value_that_cannot_be_drawn_is_no_conflict(shared_web: WebProcess) -> None:
+    job_id = uuid.uuid4().hex
+    submit(shared_web, id=job_id)
+    assert submit(shared_web, id=job_id, steps=51).status_code == 400
+
+
 def test_nobody_sees_or_stops_anothers_job(slow_web: WebProcess) -> None:
     submit(slow_web, key="mine", id="private", steps=10)
     for headers in ({}, {"x-api-key": "yours"}, {"authorization": "Basic Og=="}):
@@ -302,6 +345,14 @@ def test_a_senseless_wait_is_refused(query: str, shared_web: WebProcess) -> None
     answer = shared_web.get(f"{JOBS}/here?{query}")
     assert answer.status_code == 400
     assert query.partition("=")[0] in answer.json()["error"]["message"]
+
+
+def test_a_preview_of_a_picture_that_is_done_meanwhile_is_empty(shared_web: WebProcess) -> None:
+    job_id = uuid.uuid4().hex
+    submit(shared_web, id=job_id)
+    wait_until(lambda: document(shared_web, job_id)["state"] == "done", "the picture")
+    answer = shared_web.get(f"{JOBS}/{job_id}/preview")
+    assert (answer.status_code, answer.content) == (204, b"")
 
 
 @pytest.mark.parametrize("path", ["", "/events", "/preview", "/pictures/0"])

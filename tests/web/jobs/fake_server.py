@@ -82,8 +82,10 @@ class FakeServer:
 
     async def finish(self, state: bytes, timeout_seconds: float) -> bytes:
         values, step, _ = self._own(state)
+        # By the model that took the call, whatever is served at its end.
+        picture = self._picture(PictureRequest(**values), step)
         await self._draw("finish", self.behaviour.seconds_per_picture / 2, timeout_seconds)
-        return self._picture(PictureRequest(**values), step)
+        return picture
 
     async def describe(self, timeout_seconds: float) -> Answers:
         await self._connect("describe")
@@ -153,6 +155,7 @@ class FakeServer:
 async def queue_before(
     *fakes: FakeServer,
     size: int = 8,
+    size_by_owner: int | None = None,
     deadline_seconds: float = 600.0,
     keep_results_seconds: float = 600.0,
     patience: Patience | None = None,
@@ -166,6 +169,7 @@ async def queue_before(
     queue = JobQueue(
         models,
         size=size,
+        size_by_owner=size_by_owner,
         deadline_seconds=deadline_seconds,
         keep_results_seconds=keep_results_seconds,
         metrics=Metrics(),

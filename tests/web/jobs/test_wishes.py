@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from model_export.spec import SEED_LIMIT
-from prediction.description import Served
+from prediction.description import ModelDescription, Served
 from prediction.limits import Limits
 from web.jobs.costs import Costs
 from web.jobs.job import Api, Asked
@@ -26,10 +26,17 @@ LIMITS = Limits(
 COSTS = Costs(max_count=10, max_cost=64 * 64 * 50 * 4)
 
 
-def _asked(api: Api = Api.NATIVE, **values: Any) -> Asked:
-    return asked_for(
-        Wish(**{"prompt": "a red circle", "api": api, **values}), Served(LIMITS), COSTS
-    )
+DISTILLED = Served(
+    dataclasses.replace(
+        LIMITS, max_steps=8, default_steps=4, max_guidance_scale=2.0, default_guidance_scale=1.0
+    ),
+    ModelDescription("sd14", "f", "instant", "float32", ("lcm",), "", LIMITS, is_distilled=True),
+)
+
+
+def _asked(api: Api = Api.NATIVE, served: Served | None = None, **values: Any) -> Asked:
+    wish = Wish(**{"prompt": "a red circle", "api": api, **values})
+    return asked_for(wish, served or Served(LIMITS), COSTS)
 
 
 def _refusal(api: Api = Api.NATIVE, **values: Any) -> Problem:
@@ -63,6 +70,65 @@ def test_what_is_given_is_taken() -> None:
 
 def test_a_seed_is_drawn_anew_for_each_job() -> None:
     assert _asked(count=10).requests[0].seed != _asked(count=10).requests[0].seed
+
+
+@pytest.mark.parametrize("api", Api)
+def test_a_distilled_model_gets_the_most_it_can_use_and_the_answer_says_so(api: Api) -> None:
+    asked = _asked(api, DISTILLED, steps=20, guidance_scale=7.0)
+    assert [(one.num_steps, one.guidance_scale) for one in asked.requests] == [(8, 2.0)]
+    assert asked.notes == (
+        "8 steps instead of 20, guidance scale 2 instead of 7: the model is made for few steps",
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "used"),
+    [
+        ({}, (4, 1.0)),
+        ({"steps": 8, "guidance_scale": 2.0}, (8, 2.0)),
+        ({"steps": 1, "guidance_scale": 1.5}, (1, 1.5)),
+    ],
+)
+def test_what_a_distilled_model_can_use_is_taken_without_a_note(
+    values: dict[str, Any], used: tuple[int, float]
+) -> None:
+    asked = _asked(Api.A1111, DISTILLED, **values)
+    (request,) = asked.requests
+    assert (request.num_steps, request.guidance_scale) == used and asked.notes == ()
+
+
+@pytest.mark.parametrize("api", Api)
+def test_a_model_that_needs_two_steps_draws_one_step_in_two_and_says_so(api: Api) -> None:
+    rough = dataclasses.replace(
+        DISTILLED, limits=dataclasses.replace(DISTILLED.limits, min_steps=2)
+    )
+    asked = _asked(api, rough, steps=1)
+    assert [one.num_steps for one in asked.requests] == [2]
+    assert asked.notes == ("2 steps instead of 1: the model needs that many",)
+    assert _asked(api, rough, steps=2).notes == ()
+    with pytest.raises(RefusedError):
+        _asked(api, rough, steps=0)
+
+
+def test_guidance_that_is_turned_off_by_zero_is_one_to_a_distilled_model() -> None:
+    asked = _asked(Api.A1111, DISTILLED, guidance_scale=0.0)
+    assert asked.requests[0].guidance_scale == 1.0
+    assert asked.notes == ("guidance scale 1 instead of 0: the model is made for few steps",)
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"steps": 0}, "steps"),
+        ({"guidance_scale": -1.0}, "guidance_scale"),
+        ({"guidance_scale": math.nan}, "guidance_scale"),
+        ({"guidance_scale": math.inf}, "guidance_scale"),
+    ],
+)
+def test_what_no_model_can_use_is_refused_by_a_distilled_one_too(
+    values: dict[str, Any], field: str
+) -> None:
+    assert _refusal(served=DISTILLED, **values).field == field
 
 
 @pytest.mark.parametrize("api", Api)

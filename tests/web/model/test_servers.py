@@ -20,6 +20,7 @@ from web.model.servers import ModelServers
 
 
 def _models(queue: JobQueue) -> ModelServers:
+    assert isinstance(queue._models, ModelServers)
     return queue._models
 
 

@@ -16,13 +16,15 @@ def test_every_reason_has_all_four_keys_and_a_status_that_sdks_know(reason: Reas
     if said.status >= 500:
         assert error["type"] == "server_error"
     else:
-        assert (said.status, error["type"]) == (400, "invalid_request_error")
+        status = 429 if reason is Reason.TOO_MANY else 400
+        assert (said.status, error["type"]) == (status, "invalid_request_error")
 
 
 @pytest.mark.parametrize("reason", Reason)
 def test_sdks_repeat_what_passes_by_itself_and_nothing_else(reason: Reason) -> None:
     said = undrawn(problem(reason, "it is so", 1e6)).fault
-    will_repeat = said.status >= 500 and said.headers.get("x-should-retry") != "false"
+    is_repeated = said.status >= 500 or said.status in (408, 409, 429)
+    will_repeat = is_repeated and said.headers.get("x-should-retry") != "false"
     assert will_repeat == (reason in RETRYABLE)
     if will_repeat:
         assert said.retry_after_seconds is not None

@@ -207,9 +207,9 @@ def test_damaged_infotext_is_read_as_far_as_it_goes(text: str) -> None:
 @pytest.mark.parametrize("mark", ["x", " ", "ab:", 'ab:"', 'ab:"\\"', "ab, ", "\n", "9x9,"])
 def test_a_megabyte_of_any_mark_is_read_in_a_moment(mark: str) -> None:
     for size in (65_000, 1_000_000):
-        start = time.process_time()
+        start = time.thread_time()
         infotext.read("a" + mark * (size // len(mark)) + "!")
-        assert time.process_time() - start < 2
+        assert time.thread_time() - start < 2
 
 
 @given(st.text(max_size=300))

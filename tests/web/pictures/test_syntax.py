@@ -137,18 +137,18 @@ def test_escaped_text_is_read_as_it_was(text: str) -> None:
 )
 def test_the_longest_prompt_is_read_in_a_moment(mark: str) -> None:
     prompt = mark * (syntax.MAX_CHARACTERS // len(mark))
-    start = time.process_time()
+    start = time.thread_time()
     plain(prompt)
     plain(prompt[:-5] + "BREAK")
-    assert time.process_time() - start < 2
+    assert time.thread_time() - start < 2
 
 
 @pytest.mark.parametrize("start", ["(a:", "[a:"])
 def test_a_long_number_is_read_in_a_moment(start: str) -> None:
     prompt = start + "1" * (syntax.MAX_CHARACTERS - len(start) - 2) + "x]"
-    before = time.process_time()
+    before = time.thread_time()
     plain(prompt)
-    assert time.process_time() - before < 2
+    assert time.thread_time() - before < 2
 
 
 def test_a_prompt_that_every_model_refuses_is_not_read() -> None:

@@ -1,36 +1,19 @@
-"""Every route that there is, whichever API it belongs to, is behind the guards."""
+"""Every route that there is, whichever API it belongs to and in each role, is behind the guards."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.web.in_process import InProcess, check_in_process
-from web.application import UNREAD_PATHS, create_app
-from web.options import Options
-from web.service import Service
+from tests.web.walk import ROUTES, Route, options_of, routes_of
+from web.application import UNREAD_PATHS
+from web.roles import Role
 
-Route = tuple[str, str]
-
-
-def routes_in(routes: Iterable[Any]) -> Iterator[Route]:
-    """Method and path; a parameter of the path is called `one`, or 0."""
-    for route in routes:
-        if hasattr(route, "original_router"):  # one that was included
-            yield from routes_in(route.original_router.routes)
-            continue
-        path = route.path.replace("{number}", "0")
-        while "{" in path:
-            path = f"{path[: path.index('{')]}one{path[path.index('}') + 1 :]}"
-        for method in sorted(set(route.methods) - {"HEAD"}):
-            yield method, path
-
-
-ROUTES = sorted(set(routes_in(create_app(Service(Options(("127.0.0.1:1",)))).routes)))
-CHANGING = [route for route in ROUTES if route[0] != "GET"]
 CREDENTIALS = ["", "Basic", "Basic Og==", "Basic !!!", "Bearer ", "Bearer wrong", "Digest x"]
 HOSTILE: list[Any] = [
     {},
@@ -46,16 +29,29 @@ HOSTILE: list[Any] = [
 ]
 
 
+def any_route(route: Route) -> bool:
+    return True
+
+
+def is_changing(route: Route) -> bool:
+    return route[0] != "GET"
+
+
 def of_all(
-    check: Any, routes: list[Route] = ROUTES, *, waits: bool = False, **options: Any
+    check: Any, is_wanted: Callable[[Route], bool] = any_route, *, waits: bool = False
 ) -> None:
-    """Ask each route. check: gets the service, the method and the path."""
+    """Ask each route of each role. check: gets the service, the method and the path. waits: for
+    the model, which a front has not got: its routes are those of a whole service."""
+    for role in (Role.BOTH, Role.WORKER) if waits else Role:
+        wanted = [route for route in routes_of(role) if is_wanted(route)]
 
-    async def each(run: InProcess) -> None:
-        for method, path in routes:
-            await check(run, method, path)
+        async def each(run: InProcess, wanted: list[Route] = wanted) -> None:
+            for method, path in wanted:
+                await check(run, method, path)
 
-    check_in_process(each, waits=waits, **options)
+        with tempfile.TemporaryDirectory() as folder:
+            options: dict[str, Any] = {"role": role} if waits else options_of(role, folder)
+            check_in_process(each, waits=waits, **options)
 
 
 async def ask(run: InProcess, method: str, path: str, **options: Any) -> httpx.Response:
@@ -75,6 +71,20 @@ def test_the_walk_finds_the_routes_of_all_apis() -> None:
         ("POST", "/internal/progress"),
         ("GET", "/queue/status"),
     } <= set(ROUTES)
+
+
+def test_a_front_has_the_routes_of_a_whole_service() -> None:
+    assert routes_of(Role.FRONT) == ROUTES
+
+
+def test_a_worker_has_the_routes_that_draw_and_the_probes_only() -> None:
+    assert routes_of(Role.WORKER) == [
+        ("GET", "/health"),
+        ("GET", "/ready"),
+        ("POST", "/sdapi/v1/txt2img"),
+        ("POST", "/v1/images/generations"),
+        ("POST", "/worker/v1/draw"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +108,7 @@ def test_no_foreign_page_changes_anything() -> None:
             answer = await ask(run, method, path, headers=headers, json={"prompt": "a"})
             assert answer.status_code == 403, (method, path)
 
-    of_all(check, CHANGING)
+    of_all(check, is_changing)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded"])
@@ -108,8 +118,7 @@ def test_no_route_reads_what_a_page_sends_unasked(kind: str) -> None:
         answer = await ask(run, method, path, content=b'{"prompt": "a"}', headers=headers)
         assert answer.status_code == 415, (method, path)
 
-    posts = [route for route in CHANGING if route[0] == "POST" and route[1] not in UNREAD_PATHS]
-    of_all(check, posts)
+    of_all(check, lambda route: route[0] == "POST" and route[1] not in UNREAD_PATHS)
 
 
 def test_no_route_grants_cors() -> None:
@@ -129,7 +138,7 @@ def test_an_odd_credential_is_no_reason_to_refuse() -> None:
             assert answer.status_code < 500, (method, path)
             assert answer.status_code not in (401, 403), (method, path)
 
-    of_all(check)
+    of_all(check, waits=True)
 
 
 def test_no_body_makes_a_route_fail() -> None:
@@ -138,4 +147,4 @@ def test_no_body_makes_a_route_fail() -> None:
             answer = await ask(run, method, path, json=body)
             assert answer.status_code < 500, (method, path, body)
 
-    of_all(check, CHANGING, waits=True)
+    of_all(check, is_changing, waits=True)

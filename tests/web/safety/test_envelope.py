@@ -131,7 +131,9 @@ def test_every_answer_protects_browsers_and_names_no_server(
 def test_there_are_no_other_pages_and_no_files(path: str, shared_web: WebProcess) -> None:
     answer = shared_web.get(path)
     assert answer.status_code == 404
-    assert answer.json()["error"]["code"] == "not_found"
+    error = answer.json()["error"]
+    assert error["code"] == "not_found"
+    assert error["message"].endswith("see the page at /, or /api/v1/openapi.json")
 
 
 @pytest.mark.slow

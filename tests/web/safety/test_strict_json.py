@@ -94,7 +94,7 @@ def test_the_number_of_values_is_limited() -> None:
     ids=["text", "escapes", "open text", "brackets", "digits"],
 )
 def test_a_large_body_is_judged_fast(body: bytes) -> None:
-    started = time.process_time()
+    started = time.thread_time()
     with contextlib.suppress(JsonError):
         check(body)
-    assert time.process_time() - started < 1.0
+    assert time.thread_time() - started < 1.0

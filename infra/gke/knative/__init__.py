@@ -1,0 +1,1 @@
+"""Knative on the cluster: its operator, what that installs, and the way in from outside."""
