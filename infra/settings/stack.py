@@ -113,9 +113,9 @@ def load() -> Settings:
         for key, value in config.items()
         if key.startswith(prefix)
     }
+    keys.refuse_plain_text(pulumi.get_stack(), project)
     for line in (*unread.lines(config, project, KEYS), *doubtful.lines(values)):
         pulumi.log.warn(line)
-    keys.refuse_plain_text(pulumi.get_stack(), project)
     settings = parse(values, config.get("gcp:project"))
     for line in notes(values, settings.model):
         pulumi.log.info(line)

@@ -35,10 +35,10 @@ export class Viewer extends EventTarget {
     this.#onClick("delete", () => this.#emit("delete"));
     this.#onClick("newer", () => this.#move(-1));
     this.#onClick("older", () => this.#move(1));
-    this.#onClick("close", () => this.#dialog.close());
+    this.#onClick("close", () => this.close());
     this.#dialog.addEventListener("keydown", (event) => this.#onKey(event));
     this.#dialog.addEventListener("click", (event) => this.#closeOutside(event));
-    this.#dialog.addEventListener("close", () => this.#onClose());
+    this.#dialog.addEventListener("close", () => this.#afterClosing());
   }
 
   /** @returns {string} the key of the picture that is open, "" if none is */
@@ -66,6 +66,7 @@ export class Viewer extends EventTarget {
 
   close() {
     this.#dialog.close();
+    this.#afterClosing(); // the event comes later than the next key may
   }
 
   /** As `showNote`. */
@@ -130,7 +131,7 @@ export class Viewer extends EventTarget {
 
   #leave(name) {
     const record = this.#record;
-    this.#dialog.close();
+    this.close();
     this.dispatchEvent(new CustomEvent(name, { detail: record }));
   }
 
@@ -148,6 +149,9 @@ export class Viewer extends EventTarget {
   #onKey(event) {
     if (event.key === "Escape") {
       event.stopPropagation(); // it closes the dialog, and stops no drawing
+      event.preventDefault();
+      this.close();
+      return;
     }
     const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (event.altKey || event.ctrlKey || event.metaKey || (!move && event.key !== "Delete")) {
@@ -161,13 +165,13 @@ export class Viewer extends EventTarget {
     const { left, right, top, bottom } = this.#dialog.getBoundingClientRect();
     const { clientX: x, clientY: y, target } = event;
     if (target === this.#dialog && (x < left || x > right || y < top || y > bottom)) {
-      this.#dialog.close();
+      this.close();
     }
   }
 
-  #onClose() {
-    if (this.#dialog.open) {
-      return; // another picture was opened meanwhile
+  #afterClosing() {
+    if (this.#dialog.open || !this.#record) {
+      return; // another picture was opened meanwhile, or this was done
     }
     this.#forgetPicture();
     const record = this.#record;

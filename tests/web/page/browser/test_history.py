@@ -222,6 +222,30 @@ def test_the_viewer_is_used_by_the_keyboard_alone(page: Page) -> None:
     assert focused(page)["picture"].startswith("picture 3:")
 
 
+@pytest.mark.parametrize("leave", ["button", "Escape"])
+def test_a_key_pressed_right_after_the_viewer_moves_the_focus_for_good(
+    page: Page, leave: str
+) -> None:
+    seed_history(page, 3)
+    thumbs(page).nth(1).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#viewer")).to_be_visible()
+    page.evaluate(
+        """async (leave) => {
+          const press = (key) =>
+            document.activeElement.dispatchEvent(
+              new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }),
+            );
+          leave === "button" ? document.getElementById("viewer-close").click() : press(leave);
+          press("Home");
+          await new Promise((resolve) => setTimeout(resolve, 100)); // the dialog's own event
+        }""",
+        leave,
+    )
+    expect(page.locator("#viewer")).to_be_hidden()
+    assert focused(page)["picture"].startswith("picture 2:")
+
+
 def test_after_a_deletion_the_focus_is_on_the_neighbour_and_at_last_on_undo(page: Page) -> None:
     seed_history(page, 3)
     thumbs(page).nth(1).focus()
