@@ -370,7 +370,7 @@ class Bench:
 
         def predict() -> Any:
             provided = (
-                precompute.provided(unet, conditioning)
+                precompute.provided(unet, conditioning, {})
                 if conditioning
                 else contextlib.nullcontext()
             )
@@ -378,7 +378,9 @@ class Bench:
                 return unet([latents, embeddings, context], training=False)
 
         with self._computed_as(variant):
-            conditioning = precompute.condition(unet, context) if variant.is_precomputed else None
+            conditioning = (
+                precompute.condition(unet, context, {}) if variant.is_precomputed else None
+            )
             calls = predict, lambda: decoder(self._inputs["decoder"], training=False)
             return {
                 name: tf.function(call).get_concrete_function()

@@ -20,7 +20,7 @@ from keras_cv.src.models.stable_diffusion.diffusion_model import CrossAttention,
 from keras_cv.src.models.stable_diffusion.padded_conv2d import PaddedConv2D
 from keras_cv.src.models.stable_diffusion.resnet_block import ResnetBlock
 
-from model_export.sd14 import attention, precompute
+from model_export.sd14 import attention, precompute, winograd
 
 MAX_PRODUCT_POSITIONS = 144
 """Convolutions with at most this many output positions are computed as one matrix product."""
@@ -148,6 +148,9 @@ def decode(model: Any, inputs: Any, training: Any = None, mask: Any = None) -> A
 def convolve(layer: Any, inputs: Any) -> Any:
     """PaddedConv2D.call: the convolution pads, instead of making a padded copy first."""
     convolution = layer.conv2d
+    stored = precompute.lookup(layer, lambda: None)
+    if stored is not None:
+        return tf.nn.bias_add(winograd.convolve(inputs, stored), convolution.bias)
     padding: Any = [[0, 0], *layer.padding2d.padding, [0, 0]]
     outputs = _convolved(inputs, convolution.kernel, convolution.strides, padding)
     return tf.nn.bias_add(outputs, convolution.bias)

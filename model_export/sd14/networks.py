@@ -77,15 +77,20 @@ def fill(
 
 
 def as_networks(models: Sd14Models, spec: ModelSpec, *, are_rewritten: bool = False) -> Networks:
-    """The models behind the exporter's interface, with keras_cv's layers or with rewritten ones."""
+    """The models behind the exporter's interface, with keras_cv's layers or with rewritten ones.
+
+    A rewritten distilled model reads kernels in the form that it computes with.
+    """
     import tensorflow as tf
 
     from model_export.cached_unet import cut_in_two
     from model_export.networks import Conditioning, Networks, unet_inputs
-    from model_export.sd14 import precompute
+    from model_export.sd14 import precompute, stored_kernels
     from model_export.tiny_decoder import weights as tiny_weights
     from model_export.tiny_decoder.networks import with_tiny_decoder
 
+    is_stored = are_rewritten and spec.is_distilled
+    stored = stored_kernels.of(models.unet) if is_stored else stored_kernels.NONE
     positions = tf.range(MAX_PROMPT_TOKENS, dtype=tf.int32)[tf.newaxis]
 
     def text_encoder(tokens: tf.Tensor) -> tf.Tensor:
@@ -93,9 +98,9 @@ def as_networks(models: Sd14Models, spec: ModelSpec, *, are_rewritten: bool = Fa
         return _float32(models.text_encoder([tokens, rows], training=False))
 
     def condition(context: tf.Tensor) -> Conditioning:
-        return (
-            precompute.condition(models.unet, context) if are_rewritten else Conditioning(context)
-        )
+        if are_rewritten:
+            return precompute.condition(models.unet, context, stored.by_layer)
+        return Conditioning(context)
 
     def run(
         model: Any,
@@ -105,7 +110,7 @@ def as_networks(models: Sd14Models, spec: ModelSpec, *, are_rewritten: bool = Fa
         *feature: tf.Tensor,
     ) -> Any:
         if are_rewritten:
-            with precompute.provided(models.unet, conditioning):
+            with precompute.provided(models.unet, conditioning, stored.by_layer):
                 return model([latent, embedding, conditioning.context, *feature], training=False)
         inputs = unet_inputs(latent, embedding, conditioning, *feature)
         return model(inputs, training=False)
@@ -135,11 +140,11 @@ def as_networks(models: Sd14Models, spec: ModelSpec, *, are_rewritten: bool = Fa
         cached_unet=cached_unet,
         condition=condition,
     )
-    if not decoders.is_tiny(spec.decoder):
-        return networks
-    replaced = [variable.value for variable in models.decoder.variables]
-    tensors = tiny_weights.tensors(spec, weights.cache_folder())
-    return with_tiny_decoder(networks, replaced, tensors, spec.precision)
+    if decoders.is_tiny(spec.decoder):
+        replaced = [variable.value for variable in models.decoder.variables]
+        tensors = tiny_weights.tensors(spec, weights.cache_folder())
+        networks = with_tiny_decoder(networks, replaced, tensors, spec.precision)
+    return stored.put_into(networks)
 
 
 def build(image_size: int, precision: str) -> Sd14Models:
