@@ -38,6 +38,10 @@ ERROR_OF_ONE_STEP = "bfloat16's error grows 15 times in a picture of one step"
 """At the first timestep the clean latent has the predicted noise times σ/α, which is 14.6, and no
 later step corrects it."""
 
+MAX_INSTANT_GUIDANCE = 1.0
+"""Of the profile `instant`, unless its own guidance is larger: clients that ask for 7 out of habit
+would get twice the work."""
+
 GUIDANCE_EMBEDDED = Ranges(steps=4, max_steps=8, guidance_scale=8.0, max_guidance_scale=15.0)
 """Of a full latent consistency model, whose U-Net is told the guidance scale: trained with 5 to 15
 (arXiv:2310.04378, section 4.2)."""

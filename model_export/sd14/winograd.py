@@ -9,6 +9,7 @@ Imports TensorFlow at the top: import this module where it is needed.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,6 +24,8 @@ _MIN_CHANNELS = 64
 """With fewer, the transformations take as long as the multiplications that they save."""
 _MIN_POSITIONS = 256
 """With fewer, reading the weights takes longest, and there are more of them."""
+_MAX_CHANNEL_PAIRS = 1920 * 640
+"""The many kernels that have more would add half a GB to the model."""
 _LARGE_TILE = 4
 _LARGE_TILE_CHANNEL_PAIRS = 960 * 320
 """With more, m is 2: the larger tile takes four times the memory of the kernel, instead of 1.8."""
@@ -37,10 +40,11 @@ class Kernel:
 
 
 def fits(kernel_shape: tuple[int, ...], side: int) -> bool:
-    """Whether it is faster, for a kernel [a, b, C, K] and outputs of side × side positions."""
+    """Whether it pays, for a kernel [a, b, C, K] and outputs of side × side positions."""
     height, width, *channels = kernel_shape
-    is_large = min(channels) >= _MIN_CHANNELS and side * side >= _MIN_POSITIONS
-    return height == width == _KERNEL and is_large and not side % _LARGE_TILE
+    saves_time = min(channels) >= _MIN_CHANNELS and side * side >= _MIN_POSITIONS
+    is_small = math.prod(channels) <= _MAX_CHANNEL_PAIRS
+    return height == width == _KERNEL and saves_time and is_small and not side % _LARGE_TILE
 
 
 def transformed(kernel: tf.Tensor) -> Kernel:
