@@ -16,7 +16,12 @@ import keras
 import tensorflow as tf
 from keras_cv.src.models.stable_diffusion.attention_block import AttentionBlock
 from keras_cv.src.models.stable_diffusion.decoder import Decoder
-from keras_cv.src.models.stable_diffusion.diffusion_model import CrossAttention, ResBlock, Upsample
+from keras_cv.src.models.stable_diffusion.diffusion_model import (
+    GEGLU,
+    CrossAttention,
+    ResBlock,
+    Upsample,
+)
 from keras_cv.src.models.stable_diffusion.padded_conv2d import PaddedConv2D
 from keras_cv.src.models.stable_diffusion.resnet_block import ResnetBlock
 
@@ -127,6 +132,22 @@ def upsample(layer: Any, inputs: Any) -> Any:
     return convolve_upsampled(layer.conv, inputs)
 
 
+def gate(layer: Any, inputs: Any) -> Any:
+    """GEGLU.call: inputs [B, n, C], of which one projection is multiplied by the other's GELU.
+
+    Where the two are stored apart, each is one product with its bias, and nothing is sliced; the
+    GELU is x · (1 + erf(x / √2)) / 2 (Hendrycks and Gimpel, arXiv:1606.08415), which takes fewer
+    operations than keras_cv's approximation.
+    """
+    stored = precompute.lookup(layer, lambda: None)
+    if stored is None:
+        return GEGLU.call(layer, inputs)
+    flat = tf.reshape(inputs, [-1, inputs.shape[2]])
+    half_values, gates = (tf.nn.bias_add(flat @ one.kernel, one.bias) for one in stored)
+    gated = half_values * (gates * (1.0 + tf.math.erf(gates * 0.5**0.5)))
+    return tf.reshape(gated, [-1, inputs.shape[1], layer.output_dim])
+
+
 def concatenate(layer: Any, inputs: Any) -> Any:
     """Concatenate.call: an input of one row is repeated for every row of the others."""
     others = [one for one in inputs if one.shape[0] != 1]
@@ -199,6 +220,7 @@ CALLS: dict[type, Callable[..., Any]] = {
     AttentionBlock: attention.spatial_self_attention,
     CrossAttention: attention.cross_attention,
     Decoder: decode,
+    GEGLU: gate,
     PaddedConv2D: convolve,
     ResBlock: unet_residual_block,
     ResnetBlock: decoder_residual_block,

@@ -85,12 +85,12 @@ def as_networks(models: Sd14Models, spec: ModelSpec, *, are_rewritten: bool = Fa
 
     from model_export.cached_unet import cut_in_two
     from model_export.networks import Conditioning, Networks, unet_inputs
-    from model_export.sd14 import precompute, stored_kernels
+    from model_export.sd14 import precompute, stored_weights
     from model_export.tiny_decoder import weights as tiny_weights
     from model_export.tiny_decoder.networks import with_tiny_decoder
 
     is_stored = are_rewritten and spec.is_distilled
-    stored = stored_kernels.of(models.unet) if is_stored else stored_kernels.NONE
+    stored = stored_weights.of(models.unet) if is_stored else stored_weights.NONE
     positions = tf.range(MAX_PROMPT_TOKENS, dtype=tf.int32)[tf.newaxis]
 
     def text_encoder(tokens: tf.Tensor) -> tf.Tensor:

@@ -2,7 +2,7 @@
 
 That is the keys and values of its text, and the summed weights for upsampling. A layer's `call` has
 no argument for them, so layers look them up here while the U-Net is traced. What the model stores
-in the form that it is used in (`stored_kernels`) is looked up in the same way.
+in the form that it is used in (`stored_weights`) is looked up in the same way.
 
 Imports TensorFlow at the top: import this module where it is needed.
 """

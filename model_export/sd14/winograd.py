@@ -35,7 +35,7 @@ _LARGE_TILE_CHANNEL_PAIRS = 960 * 320
 class Kernel:
     """values: [(m + 2)², C, K], a transformed kernel. m: of the tiles."""
 
-    values: tf.Variable
+    values: tf.Variable | tf.Tensor
     m: int
 
 
@@ -48,12 +48,12 @@ def fits(kernel_shape: tuple[int, ...], side: int) -> bool:
 
 
 def transformed(kernel: tf.Tensor) -> Kernel:
-    """kernel: float32 [3, 3, C, K]."""
+    """Of a float32 [3, 3, C, K]."""
     channels = kernel.shape[2:]
     m = 4 if channels.num_elements() <= _LARGE_TILE_CHANNEL_PAIRS else 2
     matrix = tf.constant(_for_two_axes(_matrices(m).kernel))
     flat = tf.reshape(kernel, [_KERNEL**2, -1])
-    return Kernel(tf.Variable(tf.reshape(matrix @ flat, [-1, *channels]), trainable=False), m)
+    return Kernel(tf.reshape(matrix @ flat, [-1, *channels]), m)
 
 
 def convolve(inputs: tf.Tensor, kernel: Kernel) -> tf.Tensor:

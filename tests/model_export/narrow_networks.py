@@ -26,11 +26,11 @@ def narrow() -> Iterator[None]:
 
     # They know the classes by what they are before they change.
     import model_export.sd14.layers
-    import model_export.sd14.stored_kernels
+    import model_export.sd14.stored_weights
     import model_export.sd14.variables
 
     assert diffusion_model.Upsample in model_export.sd14.layers.CALLS
-    assert diffusion_model.Upsample is model_export.sd14.stored_kernels.Upsample
+    assert diffusion_model.Upsample is model_export.sd14.stored_weights.Upsample
     assert diffusion_model.Upsample is model_export.sd14.variables.Upsample
 
     def narrowed(layer: Callable[..., Any], widths: dict[int, int], index: int = 0) -> Any:
