@@ -30,6 +30,10 @@ class Part:
     file: RemoteFile
 
 
+_TRANSFORMED_BYTES = 500_000_000
+"""What a distilled model's kernels take more in another form (`stored_weights`)."""
+
+
 def _file(name: str, sha256: str, size_bytes: int) -> RemoteFile:
     return RemoteFile(name, f"{_SOURCE}/{name}", sha256, size_bytes)
 
@@ -88,7 +92,9 @@ def checksum(spec: ModelSpec) -> str:
 def size_bytes(spec: ModelSpec) -> int:
     """About how much disk space the weights take in the spec's precision."""
     whole = sum(part.file.size_bytes for part in PARTS)
-    return whole if spec.precision == "float32" else whole // 2
+    if spec.precision != "float32":
+        return whole // 2
+    return whole + (_TRANSFORMED_BYTES if spec.is_distilled else 0)
 
 
 def are_official(spec: ModelSpec) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -56,7 +57,7 @@ def transformed(kernel: tf.Tensor) -> Kernel:
     return Kernel(tf.reshape(matrix @ flat, [-1, *channels]), m)
 
 
-def convolve(inputs: tf.Tensor, kernel: Kernel) -> tf.Tensor:
+def convolve(inputs: Any, kernel: Kernel) -> Any:
     """inputs float32 [B, h, w, C], padded with zeros so that the outputs are [B, h, w, K]."""
     _, height, width, channels = inputs.shape
     filters = kernel.values.shape[2]

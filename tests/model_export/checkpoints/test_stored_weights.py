@@ -20,7 +20,7 @@ from tests.model_export.narrow_networks import narrow
 pytestmark = pytest.mark.slow
 
 MAX_DIFFERENCE = 1e-5
-"""Relative to the size of diffusers' answer: less than with keras_cv's approximation of the GELU."""
+"""Relative to the size of diffusers' answer: less than with keras_cv's approximated GELU."""
 
 
 @pytest.fixture(autouse=True)
