@@ -21,6 +21,7 @@ from bench.export_cost import RANDOM_WEIGHTS
 from bench.speed.contenders import CONTENDERS, EXPORTS, FLOAT32, TUTORIAL, Contender
 from model_export.decoders import TINY
 from model_export.families import family
+from model_export.few_steps import MAX_INSTANT_GUIDANCE
 from model_export.manifest import MANIFEST_NAME
 from model_export.spec import ModelSpec
 
@@ -34,7 +35,12 @@ MAX_FEW_STEPS = 8
 
 def spec(contender: Contender, image_size: int) -> ModelSpec:
     """The spec that a served contender is exported from."""
-    few = {"sampler": contender.sampler, "max_steps": MAX_FEW_STEPS, "decoder": TINY}
+    few = {
+        "sampler": contender.sampler,
+        "max_steps": MAX_FEW_STEPS,
+        "max_guidance_scale": MAX_INSTANT_GUIDANCE,
+        "decoder": TINY,
+    }
     default = ModelSpec.for_family(
         "sd14",
         image_size=image_size,

@@ -8,7 +8,7 @@ from bench.speed.contenders import Contender
 from model_export.profiles import EXACT
 
 SOME_STEPS = 5
-"""The time of a picture of this many, minus that of a one-step picture, gives that of a step."""
+"""The time of a picture of this many, minus that of the shortest, gives that of a step."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,9 @@ class Plan:
         is_always = contender.profile != EXACT or bool(contender.sampler)
         is_whole = is_always or number <= self.whole_rounds
         whole = self.steps(contender)
-        # A picture of one step does not tell the step's time from the decoder's.
-        every = [1, whole if is_whole and whole > 1 else SOME_STEPS, 1]
+        fewest = contender.fewest_steps
+        # A picture of the fewest does not tell the step's time from the decoder's.
+        every = [fewest, whole if is_whole and whole > fewest else SOME_STEPS, fewest]
         return every[: self.pictures]
 
 

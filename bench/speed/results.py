@@ -46,14 +46,15 @@ class Round:
 
     @property
     def step_seconds(self) -> float:
-        """A guidance step: the mean over the longest picture's steps, without the first."""
-        most = max(self.picture_seconds)
-        return (self._fastest(most) - self._fastest(1)) / (most - 1)
+        """A guidance step: the mean over the longest picture's, without those of the shortest."""
+        least, most = min(self.picture_seconds), max(self.picture_seconds)
+        return (self._fastest(most) - self._fastest(least)) / (most - least)
 
     @property
     def decoder_seconds(self) -> float:
         """A picture without its steps: the decoder, and the much smaller text encoder and PNG."""
-        return self._fastest(1) - self.step_seconds
+        least = min(self.picture_seconds)
+        return self._fastest(least) - least * self.step_seconds
 
     def seconds_for(self, steps: int) -> float:
         """A picture of this many steps: as measured, or computed from equal steps."""

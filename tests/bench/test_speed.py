@@ -448,7 +448,19 @@ def test_every_contender_draws_what_tells_its_step_from_its_decoder(
 ) -> None:
     for one in CONTENDERS:
         drawn = dataclasses.replace(plan, whole_rounds=1).drawn(one, number)
-        assert 1 in drawn and max(drawn) > 1, one.key
+        assert min(drawn) == one.fewest_steps < max(drawn), one.key
+
+
+def test_a_served_model_draws_as_many_steps_as_it_is_asked_for() -> None:
+    for one in EXPORTS:
+        if one.steps > 1:
+            assert one.fewest_steps == models.spec(one, 256).min_steps, one.key
+
+
+def test_a_steps_time_is_told_from_pictures_of_two_steps_and_more() -> None:
+    one = Round(1.0, 2.0, {2: [3.0, 2.5], 4: [4.5]}, 0)
+    assert (one.step_seconds, one.decoder_seconds) == (1.0, 0.5)
+    assert one.seconds_for(8) == 8.5
 
 
 def test_a_run_from_before_a_contender_has_no_verdict_on_it() -> None:
