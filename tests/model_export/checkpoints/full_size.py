@@ -21,11 +21,15 @@ from model_export.checkpoints.architecture import PARTS, SD1
 from model_export.checkpoints.names import LDM_PREFIXES, ldm_name
 from model_export.spec import ModelSpec
 from tests.model_export.checkpoints import pictures
-from tests.model_export.checkpoints.pictures import MORE_RECIPES, SIZE
+from tests.model_export.checkpoints.pictures import MORE_RECIPES, SIZE, Recipe
 from tests.model_export.checkpoints.state_dicts import Tensors, write
 from tests.model_export.lora.loras import DETAIL, STYLE
 
-RECIPES = {"guided": MORE_RECIPES["guided"], "lcm": pictures.RECIPES["lcm"]}
+_DISTILLED = ("lcm", "tcd", "euler")
+RECIPES = {
+    "guided": MORE_RECIPES["guided"],
+    **{name: pictures.RECIPES[name] for name in _DISTILLED},
+}
 """What is drawn with it."""
 
 _BLOCK = 2**22
@@ -82,21 +86,18 @@ def draw(checkpoint: Path, out: Path) -> None:
     """Pictures from the checkpoint, by this project's networks."""
     from model_export.sd14.networks import load
 
-    specs = {
-        name: ModelSpec.for_family(
-            "sd14",
-            image_size=SIZE,
-            weights=str(checkpoint),
-            accept_licence="own",
-            **recipe.settings(),
-        )
-        for name, recipe in RECIPES.items()
-    }
-    networks = load(next(iter(specs.values())))
-    drawn: Any = {
-        name: pictures.draw(networks, specs[name], recipe) for name, recipe in RECIPES.items()
-    }
-    np.savez(out, **drawn)
+    def spec(recipe: Recipe) -> ModelSpec:
+        own = {"weights": str(checkpoint), "accept_licence": "own"}
+        return ModelSpec.for_family("sd14", image_size=SIZE, **own, **recipe.settings())
+
+    drawn: dict[str, np.ndarray] = {}
+    # Distilled models have their weights in another form.
+    for names in (("guided",), _DISTILLED):
+        networks = load(spec(RECIPES[names[0]]))
+        for name in names:
+            drawn[name] = pictures.draw(networks, spec(RECIPES[name]), RECIPES[name])
+    arrays: Any = drawn
+    np.savez(out, **arrays)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def test_an_export_with_loras_takes_less_than_10_gb(
 
 
 @needs_torch
-def test_it_draws_what_diffusers_draws_with_guidance_and_as_lcm(
+def test_it_draws_what_diffusers_draws_with_guidance_and_in_few_steps(
     folder: Path, tmp_path: Path
 ) -> None:
     modules = "tests.model_export.checkpoints"

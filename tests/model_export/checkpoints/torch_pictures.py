@@ -115,7 +115,7 @@ def narrow() -> dict[str, np.ndarray]:
 
 
 def of_full_size() -> dict[str, np.ndarray]:
-    """Two of the checkpoint that `full_size` writes."""
+    """Those of the checkpoint that `full_size` writes."""
     text = as_diffusers(TEXT_ENCODER, full_size.tensors(TEXT_ENCODER))
     parts = (
         text_encoder(SD1, text),
