@@ -182,7 +182,7 @@ class ModelSpec:
             sampler = values.get("sampler", defaults.get("sampler", cls.sampler))
             ranges = few_steps.BY_SAMPLER.get(sampler)
         defaults = {"steps": cls.steps, **defaults, **(ranges.as_spec() if ranges else {})}
-        if is_instant and not is_full_lcm:
+        if is_instant and ranges and not is_full_lcm:
             most, asked = few_steps.MAX_INSTANT_GUIDANCE, values.get("guidance_scale", 1.0)
             if not isinstance(asked, int | float) or asked <= most:
                 defaults["max_guidance_scale"] = most

@@ -79,7 +79,7 @@ def fill(
 def as_networks(models: Sd14Models, spec: ModelSpec, *, are_rewritten: bool = False) -> Networks:
     """The models behind the exporter's interface, with keras_cv's layers or with rewritten ones.
 
-    A rewritten distilled model reads kernels in the form that it computes with.
+    A rewritten distilled model reads some weights in the form that it computes with.
     """
     import tensorflow as tf
 

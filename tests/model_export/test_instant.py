@@ -55,6 +55,19 @@ def test_each_of_its_values_can_be_overridden(field: str, value: Any) -> None:
     assert getattr(instant(**{field: value}), field) == value
 
 
+@pytest.mark.parametrize("sampler", ["dpmpp_2m_trailing", "ddim_trailing"])
+def test_an_ordinary_sampler_has_its_own_values(sampler: str) -> None:
+    spec = instant(sampler=sampler)
+    assert (spec.steps, spec.guidance_scale, spec.max_guidance_scale) == (20, 7.5, 30.0)
+    assert not instant(sampler=sampler, guidance_scale=1.0).is_distilled
+
+
+@pytest.mark.parametrize("guidance, most", [(1.0, 1.0), (1.5, 2.0)])
+def test_a_larger_guidance_is_within_the_lora_s_range(guidance: float, most: float) -> None:
+    spec = instant(guidance_scale=guidance)
+    assert (spec.guidance_scale, spec.max_guidance_scale) == (guidance, most)
+
+
 @pytest.mark.parametrize(
     ("given", "merged"),
     [

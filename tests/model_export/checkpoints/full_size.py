@@ -6,6 +6,7 @@ python -m tests.model_export.checkpoints.full_size draw CHECKPOINT OUT.npz
 
 from __future__ import annotations
 
+import gc
 import json
 import struct
 import sys
@@ -96,6 +97,8 @@ def draw(checkpoint: Path, out: Path) -> None:
         networks = load(spec(RECIPES[names[0]]))
         for name in names:
             drawn[name] = pictures.draw(networks, spec(RECIPES[name]), RECIPES[name])
+        del networks
+        gc.collect()  # the next ones are as large
     arrays: Any = drawn
     np.savez(out, **arrays)
 
